@@ -1,0 +1,10 @@
+// Broken invariants: kept in release builds. A failed one aborts the agent, never PostgreSQL: the
+// restarted agent adopts the running server (docs/adr/0003).
+#pragma once
+
+namespace relevo {
+[[noreturn]] void assertion_failed(const char* expression, const char* file, int line);
+}
+
+#define RLV_ASSERT(expression) \
+    ((expression) ? static_cast<void>(0) : ::relevo::assertion_failed(#expression, __FILE__, __LINE__))

@@ -1,0 +1,49 @@
+// Every write to the DCS that a member or an operator makes, with its guards (contract 4.3; ours are
+// stricter in two places: the leader key is only ever put under its own create revision or when it is
+// absent, and a release is conditional on the term, not on the name alone).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/snapshot.h"
+#include "cluster/tree.h"
+
+namespace relevo::cluster::keys {
+
+inline constexpr const char* initialize = "initialize";
+inline constexpr const char* config = "config";
+inline constexpr const char* leader = "leader";
+inline constexpr const char* status = "status";
+inline constexpr const char* optime = "optime/leader";
+inline constexpr const char* failover = "failover";
+inline constexpr const char* sync = "sync";
+inline constexpr const char* history = "history";
+inline constexpr const char* failsafe = "failsafe";
+std::string member(std::string_view name);
+
+// "/service/batman/" from namespace and scope, slashes collapsed.
+std::string base_path(std::string_view name_space, std::string_view scope);
+
+Txn acquire_leader(const MemberName& self);                       // only when there is none
+Txn rewrite_leader(const MemberName& self, Revision term);         // ours, but under a lease that is gone
+// ground: what the caller knew; the status is written in the same transaction when given.
+Txn release_leader(Revision term, const std::optional<StatusKey>& status);
+Txn claim_initialize();                                            // "" when absent
+Txn put_initialize(const std::string& system_id, Revision known);  // known: mod revision, 0 absent
+Txn cancel_initialize();
+Txn finish_bootstrap(const MemberName& self, const std::string& system_id, const std::string& config_json);
+Txn put_member(const MemberRecord& member);
+Txn put_status(const StatusKey& status, Revision term);            // only while our term lasts
+Txn put_history(const std::vector<HistoryLine>& history, Revision term);
+Txn put_failsafe(const std::map<MemberName, std::string>& members, Revision term);
+Txn put_config_if_absent(const std::string& json);
+Txn put_config(const std::string& json, std::optional<Revision> known);
+Txn put_failover(const FailoverRequest& request, std::optional<Revision> known);
+Txn clear_failover(std::optional<Revision> known);
+Txn remove_sync(Revision known);
+Txn remove_cluster();
+
+}  // namespace relevo::cluster::keys

@@ -1,0 +1,104 @@
+// One member as it shows itself in members/<name>: what the others and the operator know of it.
+// Source: Patroni contract 4.2; the JSON text is Patroni's own spelling.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/lsn.h"
+#include "cluster/tree.h"
+
+namespace relevo::cluster {
+
+using MemberName = std::string;
+
+enum class Role { primary, replica, standby_leader, demoted, uninitialized, promoted };
+const char* to_string(Role role);
+std::optional<Role> parse_role(std::string_view text);  // "master" is primary
+
+enum class State {
+    initdb, initdb_failed, custom_bootstrap, custom_bootstrap_failed, creating_replica, running,
+    starting, bootstrap_starting, start_failed, restarting, restart_failed, stopping, stopped,
+    stop_failed, crashed, unknown,
+};
+const char* to_string(State state);  // "initializing new cluster", "running", "creating replica", ...
+std::optional<State> parse_state(std::string_view text);
+int metric_number(State state);  // patroni_postgres_state: 0..14, -1 unknown
+
+// A tag's value as the YAML or JSON had it: text form plus whether it was a string (needed to write
+// it back as it was: true, 3, "x").
+struct TagValue {
+    std::string json;  // its JSON text: true, 1, "x", {"a":1}
+    bool operator==(const TagValue&) const = default;
+};
+
+struct Tags {
+    std::map<std::string, TagValue> published;  // exactly what stands under "tags"
+    bool operator==(const Tags&) const = default;
+
+    bool flag(std::string_view name) const;              // true/on/yes/1 in Patroni's sense
+    std::optional<std::string> text(std::string_view name) const;  // a string's content, else its JSON
+    bool nofailover() const;        // nofailover, or failover_priority <= 0
+    int failover_priority() const;  // 1 unless tagged; 0 when nofailover
+    bool nosync() const;
+    int sync_priority() const;
+    bool noloadbalance() const { return flag("noloadbalance"); }
+    bool clonefrom() const { return flag("clonefrom"); }
+    bool nostream() const { return flag("nostream"); }
+    std::string replicatefrom() const;  // empty: none
+};
+
+struct PendingRestartReason {
+    std::string old_value, new_value;
+    bool operator==(const PendingRestartReason&) const = default;
+};
+
+struct ScheduledRestart {
+    std::string schedule;  // ISO text as given
+    std::string postmaster_start_time;
+    std::string role, postgres_version, timeout;  // empty: not limited
+    bool restart_pending = false;
+    bool operator==(const ScheduledRestart&) const = default;
+};
+
+struct MemberRecord {
+    MemberName name;         // from the key, not in the JSON
+    std::string conn_url;    // postgres://host:port/db
+    std::string api_url;     // http://host:port/patroni
+    std::string proxy_url;
+    State state = State::unknown;
+    std::string state_text;  // as read, when it is none of ours
+    Role role = Role::uninitialized;
+    std::string version;     // Patroni-compatible dotted integers
+    std::string relevo;      // ours: product version; empty for Patroni's own agents
+    std::optional<bool> checkpoint_after_promote;  // only ever false
+    Tags tags;
+    bool pending_restart = false;
+    std::map<std::string, PendingRestartReason> pending_restart_reason;
+    std::optional<Lsn> xlog_location, replay_lsn, receive_lsn;
+    std::string replication_state;  // "streaming", "in archive recovery", ""
+    Timeline timeline = 0;
+    std::optional<ScheduledRestart> scheduled_restart;
+    bool pause = false;
+    LeaseId lease = 0;       // of the key, as read; not in the JSON
+    Revision mod_revision = 0;  // of the key, as read; not in the JSON
+    bool operator==(const MemberRecord&) const = default;
+
+    std::string host() const;  // of conn_url; empty when it cannot be read
+    int port() const;          // of conn_url, 5432 when it has none
+    bool running() const { return state == State::running; }
+};
+
+std::string to_json(const MemberRecord& member);  // compact, keys in Patroni's order
+Result<MemberRecord> parse_member(MemberName name, std::string_view text);
+
+// The slot that a member uses on its upstream (contract 4.8).
+std::string slot_name(std::string_view member_name);
+
+}  // namespace relevo::cluster

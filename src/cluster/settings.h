@@ -1,0 +1,75 @@
+// The cluster-wide settings of the DCS `config` key (contract 3.1), typed, with their defaults.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+namespace relevo::cluster {
+
+enum class SyncMode { off, on, quorum };
+
+struct StandbyCluster {
+    std::string host, port, primary_slot_name, restore_command, archive_cleanup_command,
+        recovery_min_apply_delay;
+    std::vector<std::string> create_replica_methods;
+    bool operator==(const StandbyCluster&) const = default;
+};
+
+struct PermanentSlot {
+    bool logical = false;
+    std::string database, plugin, cluster_type;
+    bool operator==(const PermanentSlot&) const = default;
+};
+
+struct IgnoreSlot {  // matches when every given property equals
+    std::optional<std::string> name, type, database, plugin;
+    bool operator==(const IgnoreSlot&) const = default;
+};
+
+struct Settings {
+    std::chrono::seconds ttl{30};           // leader and member keys' lease; >= 3
+    std::chrono::seconds loop_wait{10};     // longest time between two full looks; >= 1
+    std::chrono::seconds retry_timeout{10};  // one DCS operation with its retries; >= 1
+    std::uint64_t maximum_lag_on_failover = 1048576;  // bytes
+    std::int64_t maximum_lag_on_syncnode = -1;
+    bool check_timeline = false;
+    int max_timelines_history = 0;
+    std::chrono::seconds primary_start_timeout{300};
+    std::chrono::seconds primary_stop_timeout{0};
+    std::chrono::seconds primary_race_backoff{0};
+    SyncMode synchronous_mode = SyncMode::off;
+    bool synchronous_mode_strict = false;
+    int synchronous_node_count = 1;
+    bool failsafe_mode = false;
+    bool pause = false;
+    std::optional<StandbyCluster> standby_cluster;
+    std::map<std::string, PermanentSlot> slots;
+    std::vector<IgnoreSlot> ignore_slots;
+    std::chrono::seconds member_slots_ttl{1800};
+    bool use_slots = true;
+    bool use_pg_rewind = false;  // effective: dynamic, then local
+    bool remove_data_directory_on_rewind_failure = false;
+    bool remove_data_directory_on_diverged_timelines = false;
+    bool operator==(const Settings&) const = default;
+};
+
+struct ReadSettings {
+    Settings settings;
+    std::vector<std::string> notes;  // what was adjusted or not understood; each once in the log
+};
+
+// Reads the cluster-wide part of the DCS `config` object. A wrong value is named in notes and its
+// default (or the adjusted value: ttl, loop_wait, retry_timeout rule) is used. Error: not a JSON object.
+Result<ReadSettings> read_settings(std::string_view json);
+
+// Patroni's patch: null deletes, maps recurse, a scalar replaces when its text differs. Both JSON objects.
+Result<std::string> patch_json(std::string_view json, std::string_view patch);
+
+}  // namespace relevo::cluster

@@ -1,0 +1,122 @@
+// The cluster as the DCS tells it: every key of the contract (4.1, 4.2) as a value, at one revision.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/lsn.h"
+#include "cluster/member.h"
+#include "cluster/tree.h"
+
+namespace relevo::cluster {
+
+struct LeaderKey {
+    MemberName name;
+    Revision create_revision = 0;  // the term
+    Revision mod_revision = 0;
+    LeaseId lease = 0;
+    bool operator==(const LeaderKey&) const = default;
+};
+
+// The failover key. leader set: switchover; only member: manual failover.
+struct FailoverRequest {
+    MemberName leader, member;              // empty: not given
+    std::optional<WallTime> scheduled_at;
+    std::string scheduled_at_text;          // as it was written
+    Revision mod_revision = 0;
+    bool operator==(const FailoverRequest&) const = default;
+};
+
+struct SyncState {
+    MemberName leader;                // empty: synchronous replication is not active
+    int quorum = 0;
+    std::vector<MemberName> voters;   // sync_standby, sorted
+    Revision mod_revision = 0;        // 0: the key is absent
+    bool operator==(const SyncState&) const = default;
+    bool active() const { return !leader.empty(); }
+    bool names(std::string_view member) const;            // voter, case-insensitive
+    bool names_or_leader(std::string_view member) const;  // voter or leader
+};
+
+struct StatusKey {
+    Lsn optime;
+    std::map<std::string, Lsn> slots;
+    std::vector<std::string> retain_slots;
+    bool operator==(const StatusKey&) const = default;
+};
+
+struct HistoryLine {
+    Timeline timeline = 0;  // that ended
+    Lsn switch_point;
+    std::string reason, timestamp, member;  // the last two may be empty
+    bool operator==(const HistoryLine&) const = default;
+};
+
+struct ConfigKey {
+    std::string json;  // an object, compact
+    Revision mod_revision = 0;
+    bool operator==(const ConfigKey&) const = default;
+};
+
+struct Snapshot {
+    Revision revision = 0;
+    std::optional<std::string> initialize;  // absent: never; "": bootstrap running; else system id
+    Revision initialize_revision = 0;
+    std::optional<ConfigKey> config;
+    std::optional<LeaderKey> leader;
+    std::map<MemberName, MemberRecord> members;
+    StatusKey status;
+    bool has_status = false;
+    std::optional<FailoverRequest> failover;  // absent, {} and empty strings are all nullopt
+    Revision failover_revision = 0;           // of the key, also when it asks for nothing
+    SyncState sync;
+    std::optional<std::vector<HistoryLine>> history;
+    std::map<MemberName, std::string> failsafe;  // name -> api_url
+
+    bool unlocked() const { return !leader; }
+    bool led_by(std::string_view name) const { return leader && leader->name == name; }
+    const MemberRecord* member(std::string_view name) const;
+    const MemberRecord* leader_member() const;
+    // Last history entry's timeline + 1; 1 for an empty history; 0 when the key is absent.
+    Timeline timeline() const;
+    bool initialized() const;  // initialize holds a valid system id (digits, 10 or more)
+};
+
+// Reads trees into snapshots. A key that cannot be understood is reported once for each of its
+// revisions and its last good value stands in for it; it is never a reason to act.
+class SnapshotReader {
+public:
+    struct Problem {
+        std::string key, what;
+    };
+    Snapshot read(const KeyTree& tree);
+    // New since the last call; for the log.
+    std::vector<Problem> take_problems();
+
+private:
+    Snapshot last_;
+    std::map<std::string, Revision> reported_;
+    std::vector<Problem> problems_;
+    void problem(const std::string& key, const KeyValue& value, const std::string& what);
+};
+
+// The texts, for writers and tests.
+std::string to_json(const FailoverRequest& request);
+std::string to_json(const SyncState& sync);
+std::string to_json(const StatusKey& status);
+std::string to_json(const std::vector<HistoryLine>& history);
+std::string failsafe_json(const std::map<MemberName, std::string>& members);
+Result<FailoverRequest> parse_failover(std::string_view text);
+Result<SyncState> parse_sync(std::string_view text);
+Result<StatusKey> parse_status(std::string_view text);
+Result<std::vector<HistoryLine>> parse_history(std::string_view text);
+// The content of an NNNNNNNN.history file of PostgreSQL.
+Result<std::vector<HistoryLine>> parse_history_file(std::string_view text);
+
+}  // namespace relevo::cluster

@@ -1,0 +1,82 @@
+// What the REST API (and signals) may ask of the agent. Real: agent/. A fake of it serves rest's tests.
+// One thread: everything on the agent's io_context.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/postgres_state.h"
+#include "cluster/settings.h"
+#include "cluster/snapshot.h"
+#include "ports/task.h"
+
+namespace relevo::ports {
+
+// All that the GET endpoints show, as of one moment; replaced as a whole whenever something changes.
+struct View {
+    std::string scope, name;
+    cluster::LocalPostgres postgres;
+    cluster::State state = cluster::State::unknown;
+    cluster::Role role = cluster::Role::uninitialized;
+    std::shared_ptr<const cluster::Snapshot> snapshot;  // null: no view of the DCS
+    cluster::Settings settings;
+    cluster::Tags tags;
+    std::optional<WallTime> dcs_last_seen;
+    // The right to serve as leader, until when (0: none). A leader in doubt is no leader: compare with
+    // the clock at the moment of answering. Also false at once when PostgreSQL is known dead.
+    Instant lead_until{};
+    bool leading = false;             // holds the key as last seen
+    bool failsafe_active = false;
+    bool watchdog_failed = false;
+    std::optional<cluster::ScheduledRestart> scheduled_restart;
+    Instant next_look{};              // when the next full look is due (liveness)
+    bool lock_valid(Instant now) const { return leading && now < lead_until; }
+};
+
+struct Reply {
+    int code = 200;      // HTTP status
+    std::string text;    // plain text, or JSON where the contract says so
+};
+
+struct SwitchoverOrder {
+    bool failover = false;  // POST /failover
+    std::string leader, candidate;
+    std::optional<WallTime> scheduled_at;
+    std::string scheduled_at_text;
+};
+
+struct RestartOrder {
+    std::optional<WallTime> schedule;
+    std::string schedule_text;
+    std::string role, postgres_version;
+    bool restart_pending = false;
+    std::optional<Duration> timeout;
+};
+
+class Control {
+public:
+    virtual ~Control() = default;
+    virtual std::shared_ptr<const View> view() const = 0;  // cheap; never null
+    virtual Instant now() const = 0;
+    virtual WallTime wall() const = 0;
+
+    // A fresh, linearizable look (GET /cluster, /config, /history).
+    virtual Task<Result<cluster::Snapshot>> fresh_snapshot() = 0;
+
+    // The orders below have been checked for form by the API; the agent checks feasibility and answers
+    // with the contract's codes (5.7) and a sentence.
+    virtual Task<Reply> switchover(SwitchoverOrder order) = 0;
+    virtual Task<Reply> cancel_switchover() = 0;
+    virtual Task<Reply> restart(RestartOrder order) = 0;
+    virtual Task<Reply> cancel_restart() = 0;
+    virtual Task<Reply> reinitialize(bool force, bool from_leader) = 0;
+    virtual Task<Reply> patch_config(std::string patch_json) = 0;
+    virtual Task<Reply> put_config(std::string json) = 0;
+    virtual Task<Reply> reload() = 0;
+    virtual Task<Reply> failsafe(std::string body_json) = 0;
+};
+
+}  // namespace relevo::ports

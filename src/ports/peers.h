@@ -1,0 +1,39 @@
+// The other members' agents, over their REST API. Real: rest/peer_client.h.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/member.h"
+#include "ports/task.h"
+
+namespace relevo::ports {
+
+// What GET <api_url> of a peer says, ours or Patroni's (contract 5.5, 7.3).
+struct PeerStatus {
+    bool primary = false;          // xlog.location set, or role primary/master
+    cluster::Lsn position;         // max(received, replayed), or location
+    cluster::Timeline timeline = 0;
+    bool nofailover = false;
+    int failover_priority = 1;
+    bool watchdog_failed = false;
+    bool running = false;          // state is running
+    std::string system_id;
+    cluster::Tags tags;
+};
+
+class Peers {
+public:
+    virtual ~Peers() = default;
+    // deadline bounds name lookup, connect, TLS and answer together. unavailable: no answer.
+    virtual Task<Result<PeerStatus>> status(const cluster::MemberRecord& member, Duration deadline) = 0;
+    // POST /failsafe: accepted with the peer's last position, or why not.
+    virtual Task<Result<cluster::Lsn>> failsafe(const cluster::MemberRecord& member, std::string body,
+                                                Duration deadline) = 0;
+    // Any HTTP answer on /liveness: the duplicate-name guard.
+    virtual Task<bool> alive(const std::string& api_url, Duration deadline) = 0;
+};
+
+}  // namespace relevo::ports

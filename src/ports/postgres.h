@@ -1,0 +1,139 @@
+// One PostgreSQL server and its data directory on this host. Real: postgres/. One thread: calls are
+// made and callbacks run on the agent's io_context; what blocks goes to a thread pool inside.
+// At most one of the long actions (start, stop, restart, promote, bootstrap, clone, rewind, crash_recover)
+// runs at a time, except that kill() may always be called and makes the running one fail.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/postgres_state.h"
+#include "ports/task.h"
+
+namespace relevo::ports {
+
+// Where a standby streams from. Addresses, never names that can move.
+struct Upstream {
+    cluster::MemberName member;  // empty: a server outside the cluster
+    std::string host;
+    int port = 5432;
+    std::string slot_name;       // empty: none
+    bool operator==(const Upstream&) const = default;
+};
+
+struct StartPlan {
+    bool as_primary = false;             // in place, after a crash or at bootstrap; else a standby
+    std::optional<Upstream> upstream;    // standby: absent = no upstream (waits, follows the archive)
+    cluster::Role callback_role = cluster::Role::replica;  // which role's parameters, hba, ident to write
+    Duration timeout{};                  // until it accepts connections; 0: without limit
+};
+
+enum class StopMode { smart, fast, immediate };
+
+struct StopPlan {
+    StopMode mode = StopMode::fast;
+    bool checkpoint_first = false;
+    // After this the next harder mode, at last SIGKILL for the whole process tree. 0: no escalation.
+    Duration escalate_after{};
+    // Called once pg_control says "shut down" (its checkpoint is on disk and was sent to standbys, while
+    // the postmaster may still be waiting for the archiver or walsenders). May be empty.
+    std::function<void(cluster::ControlData)> on_shut_down;
+};
+
+struct SlotPlan {  // the physical member slots and permanent slots that should be here
+    struct Wanted {
+        std::string name;
+        cluster::Lsn advance_to;     // 0: leave where it is
+        bool expected_active = true;
+        bool logical = false;
+        std::string database, plugin;
+    };
+    std::vector<Wanted> wanted;
+    std::vector<std::string> keep;   // not ours, leave alone
+    bool drop_others = true;
+};
+
+// Whether this member's data can simply stream from a source, or must be rewound first.
+struct Divergence {
+    enum class Verdict { streams, must_rewind, undecided } verdict = Verdict::undecided;
+    std::string why;  // for the operator: timelines and positions compared
+    bool can_rewind = false;  // pg_rewind is allowed and possible here (checksums or wal_log_hints)
+};
+
+struct ExitInfo {
+    int pid = 0;
+    Instant seen;
+};
+
+class Postgres {
+public:
+    virtual ~Postgres() = default;
+
+    // What is there now. Never fails: what could not be learnt says so in the report. Bounded to about
+    // 2 s; the data directory is only touched in the thread pool.
+    virtual Task<cluster::LocalPostgres> observe() = 0;
+
+    // Fires once for each postmaster that ends, whoever ended it, within milliseconds (pidfd).
+    virtual void on_exit(std::function<void(ExitInfo)> handler) = 0;
+
+    // Returns ok when the server accepts connections (standby: also read-only ones, once consistent),
+    // outcome_unknown when the timeout passed and it is still starting, failed when it ended.
+    virtual Task<Status> start(StartPlan plan) = 0;
+    virtual Task<Status> stop(StopPlan plan) = 0;
+    virtual Task<Status> restart(StopPlan stop, StartPlan start) = 0;
+    // Fencing: SIGQUIT, and after 200 ms SIGKILL to whatever of the process group still lives. Does not
+    // touch the disk before the processes are dead. Safe at any time, also when nothing runs.
+    virtual Task<Status> kill() = 0;
+
+    // pre_promote hook is run by the caller. Ok when pg_is_in_recovery() is false.
+    virtual Task<Status> promote(Duration timeout) = 0;
+    virtual Task<Status> checkpoint() = 0;
+
+    // Changes upstream (or removes it) on a running standby: by reload where the version allows it.
+    // Returns at once when nothing changes.
+    virtual Task<Status> follow(std::optional<Upstream> upstream, cluster::Role role) = 0;
+
+    // initdb or the custom method, then config files; the server is left stopped.
+    virtual Task<Status> bootstrap() = 0;
+    // After the first start as a primary: passwords, roles, post_bootstrap script.
+    virtual Task<Status> post_bootstrap() = 0;
+
+    // A copy of source into an empty data directory by the configured methods; the server is left
+    // stopped. The old content, when there is some and replace_existing is set, is moved aside first and
+    // removed only after success. progress is told about now and then (bytes, 0 = unknown total).
+    struct ClonePlan {
+        std::optional<Upstream> source;  // absent: only methods that need no leader
+        bool replace_existing = false;
+        bool only_basebackup = false;
+        std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+    };
+    virtual Task<Status> clone(ClonePlan plan) = 0;
+    virtual Task<Result<Divergence>> compare(const Upstream& source) = 0;
+    // Crash-recovers and stops the server first where needed. Leaves the server stopped. A failure after
+    // pg_rewind began leaves the data directory half_made.
+    virtual Task<Status> rewind(const Upstream& source) = 0;
+    virtual Task<Status> crash_recover() = 0;  // single-user mode
+
+    // Renames the data directory away to <dir>.failed (an older .failed is removed first).
+    virtual Task<Status> set_aside() = 0;
+
+    virtual Task<Status> sync_slots(SlotPlan plan) = 0;
+    virtual Task<Status> set_synchronous_standby_names(std::string value) = 0;
+    // Clean stop or recovery: forces standby.signal to be there before anything else can start it.
+    virtual Task<Status> make_standby_by_default() = 0;
+
+    // The effective configuration changed (dynamic or local): writes the files when the server has them,
+    // reloads when it runs, and finds out what waits for a restart. The adapter keeps the settings.
+    virtual Task<Status> reconfigure(bool force_reload) = 0;
+
+    // Runs a configured command (callbacks); a new one ends a running one as the contract 7.14 says.
+    virtual void run_callback(const std::string& action, cluster::Role role) = 0;
+    virtual Task<Status> run_hook(const std::string& which) = 0;  // "pre_promote", "before_stop"
+};
+
+}  // namespace relevo::ports
