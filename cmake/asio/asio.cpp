@@ -1,0 +1,3 @@
+// The one place where Boost.Asio's own functions are compiled; see packages.cmake.
+#include <boost/asio/impl/src.hpp>
+#include <boost/asio/ssl/impl/src.hpp>
