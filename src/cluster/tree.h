@@ -2,6 +2,7 @@
 // Key names here are relative to the base ("leader", "members/pg-1"); etcd's words for the rest.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,6 +57,13 @@ struct Txn {
 struct TxnResult {
     bool succeeded = false;  // false: a compare did not hold; nothing was written
     Revision revision = 0;   // of the store after it
+};
+
+struct Lease {
+    LeaseId id = 0;
+    // true: granted by this call; keys under an earlier lease are gone or will be. Put them again.
+    bool fresh = false;
+    std::chrono::seconds ttl{};  // as the server granted it
 };
 
 }  // namespace relevo::cluster

@@ -17,12 +17,7 @@
 
 namespace relevo::ports {
 
-struct Lease {
-    cluster::LeaseId id = 0;
-    // true: granted by this call; keys under an earlier lease are gone or will be. Put them again.
-    bool fresh = false;
-    std::chrono::seconds ttl{};  // as the server granted it
-};
+using cluster::Lease;
 
 class Dcs {
 public:

@@ -7,22 +7,12 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/member.h"
+#include "cluster/peer.h"
 #include "ports/task.h"
 
 namespace relevo::ports {
 
-// What GET <api_url> of a peer says, ours or Patroni's (contract 5.5, 7.3).
-struct PeerStatus {
-    bool primary = false;          // xlog.location set, or role primary/master
-    cluster::Lsn position;         // max(received, replayed), or location
-    cluster::Timeline timeline = 0;
-    bool nofailover = false;
-    int failover_priority = 1;
-    bool watchdog_failed = false;
-    bool running = false;          // state is running
-    std::string system_id;
-    cluster::Tags tags;
-};
+using cluster::PeerStatus;
 
 class Peers {
 public:

@@ -12,28 +12,17 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
 #include "ports/task.h"
 
 namespace relevo::ports {
 
-// Where a standby streams from. Addresses, never names that can move.
-struct Upstream {
-    cluster::MemberName member;  // empty: a server outside the cluster
-    std::string host;
-    int port = 5432;
-    std::string slot_name;       // empty: none
-    bool operator==(const Upstream&) const = default;
-};
-
-struct StartPlan {
-    bool as_primary = false;             // in place, after a crash or at bootstrap; else a standby
-    std::optional<Upstream> upstream;    // standby: absent = no upstream (waits, follows the archive)
-    cluster::Role callback_role = cluster::Role::replica;  // which role's parameters, hba, ident to write
-    Duration timeout{};                  // until it accepts connections; 0: without limit
-};
-
-enum class StopMode { smart, fast, immediate };
+using cluster::Divergence;
+using cluster::SlotPlan;
+using cluster::StartPlan;
+using cluster::StopMode;
+using cluster::Upstream;
 
 struct StopPlan {
     StopMode mode = StopMode::fast;
@@ -43,26 +32,6 @@ struct StopPlan {
     // Called once pg_control says "shut down" (its checkpoint is on disk and was sent to standbys, while
     // the postmaster may still be waiting for the archiver or walsenders). May be empty.
     std::function<void(cluster::ControlData)> on_shut_down;
-};
-
-struct SlotPlan {  // the physical member slots and permanent slots that should be here
-    struct Wanted {
-        std::string name;
-        cluster::Lsn advance_to;     // 0: leave where it is
-        bool expected_active = true;
-        bool logical = false;
-        std::string database, plugin;
-    };
-    std::vector<Wanted> wanted;
-    std::vector<std::string> keep;   // not ours, leave alone
-    bool drop_others = true;
-};
-
-// Whether this member's data can simply stream from a source, or must be rewound first.
-struct Divergence {
-    enum class Verdict { streams, must_rewind, undecided } verdict = Verdict::undecided;
-    std::string why;  // for the operator: timelines and positions compared
-    bool can_rewind = false;  // pg_rewind is allowed and possible here (checksums or wal_log_hints)
 };
 
 struct ExitInfo {
