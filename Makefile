@@ -1,0 +1,56 @@
+# pgrelevo's front door. Each target stands alone on a fresh Debian 12: it installs
+# what is missing (tools/install-deps.sh), builds, and does its work.
+
+JOBS ?= $(shell nproc)
+# Test processes beside each other. Those that time something say so in CTest
+# (RUN_SERIAL, RESOURCE_LOCK), the others mostly wait.
+TEST_JOBS ?= $(JOBS)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test unit demo demo-failover bench asan tsan coverage lint format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+deps: ## install the Debian packages that are missing
+	@tools/install-deps.sh
+
+build: deps ## the programs, in build/bin
+	@mkdir -p build
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	cmake --build --preset release --parallel $(JOBS)
+
+test: build ## every test: unit, simulation, contract, real clusters
+	ctest --preset release --parallel $(TEST_JOBS)
+
+unit: build ## the tests that need no server, in seconds
+	ctest --preset release --parallel $(TEST_JOBS) --label-regex '^unit$$'
+
+demo: build ## three members on this machine, until Ctrl-C
+	tools/demo run
+
+demo-failover: build ## kill the primary of the running demo, see what a client sees
+	tools/demo failover
+
+bench: build ## measure, beside Debian's Patroni
+	@tools/install-deps.sh bench
+	tools/bench
+
+asan tsan: deps ## unit tests under AddressSanitizer and UBSan, or ThreadSanitizer
+	cmake --preset $@
+	cmake --build --preset $@ --parallel $(JOBS)
+	ctest --preset $@ --parallel $(TEST_JOBS)
+
+coverage: deps ## lines the unit tests run, in build/coverage/html
+	tools/coverage
+
+lint: build ## layout, our own rules, clang-tidy
+	git ls-files '*.h' '*.cpp' | xargs clang-format-19 --dry-run --Werror
+	tools/tidy.py
+	run-clang-tidy-19 -quiet -p build/release -j $(JOBS) '/src/.*\.cpp$$'
+
+format: ## let clang-format decide
+	git ls-files '*.h' '*.cpp' | xargs clang-format-19 -i
+
+clean: ## remove build/
+	rm -rf build
