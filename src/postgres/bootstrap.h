@@ -1,0 +1,36 @@
+// A new cluster: initdb or the configured method, then the roles and the post_bootstrap script (contract
+// 2.2, 7.6). The caller starts and stops the server between the two and undoes a failure.
+#pragma once
+
+#include "base/result.h"
+#include "ports/postgres_config.h"
+#include "ports/task.h"
+#include "postgres/config_files.h"
+
+namespace relevo::os {
+class Blocking;
+}
+
+namespace relevo::postgres {
+
+class Connection;
+
+// Fills the data directory. On success the directory is complete and its *.backup copies are made; the
+// overrides go into every FilesRequest until post_bootstrap is done. A marker stands in the data directory's
+// place of half-made ones while it runs (half_made.h).
+Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config);
+
+// The server runs as a primary; `connection` is a superuser's, on this host. Sets the superuser's password,
+// runs the script, makes the replication and the rewind role. Passwords never reach the server's log.
+Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config, Connection& connection,
+                            int version);
+
+// initdb's arguments without the program; refuses the forbidden options. Pure.
+Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& config,
+                                                  const std::string& password_file);
+
+// The statements that make one role as configured, to be run in one transaction. Pure. `create or alter`.
+std::string role_statement(const std::string& user, const std::string& password,
+                           const std::vector<std::string>& options);
+
+}  // namespace relevo::postgres

@@ -1,0 +1,35 @@
+// A copy of another server into the data directory, by the configured methods in their order (contract 7.7).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "ports/postgres.h"
+#include "ports/postgres_config.h"
+#include "ports/task.h"
+
+namespace relevo::os {
+class Blocking;
+}
+
+namespace relevo::postgres {
+
+// The server is stopped. What is in the data directory already is moved to <data_dir>.before_clone first
+// (only with replace_existing; else conflict), is put back when every method failed, and is removed after
+// success. The result's recovery settings are not written: start() does. Cancelled through the coroutine: the
+// running command is ended with its children.
+Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
+                   const ports::Postgres::ClonePlan& plan, int version);
+
+// pg_basebackup's arguments, forbidden options dropped with a warning each. Pure.
+std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& config,
+                                              const std::string& conninfo, const std::string& target,
+                                              int version, std::vector<std::string>& warnings);
+
+// The arguments of a custom method after its command's own words. Pure.
+std::vector<std::string> method_arguments(const ports::PostgresConfig& config,
+                                          const ports::ReplicaMethod& method, const std::string& conninfo);
+
+}  // namespace relevo::postgres

@@ -1,0 +1,18 @@
+// The marker that says "what stands here is not finished": made before bootstrap, clone and rewind touch a
+// data directory, removed after they succeeded. It stands beside the directory (<data_dir>.half_made), since
+// pg_basebackup and initdb want theirs empty. Blocking; durable when they return.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace relevo::postgres {
+
+std::string half_made_marker(const std::string& data_dir);
+Status mark_half_made(const std::string& data_dir, const std::string& by);  // "clone", "rewind", "bootstrap"
+Status clear_half_made(const std::string& data_dir);
+std::optional<std::string> half_made_by(const std::string& data_dir);
+
+}  // namespace relevo::postgres

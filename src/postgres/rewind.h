@@ -1,0 +1,45 @@
+// Compares this member's data with a primary, and rewinds it (contract 7.9). The decision itself is
+// rewind_decision.h.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cluster/postgres_plan.h"
+#include "cluster/postgres_state.h"
+#include "ports/postgres_config.h"
+#include "ports/task.h"
+#include "postgres/rewind_decision.h"
+
+namespace relevo::os {
+class Blocking;
+}
+
+namespace relevo::postgres {
+
+// `running`: where a running standby stands (timeline and replay position of observe()); absent: the server is
+// stopped and `control` decides. unavailable: the source cannot be asked; conflict: it is no primary, or one
+// of another cluster.
+Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::PostgresConfig& config,
+                                          const cluster::Upstream& source,
+                                          const std::optional<LocalEnd>& running,
+                                          const cluster::ControlData& control, int version);
+
+// The server is stopped cleanly (crash_recover first where needed).
+//   unavailable      nothing was touched: the source cannot be reached, is in recovery, or its checkpoint
+//                    after promotion is still to come; try again
+//   denied, invalid  nothing was touched and trying again will not help
+//   failed           pg_rewind began and failed; the marker of half_made.h stays
+Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
+                    const cluster::Upstream& source, const cluster::ControlData& control, int version);
+
+// Archives the segments that wait in archive_status with the configured archive_command, oldest first, and
+// stops at the first that fails. How many went.
+Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config);
+
+// archive_command and its like: %p, %f, %r, %% replaced as PostgreSQL does.
+std::string expand_wal_command(std::string_view command, std::string_view path, std::string_view file);
+
+}  // namespace relevo::postgres
