@@ -20,6 +20,7 @@ An exception is a line in one of the tables below, with its reason.
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -151,12 +152,14 @@ def check_text(path, text):
 
 def tracked_files(root):
     """What git knows or could know; all files where there is no git (a tarball)."""
-    listed = subprocess.run(
-        ["git", "-C", str(root), "-c", "safe.directory=*", "ls-files", "-z",
-         "--cached", "--others", "--exclude-standard"],
-        capture_output=True, check=False)
-    if listed.returncode == 0:
-        return sorted(name for name in listed.stdout.decode().split("\0") if name)
+    git = shutil.which("git")
+    if git:
+        listed = subprocess.run(
+            [git, "-C", str(root), "-c", "safe.directory=*", "ls-files", "-z",
+             "--cached", "--others", "--exclude-standard"],
+            capture_output=True, check=False)
+        if listed.returncode == 0:
+            return sorted(name for name in listed.stdout.decode().split("\0") if name)
     return sorted(
         str(path.relative_to(root)) for path in root.rglob("*")
         if path.is_file() and not path.relative_to(root).parts[0] in ("build", ".git"))
