@@ -6,5 +6,6 @@ namespace relevo {
 [[noreturn]] void assertion_failed(const char* expression, const char* file, int line);
 }
 
-#define RLV_ASSERT(expression) \
-    ((expression) ? static_cast<void>(0) : ::relevo::assertion_failed(#expression, __FILE__, __LINE__))
+#define RLV_ASSERT(expression)           \
+    ((expression) ? static_cast<void>(0) \
+                  : ::relevo::assertion_failed(#expression, __FILE__, __LINE__))

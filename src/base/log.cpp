@@ -41,7 +41,8 @@ void write(Level level, std::string_view line) {
     if (sink()) {
         sink()(level, line);
     } else {
-        std::fprintf(stderr, "%s: %.*s\n", to_string(level), static_cast<int>(line.size()), line.data());
+        std::fprintf(stderr, "%s: %.*s\n", to_string(level), static_cast<int>(line.size()),
+                     line.data());
     }
 }
 

@@ -1,5 +1,6 @@
-// What can go wrong, as a value: an Error is a code for the program and a sentence for the operator.
-// A code exists only when a caller branches on it. Broken invariants are RLV_ASSERT (base/assert.h).
+// What can go wrong, as a value: an Error is a code for the program and a sentence for the
+// operator. A code exists only when a caller branches on it. Broken invariants are RLV_ASSERT
+// (base/assert.h).
 #pragma once
 
 #include <expected>
@@ -43,7 +44,8 @@ std::unexpected<Error> within(std::string_view doing, Error error);
 #define RLV_JOIN(a, b) RLV_JOIN_(a, b)
 
 // RLV_TRY(const auto lsn, parse_lsn(text));  returns the error from the enclosing function.
-#define RLV_TRY(declaration, ...) RLV_TRY_(RLV_JOIN(rlv_try_, __COUNTER__), return, declaration, __VA_ARGS__)
+#define RLV_TRY(declaration, ...) \
+    RLV_TRY_(RLV_JOIN(rlv_try_, __COUNTER__), return, declaration, __VA_ARGS__)
 #define RLV_CO_TRY(declaration, ...) \
     RLV_TRY_(RLV_JOIN(rlv_try_, __COUNTER__), co_return, declaration, __VA_ARGS__)
 #define RLV_TRY_(held, leave, declaration, ...)                  \
@@ -52,13 +54,13 @@ std::unexpected<Error> within(std::string_view doing, Error error);
     declaration = *std::move(held)
 
 // RLV_CHECK(write(...));  the same for a Status.
-#define RLV_CHECK(...)                                                                            \
-    do {                                                                                          \
-        if (auto rlv_status = (__VA_ARGS__); !rlv_status)                                         \
-            return ::std::unexpected(std::move(rlv_status).error());                              \
+#define RLV_CHECK(...)                                               \
+    do {                                                             \
+        if (auto rlv_status = (__VA_ARGS__); !rlv_status)            \
+            return ::std::unexpected(std::move(rlv_status).error()); \
     } while (false)
-#define RLV_CO_CHECK(...)                                                                         \
-    do {                                                                                          \
-        if (auto rlv_status = (__VA_ARGS__); !rlv_status)                                         \
-            co_return ::std::unexpected(std::move(rlv_status).error());                           \
+#define RLV_CO_CHECK(...)                                               \
+    do {                                                                \
+        if (auto rlv_status = (__VA_ARGS__); !rlv_status)               \
+            co_return ::std::unexpected(std::move(rlv_status).error()); \
     } while (false)

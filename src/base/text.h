@@ -10,7 +10,7 @@
 namespace relevo {
 
 std::string_view trim(std::string_view text);
-std::string lower(std::string_view text);  // ASCII
+std::string lower(std::string_view text);                               // ASCII
 std::vector<std::string> split(std::string_view text, char separator);  // keeps empty parts
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 bool iequals(std::string_view a, std::string_view b);
@@ -21,9 +21,9 @@ std::optional<std::int64_t> parse_decimal(std::string_view text);  // the whole 
 // on/true/yes/1, off/false/no/0, case-insensitive.
 std::optional<bool> parse_bool(std::string_view text);
 
-// Decimal, 0x.., leading-0 octal, or a float (rounded); with a unit only where base_unit is not empty.
-// base_unit is one of: "" B kB MB GB TB, or with a count ("8kB", "16MB"), or us ms s min h d. The
-// result is in base units. nullopt: not a number, or an unknown or unexpected unit.
+// Decimal, 0x.., leading-0 octal, or a float (rounded); with a unit only where base_unit is not
+// empty. base_unit is one of: "" B kB MB GB TB, or with a count ("8kB", "16MB"), or us ms s min h
+// d. The result is in base units. nullopt: not a number, or an unknown or unexpected unit.
 std::optional<std::int64_t> parse_int(std::string_view text, std::string_view base_unit = "");
 std::optional<double> parse_real(std::string_view text, std::string_view base_unit = "");
 

@@ -29,7 +29,8 @@ using WallTime = std::chrono::sys_time<std::chrono::microseconds>;
 // "2026-01-02T03:04:05.678901+00:00" (Python's isoformat, which Patroni writes; microseconds are
 // left out when they are zero).
 std::string to_iso(WallTime time);
-// Accepts a trailing Z, +hh:mm, +hhmm, +hh or no zone (has_zone false, read as UTC), a 'T' or blank between.
+// Accepts a trailing Z, +hh:mm, +hhmm, +hh or no zone (has_zone false, read as UTC), a 'T' or blank
+// between.
 struct ParsedTime {
     WallTime time;
     bool has_zone = false;
