@@ -1,6 +1,7 @@
-// The cluster as it is shown: the rows of /cluster and `relevoctl list`, the status JSON of /patroni and
-// the health checks, and /metrics (contract 5.5, 5.6, 5.8). Pure text from plain values; the one who
-// answers fills the input. JSON here has Python's spacing (", " and ": "), as Patroni's API has it.
+// The cluster as it is shown: the rows of /cluster and `relevoctl list`, the status JSON of
+// /patroni and the health checks, and /metrics (contract 5.5, 5.6, 5.8). Pure text from plain
+// values; the one who answers fills the input. JSON here has Python's spacing (", " and ": "), as
+// Patroni's API has it.
 #pragma once
 
 #include <optional>
@@ -17,8 +18,8 @@
 namespace relevo::cluster {
 
 enum class ShownRole { leader, standby_leader, sync_standby, quorum_standby, replica };
-const char* to_string(ShownRole role);        // "sync_standby": /cluster's words
-const char* to_column_text(ShownRole role);   // "Sync Standby": the list's words
+const char* to_string(ShownRole role);       // "sync_standby": /cluster's words
+const char* to_column_text(ShownRole role);  // "Sync Standby": the list's words
 
 // A position and how far it is behind status.optime, in bytes; both absent: unknown.
 struct ShownPosition {
@@ -31,9 +32,10 @@ struct ShownPosition {
 struct MemberRow {
     MemberName name;
     ShownRole role = ShownRole::replica;
-    std::string state;    // replication_state ("streaming") if any and not leader, else the state's text
+    std::string
+        state;  // replication_state ("streaming") if any and not leader, else the state's text
     std::string api_url, host;
-    int port = 0;         // 0 and host empty: conn_url cannot be read
+    int port = 0;           // 0 and host empty: conn_url cannot be read
     Timeline timeline = 0;  // 0: unknown
     Tags tags;
     bool pending_restart = false;
@@ -48,16 +50,17 @@ struct MemberRow {
 std::vector<MemberRow> member_rows(const Snapshot& snapshot, const Settings& settings);
 
 // The body of GET /cluster.
-std::string cluster_json(std::string_view scope, const Snapshot& snapshot, const Settings& settings);
+std::string cluster_json(std::string_view scope, const Snapshot& snapshot,
+                         const Settings& settings);
 
 // All that the status JSON and the metrics show, as of one moment.
 struct StatusInput {
     std::string scope, name;
-    std::string relevo_version;             // the product's own
-    const Snapshot* snapshot = nullptr;     // null: no view of the DCS; must outlive the call
-    LocalPostgres postgres;                 // server == running: it answered
+    std::string relevo_version;          // the product's own
+    const Snapshot* snapshot = nullptr;  // null: no view of the DCS; must outlive the call
+    LocalPostgres postgres;              // server == running: it answered
     State state = State::unknown;
-    Role role = Role::uninitialized;        // the agent's; pg_is_in_recovery() decides while it answers
+    Role role = Role::uninitialized;  // the agent's; pg_is_in_recovery() decides while it answers
     Settings settings;
     Tags tags;
     std::optional<WallTime> dcs_last_seen;
