@@ -1,0 +1,128 @@
+// A new cluster, or a running single server that becomes the first member of one (contract 7.6).
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+// A data directory with a system identifier and a DCS that knows of no cluster: claim it for this one.
+bool adopt(Mind& m, const cluster::Snapshot& view) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    if (pg.data_dir != cluster::DataDir::initialized || pg.system_id.empty()) return false;
+    if (view.initialized() || view.leader || m.paused()) return false;
+    if (view.initialize) {
+        m.say("adopt", Note::Level::info, "another member is bootstrapping the cluster");
+        return false;
+    }
+    if (pg.server == cluster::Server::running && pg.in_recovery) {
+        s.exiting = true;
+        m.tell(Exit{1, "PostgreSQL runs here as a replica, but the DCS knows of no cluster of this scope: start relevo "
+                       "on its primary first"});
+        return true;
+    }
+    if (pg.server != cluster::Server::running && pg.server != cluster::Server::stopped) return false;
+    if (m.committing(CommitFor::put_initialize)) return true;
+    m.tell(Note{Note::Level::info, "the existing data becomes the first member of the cluster"});
+    m.commit(CommitFor::put_initialize, cluster::keys::put_initialize(pg.system_id, view.initialize_revision));
+    return true;
+}
+
+void undo(Mind& m, Bootstrapping& p, std::string why) {
+    p.failure = std::move(why);
+    p.stage = Bootstrapping::Stage::undo;
+    m.tell(Note{Note::Level::error, "bootstrap failed: " + p.failure});
+    m.s.stop_wanted = true;
+    m.emit(KillPg{});
+    m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
+}
+
+}  // namespace
+
+bool bootstrap(Mind& m) {
+    State& s = m.s;
+    if (procedure<Bootstrapping>(m)) return true;  // goes on in bootstrap_done
+    const auto* view = m.view();
+    if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
+    if (adopt(m, *view)) return true;
+    if (s.pg->data_dir != cluster::DataDir::empty || view->leader || m.paused()) return false;
+    if (view->initialize) return false;  // initialised, or somebody is at it
+    if (!s.self.may_bootstrap || s.self.tags.nofailover()) {
+        m.say("data", Note::Level::info, "waiting for another member to bootstrap the cluster");
+        return false;
+    }
+    if (!s.lease) return false;  // the claim hangs on it
+    s.procedure = Bootstrapping{};
+    m.tell(Note{Note::Level::info, "trying to bootstrap a new cluster"});
+    m.commit(CommitFor::claim_initialize, cluster::keys::claim_initialize());
+    return true;
+}
+
+void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    using Stage = Bootstrapping::Stage;
+    const auto* commit = std::get_if<Commit>(&effect);
+    const auto* result = std::get_if<cluster::TxnResult>(&done.payload);
+    const bool refused = done.error || (result && !result->succeeded);
+    switch (p.stage) {
+        case Stage::claim:
+            if (!commit || commit->purpose != CommitFor::claim_initialize) return;
+            if (refused) {  // somebody else was first; or unknown: the lease ends a claim of ours
+                s.procedure = std::monostate{};
+                if (done.error && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
+                return;
+            }
+            p.stage = Stage::initialize;
+            m.emit(BootstrapPg{});
+            return;
+        case Stage::initialize: {
+            if (!std::holds_alternative<BootstrapPg>(effect)) return;
+            if (done.error) return undo(m, p, done.error->message);
+            p.stage = Stage::start;
+            cluster::StartPlan plan;
+            plan.as_primary = true;
+            plan.callback_role = cluster::Role::primary;
+            m.emit(StartPg{plan, Instant::max()});
+            return;
+        }
+        case Stage::start:
+            if (!std::holds_alternative<StartPg>(effect)) return;
+            if (done.error && done.error->code != ErrorCode::outcome_unknown) return undo(m, p, done.error->message);
+            p.stage = Stage::roles;
+            m.emit(PostBootstrapPg{});
+            m.emit(Observe{});
+            return;
+        case Stage::roles:
+            if (!std::holds_alternative<PostBootstrapPg>(effect)) return;
+            if (done.error) return undo(m, p, done.error->message);
+            p.stage = Stage::finish;
+            m.emit(Observe{});
+            return;
+        case Stage::finish:
+            if (std::holds_alternative<Observe>(effect) && !m.committing(CommitFor::finish_bootstrap)) {
+                if (s.pg->system_id.empty()) return undo(m, p, "the new cluster's system identifier cannot be read");
+                m.commit(CommitFor::finish_bootstrap, cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id,
+                                                                                      s.self.initial_config));
+                return;
+            }
+            if (!commit || commit->purpose != CommitFor::finish_bootstrap) return;
+            if (refused) return undo(m, p, done.error ? done.error->message : "the claim was lost");
+            m.tell(Note{Note::Level::info, "initialized a new cluster"});
+            s.procedure = std::monostate{};
+            return;
+        case Stage::undo:
+            if (!std::holds_alternative<KillPg>(effect)) return;
+            p.stage = Stage::undo_files;
+            m.emit(SetAsidePg{});
+            return;
+        case Stage::undo_files:
+            if (!std::holds_alternative<SetAsidePg>(effect)) return;
+            s.exiting = true;
+            m.tell(Exit{1, "bootstrap failed: " + p.failure + ". What was made is kept beside the data directory as "
+                           "*.failed"});
+            return;
+    }
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,103 @@
+// The leader's PostgreSQL died or hangs while the key is ours: start it again in place, or give the key
+// to a replica that can take it.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+std::vector<ProbePeers::Peer> others(const Mind& m) {
+    std::vector<ProbePeers::Peer> peers;
+    if (!m.s.dcs) return peers;
+    for (const auto& [name, member] : m.s.dcs->members)
+        if (name != m.s.self.name && !member.api_url.empty() && !member.tags.nofailover())
+            peers.push_back({member, alive_peer_deadline});
+    return peers;
+}
+
+bool want_failover(const Mind& m) {
+    const State& s = m.s;
+    if (m.paused() || !s.dcs) return false;
+    if (s.pg->server == cluster::Server::hung) return !others(m).empty();
+    if (s.settings.primary_start_timeout.count() == 0) return !others(m).empty();
+    return s.start_failures > 0 && !others(m).empty();
+}
+
+}  // namespace
+
+bool recover_in_place(Mind& m) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    if (m.paused()) {
+        // Hands off: the operator stopped it, or will start it. The key must not name a dead server.
+        if (!m.committing(CommitFor::release))
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        return true;
+    }
+    if (want_failover(m)) {
+        s.procedure = CrashFailover{};
+        return crash_failover(m);
+    }
+    if (pg.server == cluster::Server::hung) {
+        s.stop_wanted = true;
+        m.emit(KillPg{});
+        return true;
+    }
+    if (!m.may_lead()) return true;
+    if (s.start_failures > 0 && m.now.mono < s.retry_start_at) {
+        m.wake_by(s.retry_start_at);
+        return true;
+    }
+    cluster::StartPlan plan;
+    // In place only what was a primary; a standby that holds the key starts as such and is promoted.
+    plan.as_primary = !pg.standby_signal;
+    plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
+    plan.timeout = s.settings.primary_start_timeout;
+    m.tell(Note{Note::Level::warning, "starting PostgreSQL again in place, the leader key is still ours"});
+    m.emit(StartPg{plan, plan.as_primary ? m.fence_at() : Instant::max()});
+    return true;
+}
+
+bool crash_failover(Mind& m) {
+    State& s = m.s;
+    auto* p = procedure<CrashFailover>(m);
+    if (!p) return false;
+    if (!s.lead) {  // the key went by itself: nothing left to give
+        s.procedure = std::monostate{};
+        return false;
+    }
+    if (p->stage == CrashFailover::Stage::fence) {
+        // Side by side: nothing of the dead server may live on; who could take over?
+        if (!m.running<ProbePeers>() && !p->candidate_known) m.emit(ProbePeers{ProbeFor::crash, others(m)});
+        if (m.pg_busy()) return true;
+        if (!p->killed) {
+            s.stop_wanted = true;
+            m.emit(KillPg{});
+            return true;
+        }
+        if (!p->candidate_known) return true;
+        if (!p->candidate_found) {
+            s.procedure = std::monostate{};
+            s.start_failures = 0;
+            if (!m.may_lead()) return true;
+            m.tell(Note{Note::Level::warning, "no replica can take over: starting PostgreSQL in place"});
+            cluster::StartPlan plan;
+            plan.as_primary = true;
+            plan.callback_role = cluster::Role::primary;
+            m.emit(StartPg{plan, m.fence_at()});
+            return true;
+        }
+        if (!p->standby_made) {
+            m.emit(MakeStandby{});
+            return true;
+        }
+        p->stage = CrashFailover::Stage::release;
+        s.hold_start_until = m.now.mono + s.settings.loop_wait;
+        m.tell(Note{Note::Level::warning, "releasing the leader key: PostgreSQL is dead, a replica takes over"});
+        m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+    }
+    return true;
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,133 @@
+// One line for each event and effect, for traces and the log.
+#include <fmt/core.h>
+
+#include "core/effect.h"
+
+namespace relevo::core {
+namespace {
+
+template <class... F>
+struct Match : F... {
+    using F::operator()...;
+};
+
+const char* name(CommitFor purpose) {
+    switch (purpose) {
+        case CommitFor::acquire: return "acquire leader";
+        case CommitFor::rewrite_leader: return "rewrite leader";
+        case CommitFor::release: return "release leader";
+        case CommitFor::member: return "member";
+        case CommitFor::status: return "status";
+        case CommitFor::history: return "history";
+        case CommitFor::config: return "config";
+        case CommitFor::claim_initialize: return "claim initialize";
+        case CommitFor::put_initialize: return "initialize";
+        case CommitFor::cancel_initialize: return "cancel initialize";
+        case CommitFor::finish_bootstrap: return "finish bootstrap";
+        case CommitFor::clear_failover: return "clear failover";
+    }
+    return "?";
+}
+
+std::string upstream(const std::optional<cluster::Upstream>& up) {
+    return up ? fmt::format("{} ({}:{})", up->member, up->host, up->port) : std::string("nobody");
+}
+
+const char* verdict(cluster::Divergence::Verdict v) {
+    switch (v) {
+        case cluster::Divergence::Verdict::streams: return "streams";
+        case cluster::Divergence::Verdict::must_rewind: return "must rewind";
+        case cluster::Divergence::Verdict::undecided: return "undecided";
+    }
+    return "?";
+}
+
+const char* server(cluster::Server s) {
+    switch (s) {
+        case cluster::Server::stopped: return "stopped";
+        case cluster::Server::starting: return "starting";
+        case cluster::Server::running: return "running";
+        case cluster::Server::stopping: return "stopping";
+        case cluster::Server::hung: return "hung";
+    }
+    return "?";
+}
+
+std::string payload(const Payload& p) {
+    return std::visit(
+        Match{[](std::monostate) { return std::string(); },
+              [](const cluster::TxnResult& r) {
+                  return fmt::format(" {} at {}", r.succeeded ? "written" : "refused", r.revision);
+              },
+              [](const LeaseKept& l) { return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : ""); },
+              [](const cluster::LocalPostgres& pg) {
+                  return fmt::format(" {} {} timeline {} at {}", server(pg.server),
+                                     pg.in_recovery ? "standby" : "primary", pg.timeline, to_string(pg.position()));
+              },
+              [](const cluster::Divergence& d) { return fmt::format(" {} ({})", verdict(d.verdict), d.why); },
+              [](const PeerAnswers& peers) {
+                  std::string text;
+                  for (const auto& [who, answer] : peers)
+                      text += answer ? fmt::format(" {}:{}{}", who, to_string(answer->position),
+                                                   answer->primary ? "(primary)" : "")
+                                     : fmt::format(" {}:silent", who);
+                  return text;
+              }},
+        p);
+}
+
+}  // namespace
+
+std::string describe(const Effect& effect) {
+    return std::visit(
+        Match{[](const ReadDcs&) { return std::string("read the DCS"); },
+              [](const KeepLease& e) { return fmt::format("keep the lease ({} s)", e.ttl.count()); },
+              [](const Commit& e) { return fmt::format("write: {}", name(e.purpose)); },
+              [](const Observe&) { return std::string("look at PostgreSQL"); },
+              [](const StartPg& e) {
+                  return e.plan.as_primary ? std::string("start as primary")
+                                           : "start as standby of " + upstream(e.plan.upstream);
+              },
+              [](const StopPg& e) {
+                  return fmt::format("stop ({})", e.mode == cluster::StopMode::fast ? "fast" : "immediate");
+              },
+              [](const KillPg&) { return std::string("kill PostgreSQL"); },
+              [](const MakeStandby&) { return std::string("make it a standby by default"); },
+              [](const PromotePg&) { return std::string("promote"); },
+              [](const FollowPg& e) { return "follow " + upstream(e.upstream); },
+              [](const BootstrapPg&) { return std::string("initialise a new cluster"); },
+              [](const PostBootstrapPg&) { return std::string("create the roles"); },
+              [](const ClonePg& e) { return "clone from " + upstream(e.source); },
+              [](const ComparePg& e) { return "compare with " + upstream(e.source); },
+              [](const RewindPg& e) { return "rewind to " + upstream(e.source); },
+              [](const CrashRecoverPg&) { return std::string("crash recovery in single-user mode"); },
+              [](const CheckpointPg&) { return std::string("checkpoint"); },
+              [](const SetAsidePg&) { return std::string("set the data directory aside"); },
+              [](const SyncSlots& e) { return fmt::format("synchronise {} slots", e.plan.wanted.size()); },
+              [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
+              [](const Callback& e) { return fmt::format("callback {} {}", e.action, to_string(e.role)); },
+              [](const Answer& e) { return fmt::format("answer {}: {}", e.code, e.text); },
+              [](const Note& e) { return e.text; }, [](const Exit& e) { return fmt::format("exit {}: {}", e.code, e.text); }},
+        effect);
+}
+
+std::string describe(const Event& event) {
+    return std::visit(
+        Match{[](const DcsView& e) {
+                  return fmt::format("view at {}: leader {}", e.snapshot->revision,
+                                     e.snapshot->leader ? e.snapshot->leader->name : "none");
+              },
+              [](const PostmasterExited&) { return std::string("the postmaster ended"); },
+              [](const SelfChanged&) { return std::string("local configuration changed"); },
+              [](const SettingsChanged&) { return std::string("settings changed"); },
+              [](const TimerFired&) { return std::string("timer"); }, [](const StopAsked&) { return std::string("asked to stop"); },
+              [](const RestartAsked&) { return std::string("asked to restart"); },
+              [](const ReinitAsked&) { return std::string("asked to reinitialize"); },
+              [](const EffectDone& e) {
+                  return fmt::format("done {}{}{}", e.id, e.error ? " FAILED: " + e.error->message : std::string(),
+                                     payload(e.payload));
+              }},
+        event);
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,117 @@
+// What the core wants done. The shell does it with real parts, the simulator with its own, and each
+// answers with EffectDone (but for those marked: no answer). Effects may run side by side; what must
+// follow another waits for its answer.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/event.h"
+
+namespace relevo::core {
+
+struct ReadDcs {  // a linearizable look; the DcsView comes before the answer
+    Duration deadline;
+};
+struct KeepLease {  // LeaseKept
+    std::chrono::seconds ttl{};
+    Duration deadline;
+};
+
+enum class CommitFor {
+    acquire, rewrite_leader, release, member, status, history, config, claim_initialize, put_initialize,
+    cancel_initialize, finish_bootstrap, clear_failover,
+};
+struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
+    CommitFor purpose{};
+    cluster::Txn txn;
+    Instant not_after;
+    Duration deadline;
+};
+
+struct Observe {};  // LocalPostgres
+struct StartPg {
+    cluster::StartPlan plan;
+    Instant not_after;  // a primary is never started once the right to lead has run out
+};
+struct StopPg {
+    cluster::StopMode mode = cluster::StopMode::fast;
+    bool checkpoint_first = false;
+    Duration escalate_after{};
+    bool run_before_stop = false;
+};
+struct KillPg {};
+struct MakeStandby {};
+struct PromotePg {
+    Instant not_after;
+    Duration timeout;
+    bool run_pre_promote = false;
+};
+struct FollowPg {
+    std::optional<cluster::Upstream> upstream;
+};
+struct BootstrapPg {};
+struct PostBootstrapPg {};
+struct ClonePg {
+    std::optional<cluster::Upstream> source;
+    bool replace_existing = false;
+    bool only_basebackup = false;
+};
+struct ComparePg {  // Divergence
+    cluster::Upstream source;
+};
+struct RewindPg {
+    cluster::Upstream source;
+};
+struct CrashRecoverPg {};
+struct CheckpointPg {};
+struct SetAsidePg {};
+struct SyncSlots {
+    cluster::SlotPlan plan;
+};
+
+enum class ProbeFor { race, handover, crash };
+struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
+    struct Peer {
+        cluster::MemberRecord member;
+        Duration deadline;
+    };
+    ProbeFor purpose{};
+    std::vector<Peer> peers;
+};
+
+// No answer to these.
+struct Callback {
+    std::string action;
+    cluster::Role role{};
+};
+struct Answer {
+    OrderId order = 0;
+    int code = 200;
+    std::string text;
+};
+struct Note {
+    enum class Level { info, warning, error } level = Level::info;
+    std::string text;
+};
+struct Exit {
+    int code = 0;
+    std::string text;
+};
+
+using Effect =
+    std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby, PromotePg, FollowPg,
+                 BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg, CrashRecoverPg, CheckpointPg,
+                 SetAsidePg, SyncSlots, ProbePeers, Callback, Answer, Note, Exit>;
+
+struct Issued {
+    EffectId id = 0;  // 0: no answer is expected
+    Effect effect;
+};
+
+std::string describe(const Effect& effect);  // one line for traces
+std::string describe(const Event& event);
+
+}  // namespace relevo::core

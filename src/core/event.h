@@ -1,0 +1,84 @@
+// What can happen to a member: everything the core ever learns comes in as one of these.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "cluster/peer.h"
+#include "cluster/postgres_plan.h"
+#include "cluster/postgres_state.h"
+#include "cluster/settings.h"
+#include "cluster/snapshot.h"
+
+namespace relevo::core {
+
+using EffectId = std::uint64_t;
+using OrderId = std::uint64_t;
+
+struct Now {
+    Instant mono;   // decides
+    WallTime wall;  // only for what people scheduled, and for what they read
+};
+
+// What this member says of itself: configuration, not knowledge.
+struct Self {
+    cluster::MemberName name;
+    std::string conn_url, api_url, proxy_url;
+    std::string version;         // compatible with Patroni's
+    std::string relevo_version;  // ours
+    cluster::Tags tags;
+    bool may_bootstrap = false;  // the local file has a bootstrap section
+    std::string initial_config;  // what goes to the config key of a new cluster, or when it is missing
+    bool has_pre_promote = false;
+    std::optional<cluster::ScheduledRestart> scheduled_restart;  // shown to others; the shell keeps the time
+};
+
+// The keys as read or as the watch tells them. An older revision than known is ignored.
+struct DcsView {
+    std::shared_ptr<const cluster::Snapshot> snapshot;
+};
+struct PostmasterExited {};
+struct SelfChanged {
+    Self self;
+};
+struct SettingsChanged {
+    cluster::Settings settings;
+};
+struct TimerFired {};
+struct StopAsked {};  // SIGTERM
+
+struct RestartAsked {
+    OrderId order = 0;
+    std::optional<Duration> timeout;  // for the start; primary_start_timeout unless given
+    std::string role;                 // empty: any; else only when the role is this one
+    bool restart_pending = false;     // only when a restart is pending
+    int version_below = 0;            // only when the running version is lower; 0: any
+};
+struct ReinitAsked {
+    OrderId order = 0;
+    bool force = false, from_leader = false;
+};
+
+struct LeaseKept {
+    Instant asked_at;  // before the request left: the lease lives at least until asked_at + ttl
+    cluster::Lease lease;
+};
+using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
+
+using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
+                             cluster::Divergence, PeerAnswers>;
+struct EffectDone {
+    EffectId id = 0;
+    std::optional<Error> error;
+    Payload payload;
+};
+
+using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired, StopAsked,
+                           RestartAsked, ReinitAsked, EffectDone>;
+
+}  // namespace relevo::core

@@ -1,0 +1,268 @@
+// Not the leader: get data, start, and stream from whom we should. A member that diverged is rewound or
+// cloned; data is only thrown away when the configuration says so and a leader has its own.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+constexpr Duration retry_soon = std::chrono::seconds(1);
+
+cluster::Upstream address_of(const Mind& m, const cluster::MemberRecord& member) {
+    cluster::Upstream up;
+    up.member = member.name;
+    up.host = member.host();
+    up.port = member.port();
+    if (m.s.settings.use_slots) up.slot_name = cluster::slot_name(m.s.self.name);
+    return up;
+}
+
+void start_standby(Mind& m, std::optional<cluster::Upstream> upstream) {
+    State& s = m.s;
+    cluster::StartPlan plan;
+    plan.upstream = upstream;
+    plan.timeout = std::chrono::seconds(0);
+    s.followed = upstream;
+    s.follow_known = true;
+    m.tell(Note{Note::Level::info, upstream ? "starting as a standby of " + upstream->member
+                                            : std::string("starting as a standby without an upstream")});
+    m.emit(StartPg{plan, Instant::max()});
+}
+
+bool unclean(const cluster::LocalPostgres& pg) {
+    if (!pg.control) return false;
+    switch (pg.control->state) {
+        case cluster::ControlState::in_production:
+        case cluster::ControlState::shutting_down:
+        case cluster::ControlState::in_crash_recovery: return true;
+        case cluster::ControlState::unknown:
+        case cluster::ControlState::starting_up:
+        case cluster::ControlState::shut_down:
+        case cluster::ControlState::shut_down_in_recovery:
+        case cluster::ControlState::in_archive_recovery: return false;
+    }
+    return false;
+}
+
+bool was_standby(const cluster::LocalPostgres& pg) {
+    return pg.control && (pg.control->state == cluster::ControlState::shut_down_in_recovery ||
+                          pg.control->state == cluster::ControlState::in_archive_recovery);
+}
+
+// The newest verdict about the present leader, if it is still worth something.
+const cluster::Divergence* verdict(const Mind& m) {
+    const State& s = m.s;
+    if (!s.judged || !s.dcs || !s.dcs->leader || s.judged->term != s.dcs->leader->create_revision) return nullptr;
+    return &s.judged->divergence;
+}
+
+// The data has gone its own way: rewind, clone anew, or say that a person must decide. True when an effect
+// was issued.
+bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::MemberRecord& leader) {
+    State& s = m.s;
+    const bool stopped = s.pg->server == cluster::Server::stopped;
+    const bool reclone = (s.rewind_failed && s.settings.remove_data_directory_on_rewind_failure) ||
+                         s.settings.remove_data_directory_on_diverged_timelines;
+    const bool rewind = divergence.can_rewind && s.settings.use_pg_rewind && !s.rewind_failed && !reclone;
+    if (!rewind && !reclone) {
+        m.say("diverged", Note::Level::error,
+              fmt::format("this member's data has diverged from {} ({}) and is kept as it is: {}. To replace it run "
+                          "`relevoctl reinit <cluster> {}`",
+                          leader.name, divergence.why,
+                          s.rewind_failed             ? "pg_rewind failed"
+                          : !s.settings.use_pg_rewind ? "use_pg_rewind is off"
+                                                      : "pg_rewind needs data checksums or wal_log_hints",
+                          s.self.name));
+        return false;
+    }
+    if (!stopped) {
+        m.tell(Note{Note::Level::warning, "stopping to repair diverged data: " + divergence.why});
+        s.stop_wanted = true;
+        m.emit(StopPg{cluster::StopMode::fast, false, std::chrono::seconds(5), false});
+        return true;
+    }
+    if (rewind) {
+        m.tell(Note{Note::Level::warning, fmt::format("rewinding to {}: {}", leader.name, divergence.why)});
+        m.emit(RewindPg{address_of(m, leader)});
+        return true;
+    }
+    m.tell(Note{Note::Level::warning, fmt::format("cloning anew from {}: {}", leader.name, divergence.why)});
+    m.emit(ClonePg{address_of(m, leader), true, false});
+    return true;
+}
+
+}  // namespace
+
+const cluster::MemberRecord* primary_member(const Mind& m) {
+    const State& s = m.s;
+    if (!s.dcs || !s.dcs->leader) return nullptr;
+    const auto* leader = s.dcs->leader_member();
+    if (!leader || leader->name == s.self.name || leader->conn_url.empty()) return nullptr;
+    return leader;
+}
+
+std::optional<cluster::Upstream> upstream_for(const Mind& m) {
+    const State& s = m.s;
+    if (!s.dcs || s.self.tags.nostream()) return std::nullopt;
+    const auto* leader = primary_member(m);
+    const std::string wanted = s.self.tags.replicatefrom();
+    if (!wanted.empty() && wanted != s.self.name)
+        if (const auto* other = s.dcs->member(wanted); other && !other->conn_url.empty() && other->running())
+            return address_of(m, *other);
+    if (!leader) return std::nullopt;
+    return address_of(m, *leader);
+}
+
+bool fill_data_directory(Mind& m) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    if (pg.data_dir == cluster::DataDir::initialized) return false;
+    const auto* view = m.view();
+    if (pg.data_dir == cluster::DataDir::unusable) {
+        m.say("data", Note::Level::error,
+              "the data directory is there but cannot be used, and is left alone: " + pg.problem);
+        return true;
+    }
+    if (m.paused() || !view) return true;
+    const auto* leader = primary_member(m);
+    if (!leader || !(leader->role == cluster::Role::primary)) {
+        m.say("data", Note::Level::info, "waiting for a leader to clone from");
+        return true;
+    }
+    if (m.now.mono < s.retry_clone_at) {
+        m.wake_by(s.retry_clone_at);
+        return true;
+    }
+    // A replica that offers itself spares the leader.
+    const cluster::MemberRecord* source = leader;
+    for (const auto& [name, member] : view->members)
+        if (member.tags.clonefrom() && member.running() && name != s.self.name && name != leader->name) {
+            source = &member;
+            break;
+        }
+    auto from = address_of(m, *source);
+    m.tell(Note{Note::Level::info, "cloning from " + source->name});
+    m.forget("data");
+    m.emit(ClonePg{from, pg.data_dir == cluster::DataDir::half_made, false});
+    return true;
+}
+
+bool start_stopped(Mind& m) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    if (pg.server != cluster::Server::stopped) return false;
+    if (m.paused()) {
+        m.say("stopped", Note::Level::info, "maintenance mode: PostgreSQL is not running and is left so");
+        return true;
+    }
+    if (m.now.mono < s.retry_start_at) {
+        m.wake_by(s.retry_start_at);
+        return true;
+    }
+    const auto* view = m.view();
+    if (!view) {
+        // Without a view nothing may lead. Reads can be served once we have been led or fenced before;
+        // at the very first start wait for the DCS.
+        if (s.dcs && m.now.mono >= s.right_until) start_standby(m, std::nullopt);
+        else m.wake_by(s.right_until);
+        return true;
+    }
+    if (view->led_by(s.self.name)) return true;  // being confirmed: lead() decides
+    const auto* leader = primary_member(m);
+    if (!leader) {
+        // Just demoted: the next leader will be there in a moment, and decides what our data needs.
+        if (m.now.mono < s.hold_start_until) {
+            m.wake_by(s.hold_start_until);
+            return true;
+        }
+        start_standby(m, std::nullopt);
+        return true;
+    }
+    if (was_standby(pg) || s.rewind_failed) {
+        if (const auto* d = verdict(m); d && d->verdict == cluster::Divergence::Verdict::must_rewind &&
+                                        repair(m, *d, *leader))
+            return true;
+        start_standby(m, upstream_for(m));  // judged again while it runs
+        return true;
+    }
+    if (unclean(pg) && s.settings.use_pg_rewind && !s.crash_recovered) {
+        m.tell(Note{Note::Level::info, "crash recovery in single-user mode, to see where our WAL ends"});
+        m.emit(CrashRecoverPg{});
+        return true;
+    }
+    if (unclean(pg)) {
+        start_standby(m, upstream_for(m));
+        return true;
+    }
+    const auto* d = verdict(m);
+    if (!d || d->verdict == cluster::Divergence::Verdict::undecided) {
+        if (m.running<ComparePg>()) return true;
+        if (d && m.now.mono < s.judged->at + retry_soon) {
+            m.wake_by(s.judged->at + retry_soon);
+            return true;
+        }
+        if (leader->role == cluster::Role::primary) m.emit(ComparePg{address_of(m, *leader)});
+        else m.say("stopped", Note::Level::info, "waiting for " + leader->name + " to be promoted");
+        return true;
+    }
+    if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader)) return true;
+    start_standby(m, upstream_for(m));
+    return true;
+}
+
+namespace {
+
+// A running standby whose upstream changed, or that does not stream: is its data still on the leader's line?
+bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    const bool streams = pg.replication_state == "streaming" && pg.timeline != 0 && pg.timeline == leader.timeline &&
+                         s.follow_known;
+    if (streams) {
+        s.check_divergence = false;
+        s.rewind_failed = false;
+        s.judged.reset();
+        m.forget("diverged");
+        return false;
+    }
+    if (const auto* d = verdict(m);
+        d && d->verdict == cluster::Divergence::Verdict::must_rewind && m.now.mono < s.judged->at + retry_soon)
+        return repair(m, *d, leader);
+    if (!s.check_divergence || leader.role != cluster::Role::primary) return false;
+    if (m.running<ComparePg>()) return false;
+    if (m.now.mono < s.check_after) {
+        m.wake_by(s.check_after);
+        return false;
+    }
+    s.check_after = m.now.mono + retry_soon;
+    m.emit(ComparePg{address_of(m, leader)});
+    return false;
+}
+
+}  // namespace
+
+bool follow(Mind& m) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    const auto* view = m.view();
+    if (!view || pg.server != cluster::Server::running || pg.primary() || m.leading()) return false;
+    const auto* leader = primary_member(m);
+    const auto wanted = upstream_for(m);
+    // Without a leader the old upstream stays: what it still sends is wanted.
+    if (wanted && (!s.follow_known || s.followed != wanted)) {
+        s.followed = wanted;
+        s.follow_known = true;
+        s.check_divergence = true;
+        s.check_after = m.now.mono;
+        m.say("role", Note::Level::info, fmt::format("I am {}, a secondary, following {}", s.self.name, wanted->member));
+        m.emit(FollowPg{wanted});
+        return true;
+    }
+    if (!leader || m.paused()) return false;
+    if (pg.replication_state != "streaming" && m.now.mono >= s.check_after + Duration(s.settings.loop_wait))
+        s.check_divergence = true;
+    return judge_running(m, *leader);
+}
+
+}  // namespace relevo::core

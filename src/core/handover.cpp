@@ -1,0 +1,205 @@
+// Switchover and manual failover, the leader's side (failover.md section 6): find a candidate that can take
+// over, checkpoint while still serving, stop, see the candidate hold the shutdown record, release the key.
+// When the candidate cannot confirm in time the old leader starts again: never a half-way house.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+// From the stop to the candidate's confirmation: a fast shutdown waits for the walsenders, so the record is
+// normally there before the postmaster has ended. A candidate that needs longer is not fit to take over.
+constexpr Duration confirm_within = std::chrono::milliseconds(1500);
+constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
+
+bool is_candidate(const Mind& m, const cluster::MemberRecord& member, const cluster::FailoverRequest& request) {
+    if (member.name == m.s.self.name || member.api_url.empty() || member.tags.nofailover()) return false;
+    return request.member.empty() || request.member == member.name;
+}
+
+std::vector<ProbePeers::Peer> candidates(const Mind& m, const cluster::FailoverRequest& request) {
+    std::vector<ProbePeers::Peer> peers;
+    if (!m.s.dcs) return peers;
+    for (const auto& [name, member] : m.s.dcs->members)
+        if (is_candidate(m, member, request)) peers.push_back({member, alive_peer_deadline});
+    return peers;
+}
+
+void clear_request(Mind& m, const std::string& why) {
+    if (m.committing(CommitFor::clear_failover)) return;
+    m.tell(Note{Note::Level::warning, "switchover request cleared: " + why});
+    m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(m.s.dcs->failover_revision));
+}
+
+// Whether the request is due now. A scheduled one that is far off only sets the alarm.
+bool due(Mind& m, const cluster::FailoverRequest& request) {
+    if (!request.scheduled_at) return true;
+    if (m.paused()) return false;
+    const auto ahead = std::chrono::duration_cast<Duration>(*request.scheduled_at - m.now.wall);
+    if (ahead > Duration::zero()) {
+        m.wake_by(m.now.mono + ahead);
+        return false;
+    }
+    if (-ahead > Duration(m.s.settings.loop_wait) * 3 / 2) {
+        clear_request(m, "its time has passed");
+        return false;
+    }
+    return true;
+}
+
+// A new request in the key: is it for us, and is it possible at all?
+bool consider(Mind& m) {
+    State& s = m.s;
+    const auto* view = m.view();
+    if (!m.leading() || !view || !view->failover || !std::holds_alternative<std::monostate>(s.procedure))
+        return false;
+    if (!s.pg->primary() || m.pg_busy() || m.committing(CommitFor::clear_failover)) return false;
+    const auto& request = *view->failover;
+    if (!due(m, request)) return false;
+    if (!request.leader.empty() && request.leader != s.self.name) {
+        clear_request(m, "the leader is not " + request.leader);
+        return false;
+    }
+    if (request.member == s.self.name) {
+        clear_request(m, s.self.name + " is the leader already");
+        return false;
+    }
+    if (m.paused() && request.member.empty()) {
+        clear_request(m, "in maintenance mode a candidate must be named");
+        return false;
+    }
+    auto asked = candidates(m, request);
+    if (asked.empty()) {
+        clear_request(m, request.member.empty() ? "there is no candidate"
+                                                : request.member + " is not a member that may lead");
+        return false;
+    }
+    HandingOver p;
+    p.request = request;
+    s.procedure = p;
+    m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate"});
+    m.emit(ProbePeers{ProbeFor::handover, std::move(asked)});
+    return true;
+}
+
+void give_up(Mind& m, const std::string& why) {
+    auto& s = m.s;
+    m.tell(Note{Note::Level::warning, "switchover called off: " + why});
+    if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
+        m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(s.dcs->failover_revision));
+    s.procedure = std::monostate{};
+}
+
+// Stopped, but nobody has it all: start again as the leader we still are.
+void call_off(Mind& m, HandingOver& p, const std::string& why) {
+    p.stage = HandingOver::Stage::call_off;
+    p.failure = why;
+    if (!m.may_lead()) {
+        give_up(m, why + "; the leader key has run out");
+        return;
+    }
+    cluster::StartPlan plan;
+    plan.as_primary = true;
+    plan.callback_role = cluster::Role::primary;
+    m.emit(StartPg{plan, m.fence_at()});
+}
+
+}  // namespace
+
+bool hand_over(Mind& m) {
+    State& s = m.s;
+    if (consider(m)) return true;
+    auto* p = procedure<HandingOver>(m);
+    if (!p) return false;
+    if (!m.leading()) {
+        s.procedure = std::monostate{};
+        return false;
+    }
+    if (p->stage == HandingOver::Stage::confirm && !m.pg_busy()) {
+        if (m.now.mono - p->stopped_at > confirm_within) {
+            call_off(m, *p, "no candidate confirmed the shutdown record in time");
+            return true;
+        }
+        m.wake_by(p->stopped_at + confirm_within + std::chrono::milliseconds(1));
+        if (!m.running<ProbePeers>()) {
+            if (m.now.mono >= s.race_probe_at)
+                m.emit(ProbePeers{ProbeFor::handover, candidates(m, p->request)});
+            else
+                m.wake_by(s.race_probe_at);
+        }
+    }
+    return true;
+}
+
+// The answers to the leader's questions, by stage.
+void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    using Stage = HandingOver::Stage;
+    if (std::holds_alternative<ProbePeers>(effect)) {
+        const auto* answers = std::get_if<PeerAnswers>(&done.payload);
+        std::string why = "no candidate answered";
+        bool found = false;
+        for (const auto& [name, answer] : answers ? *answers : PeerAnswers{}) {
+            if (!answer) continue;
+            if (answer->nofailover || answer->watchdog_failed || answer->primary) {
+                why = name + " may not lead";
+            } else if (p.stage == Stage::validate &&
+                       distance(s.pg->wal, answer->position) > s.settings.maximum_lag_on_failover) {
+                why = fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover", name,
+                                  distance(s.pg->wal, answer->position));
+            } else if (p.stage == Stage::confirm && answer->position <= p.shutdown_lsn) {
+                why = name + " has not received the shutdown record";
+            } else {
+                found = true;
+            }
+        }
+        if (p.stage == Stage::validate) {
+            if (!found) return give_up(m, why);
+            p.stage = Stage::checkpoint;
+            m.emit(CheckpointPg{});
+        } else if (p.stage == Stage::confirm) {
+            if (!found) {
+                s.race_probe_at = m.now.mono + confirm_again_after;
+                return;
+            }
+            p.stage = Stage::release;
+            cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
+            status.optime = p.shutdown_lsn;
+            s.hold_start_until = m.now.mono + s.settings.loop_wait;
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
+        }
+    } else if (std::holds_alternative<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
+        p.stage = Stage::stop;
+        s.stop_wanted = true;
+        m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL"});
+        m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
+    } else if (std::holds_alternative<StopPg>(effect) && p.stage == Stage::stop) {
+        if (done.error) return give_up(m, "PostgreSQL did not stop: " + done.error->message);
+        p.stopped_at = m.now.mono;
+        m.emit(MakeStandby{});
+        m.emit(Observe{});
+    } else if (std::holds_alternative<Observe>(effect) && p.stage == Stage::stop && s.pg &&
+               s.pg->server == cluster::Server::stopped) {
+        if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down) {
+            return call_off(m, p, "PostgreSQL was not shut down cleanly");
+        }
+        p.shutdown_lsn = s.pg->control->checkpoint;
+        p.stage = Stage::confirm;
+        s.race_probe_at = m.now.mono;
+    } else if (std::holds_alternative<StartPg>(effect) && p.stage == Stage::call_off) {
+        give_up(m, p.failure);
+    } else if (const auto* commit = std::get_if<Commit>(&effect);
+               commit && commit->purpose == CommitFor::release && p.stage == Stage::release) {
+        if (done.error && s.lead) {
+            // Perhaps done, perhaps not: the view will tell. Try again while it is still ours.
+            p.stage = Stage::confirm;
+            s.race_probe_at = m.now.mono + confirm_again_after;
+            return;
+        }
+        m.tell(Note{Note::Level::info, "switchover: the leader key is released"});
+        s.procedure = std::monostate{};
+    }
+}
+
+}  // namespace relevo::core

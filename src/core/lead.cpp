@@ -1,0 +1,102 @@
+// Holding the leader key: serving under it, and stopping in time when it is gone.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+bool serves_as_primary(const Mind& m) {
+    const auto& pg = *m.s.pg;
+    if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
+    const auto* start = m.running<StartPg>();
+    return (start && start->plan.as_primary) || m.running<PromotePg>();
+}
+
+// The lead is ours but PostgreSQL is still in recovery: promote, unless that just failed.
+bool promote(Mind& m) {
+    State& s = m.s;
+    if (m.now.mono < s.no_race_until) {
+        m.say("promote", Note::Level::warning, "giving the leader key back: the promotion failed");
+        if (!m.committing(CommitFor::release))
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        return true;
+    }
+    if (!m.may_lead()) return true;
+    m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
+    m.emit(PromotePg{m.fence_at(), s.settings.primary_start_timeout, s.self.has_pre_promote});
+    return true;
+}
+
+}  // namespace
+
+bool fence(Mind& m) {
+    State& s = m.s;
+    if (m.paused() || !serves_as_primary(m) || m.running<KillPg>()) return m.running<KillPg>() != nullptr;
+    if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;
+    const bool view_is_older = s.lead && s.dcs && s.dcs->revision < s.lead->term;
+    const bool other_leads = s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;
+    if (!other_leads) {
+        if (!s.dcs) return false;  // just started: nothing is known against this primary
+        if (m.may_lead()) return false;
+        if (m.now.mono < s.right_until) {
+            m.wake_by(s.right_until);
+            return false;
+        }
+    }
+    m.say("fence", Note::Level::error,
+          other_leads ? fmt::format("stopping PostgreSQL at once: {} is the leader", s.dcs->leader->name)
+                      : std::string("stopping PostgreSQL at once: the leader key could not be kept"));
+    s.stop_wanted = true;
+    s.procedure = std::monostate{};
+    s.hold_start_until = m.now.mono + s.settings.loop_wait;
+    m.emit(KillPg{});
+    return true;
+}
+
+bool lead(Mind& m) {
+    State& s = m.s;
+    if (!m.leading()) return false;
+    const auto& pg = *s.pg;
+    if (pg.data_dir != cluster::DataDir::initialized) {
+        m.say("lead", Note::Level::error, "giving the leader key back: the data directory is missing or unreadable");
+        if (!m.committing(CommitFor::release))
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        return true;
+    }
+    if (pg.server == cluster::Server::stopped) return recover_in_place(m);
+    if (pg.server == cluster::Server::hung) {
+        m.say("hung", Note::Level::error, "PostgreSQL lives but does not answer: " + pg.problem);
+        return recover_in_place(m);
+    }
+    if (pg.server != cluster::Server::running) return true;
+    if (m.paused()) {
+        // A replica may hold the key in pause only when asked to; it is neither promoted nor demoted.
+        const bool asked = s.dcs && s.dcs->failover && s.dcs->failover->member == s.self.name;
+        if (!pg.primary() && !asked && !m.committing(CommitFor::release))
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        if (!pg.primary() && asked) return promote(m);
+        return true;
+    }
+    if (!pg.primary()) return promote(m);
+    m.say("role", Note::Level::info, fmt::format("I am {}, the leader with the lock", s.self.name));
+    m.forget("fence");
+    m.forget("promote");
+    s.follow_known = false;
+    s.judged.reset();
+    return true;
+}
+
+// A server that stopped while it was not ours to lead must not come up as a primary by itself: whoever
+// starts it (systemd, an operator) gets a standby.
+bool demoted(Mind& m) {
+    State& s = m.s;
+    const auto& pg = *s.pg;
+    if (m.paused() || m.leading() || pg.server != cluster::Server::stopped) return false;
+    if (pg.data_dir != cluster::DataDir::initialized || pg.standby_signal) return false;
+    if (!s.dcs) return false;
+    m.emit(MakeStandby{});
+    return true;
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,206 @@
+// What the core knows after an event. No decisions here, but for what an answer means by itself.
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+// The key in the view against the key we believe we hold.
+void see_leader_key(Mind& m) {
+    State& s = m.s;
+    const auto& key = s.dcs->leader;
+    if (s.lead && s.dcs->revision >= s.lead->term) {
+        if (!key || key->create_revision != s.lead->term) {
+            s.lead.reset();
+            m.say("lead", Note::Level::warning,
+                  key ? "lost the leader key to " + key->name : "the leader key is gone");
+        }
+    } else if (!s.lead && key && key->name == s.self.name && s.lease && key->lease == s.lease->id &&
+               s.dcs->revision >= s.floor) {
+        s.lead = Lead{key->create_revision, m.now.mono};  // an earlier write of unknown outcome did happen
+    }
+    if (key) {
+        s.last_led = s.dcs;
+        s.unlocked_since.reset();
+        s.race_answers.reset();
+    } else if (!s.unlocked_since) {
+        s.unlocked_since = m.now.mono;
+        s.race_answers.reset();
+        s.race_probe_at = m.now.mono;
+    }
+}
+
+void learn_view(Mind& m, const DcsView& e) {
+    State& s = m.s;
+    if (s.dcs && e.snapshot->revision < s.dcs->revision) return;
+    // A primary that the agent finds at its start gets the time of one operation to have its key confirmed.
+    if (!s.dcs) s.right_until = std::max(s.right_until, m.now.mono + Duration(s.settings.retry_timeout));
+    s.dcs = e.snapshot;
+    s.dcs_seen = m.now.mono;
+    if (s.dcs_down) m.tell(Note{Note::Level::info, "the DCS answers again"});
+    s.dcs_down = false;
+    m.forget("dcs");
+    for (const auto& [name, member] : s.dcs->members) s.slot_seen[cluster::slot_name(name)] = m.now.mono;
+    see_leader_key(m);
+}
+
+void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
+    State& s = m.s;
+    const bool was_down = !s.pg || s.pg->server != cluster::Server::running;
+    s.pg = pg;
+    s.pg_seen = m.now.mono;
+    s.pg_stale = false;
+    if (pg.server == cluster::Server::running) {
+        s.crashed = false;
+        s.crash_recovered = false;
+        s.start_failures = 0;
+        s.was_primary = pg.primary();
+        if (was_down && !pg.primary()) s.check_divergence = true;
+    }
+}
+
+void learn_lease(Mind& m, const EffectDone& done) {
+    State& s = m.s;
+    if (done.error) {
+        s.lease_retry_at = m.now.mono + std::min<Duration>(std::chrono::seconds(1), Duration(s.settings.ttl) / 6);
+        return;
+    }
+    const auto& kept = std::get<LeaseKept>(done.payload);
+    const bool changed = !s.lease || s.lease->id != kept.lease.id;
+    s.lease = HeldLease{kept.lease.id, kept.asked_at, kept.asked_at + kept.lease.ttl, s.settings.ttl};
+    if (changed) {
+        s.published.reset();  // the member key dies with the old lease
+        // The leader key, if we hold it, still hangs on the lease that is gone: no right before it is
+        // rewritten under the new one (look.cpp).
+        if (s.lead) {
+            s.lead.reset();
+            m.tell(Note{Note::Level::warning, "the lease was lost: the leader key must be confirmed"});
+        }
+    }
+}
+
+void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
+    State& s = m.s;
+    const auto* result = done.error ? nullptr : std::get_if<cluster::TxnResult>(&done.payload);
+    const bool done_ok = result && result->succeeded;
+    if (done_ok) {
+        s.floor = std::max(s.floor, result->revision);
+        s.floor_since = m.now.mono;
+    }
+    // Lease gone at the server: the next KeepLease grants a new one.
+    if (done.error && done.error->code == ErrorCode::not_found) s.lease_retry_at = m.now.mono;
+    switch (commit.purpose) {
+        case CommitFor::acquire:
+        case CommitFor::finish_bootstrap:
+            if (done_ok) {
+                s.lead = Lead{result->revision, m.now.mono};
+                s.unlocked_since.reset();
+                // The order that brought us here is carried out.
+                if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
+                    !s.dcs->failover->scheduled_at)
+                    m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(s.dcs->failover_revision));
+            }
+            break;
+        case CommitFor::rewrite_leader:
+            // A rewrite keeps the create revision: the view says which.
+            break;
+        case CommitFor::release:
+            if (done_ok) s.lead.reset();
+            break;
+        case CommitFor::member:
+            if (!done_ok) s.published.reset();
+            if (!done_ok) s.published_at = m.now.mono;  // again at the next look, not in a loop
+            break;
+        case CommitFor::status:
+            if (!done_ok) s.status_written.reset();
+            break;
+        case CommitFor::history:
+        case CommitFor::config:
+        case CommitFor::claim_initialize:
+        case CommitFor::put_initialize:
+        case CommitFor::cancel_initialize:
+        case CommitFor::clear_failover:
+            break;
+    }
+}
+
+}  // namespace
+
+// What each finished procedure step means is decided where the procedure lives.
+void procedure_done(Mind& m, const Effect& effect, const EffectDone& done);
+
+namespace {
+
+void learn_done(Mind& m, const EffectDone& done) {
+    State& s = m.s;
+    const auto at = std::ranges::find(s.running, done.id, &Running::id);
+    if (at == s.running.end()) return;
+    const Effect effect = std::move(at->effect);
+    s.running.erase(at);
+
+    if (std::holds_alternative<ReadDcs>(effect)) {
+        if (done.error) {
+            s.dcs_down = true;
+            s.read_again_at = m.now.mono + std::chrono::seconds(1);
+            m.say("dcs", Note::Level::warning, "the DCS cannot be read: " + done.error->message);
+        } else {
+            s.dcs_seen = m.now.mono;
+        }
+    } else if (std::holds_alternative<KeepLease>(effect)) {
+        learn_lease(m, done);
+    } else if (const auto* commit = std::get_if<Commit>(&effect)) {
+        learn_commit(m, *commit, done);
+    } else if (std::holds_alternative<Observe>(effect)) {
+        if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload)) learn_postgres(m, *pg);
+    } else if (!std::holds_alternative<ProbePeers>(effect) && !std::holds_alternative<ComparePg>(effect) &&
+               !std::holds_alternative<SyncSlots>(effect) && !std::holds_alternative<CheckpointPg>(effect) &&
+               !std::holds_alternative<MakeStandby>(effect)) {
+        s.pg_stale = true;  // the server was changed: look before the next decision
+    }
+    if (std::holds_alternative<MakeStandby>(effect)) {
+        if (s.pg && !done.error) s.pg->standby_signal = true;
+    } else if (std::holds_alternative<KillPg>(effect) && s.pg && !done.error) {
+        s.pg->server = cluster::Server::stopped;
+    }
+    if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect)) s.stop_wanted = false;
+    procedure_done(m, effect, done);
+}
+
+}  // namespace
+
+void learn(Mind& m, const Event& event) {
+    State& s = m.s;
+    if (const auto* view = std::get_if<DcsView>(&event)) {
+        learn_view(m, *view);
+    } else if (std::holds_alternative<PostmasterExited>(event)) {
+        s.pg_stale = true;
+        if (!s.stop_wanted) {
+            s.crashed = true;
+            m.tell(Note{Note::Level::error, "PostgreSQL ended unexpectedly"});
+        }
+        if (s.pg) s.pg->server = cluster::Server::stopped;
+    } else if (const auto* self = std::get_if<SelfChanged>(&event)) {
+        s.self = self->self;
+        s.published.reset();
+    } else if (const auto* settings = std::get_if<SettingsChanged>(&event)) {
+        const bool resumed = s.settings.pause && !settings->settings.pause;
+        if (s.lease && s.lease->ttl != settings->settings.ttl) s.lease_retry_at = m.now.mono;
+        s.settings = settings->settings;
+        if (resumed) s.check_divergence = true;
+    } else if (std::holds_alternative<StopAsked>(event)) {
+        s.stop_asked = true;
+    } else if (const auto* restart = std::get_if<RestartAsked>(&event)) {
+        if (s.restart_asked || std::holds_alternative<Restarting>(s.procedure))
+            m.tell(Answer{restart->order, 503, "restart already in progress"});
+        else
+            s.restart_asked = *restart;
+    } else if (const auto* reinit = std::get_if<ReinitAsked>(&event)) {
+        if (s.reinit_asked || std::holds_alternative<Reinitializing>(s.procedure))
+            m.tell(Answer{reinit->order, 503, "reinitialize already in progress"});
+        else
+            s.reinit_asked = *reinit;
+    } else if (const auto* done = std::get_if<EffectDone>(&event)) {
+        learn_done(m, *done);
+    }
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,70 @@
+// The agent stops (SIGTERM): PostgreSQL stops with it, and a leader hands its key over on the way
+// (contract 7.17). In maintenance mode PostgreSQL is left alone.
+#include "core/mind.h"
+
+namespace relevo::core {
+
+bool leave(Mind& m) {
+    State& s = m.s;
+    if (!s.stop_asked) return false;
+    auto* p = procedure<Leaving>(m);
+    if (!p) {
+        if (m.pg_busy() && !m.running<ClonePg>() && !m.paused()) return true;  // let a short action end first
+        s.procedure = Leaving{};
+        p = procedure<Leaving>(m);
+        if (m.paused()) {
+            p->stage = Leaving::Stage::gone;
+        } else if (s.pg->server == cluster::Server::stopped) {
+            p->stage = s.lead ? Leaving::Stage::release : Leaving::Stage::say;
+            if (s.lead) {
+                m.emit(MakeStandby{});
+                m.emit(Observe{});
+            }
+        } else {
+            m.tell(Note{Note::Level::info, "stopping PostgreSQL: the agent was asked to stop"});
+            s.stop_wanted = true;
+            m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
+        }
+    }
+    if (p->stage == Leaving::Stage::say) {
+        if (!m.committing(CommitFor::member)) {
+            m.commit(CommitFor::member, cluster::keys::put_member(member_record(s)));
+            p->stage = Leaving::Stage::gone;
+        }
+        return true;
+    }
+    if (p->stage == Leaving::Stage::gone && !m.committing(CommitFor::member)) {
+        s.exiting = true;
+        m.tell(Exit{0, "stopped"});
+    }
+    return true;
+}
+
+void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    using Stage = Leaving::Stage;
+    if (p.stage == Stage::stop && std::holds_alternative<StopPg>(effect)) {
+        if (done.error) {  // the key stays: the lease keeps others away from a server that still runs
+            m.tell(Note{Note::Level::error, "PostgreSQL did not stop: " + done.error->message});
+            p.stage = Stage::gone;
+            return;
+        }
+        p.stage = Stage::release;
+        m.emit(MakeStandby{});
+        m.emit(Observe{});
+    } else if (p.stage == Stage::release && std::holds_alternative<Observe>(effect)) {
+        if (!s.lead) {
+            p.stage = Stage::say;
+            return;
+        }
+        cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
+        if (s.pg->control && s.pg->control->state == cluster::ControlState::shut_down)
+            status.optime = s.pg->control->checkpoint;
+        m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
+    } else if (const auto* commit = std::get_if<Commit>(&effect);
+               commit && commit->purpose == CommitFor::release && p.stage == Stage::release) {
+        p.stage = Stage::say;
+    }
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,122 @@
+// What an operator asked this member for through its API: restart and reinitialize.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+
+bool restart_order(Mind& m) {
+    State& s = m.s;
+    if (procedure<Restarting>(m)) return true;
+    if (!s.restart_asked) return false;
+    const RestartAsked asked = *s.restart_asked;
+    s.restart_asked.reset();
+    const auto refuse = [&](const std::string& why) { m.tell(Answer{asked.order, 503, why}); };
+    if (!std::holds_alternative<std::monostate>(s.procedure) || m.pg_busy()) {
+        refuse("another action is already in progress");
+        return true;
+    }
+    if (!asked.role.empty() && asked.role != to_string(shown_role(s))) {
+        refuse("restart conditions are not satisfied: the role is " + std::string(to_string(shown_role(s))));
+        return true;
+    }
+    if (asked.restart_pending && !s.pg->pending_restart) {
+        refuse("restart conditions are not satisfied: no restart is pending");
+        return true;
+    }
+    if (asked.version_below && s.pg->version >= asked.version_below) {
+        refuse("restart conditions are not satisfied: the version is not lower");
+        return true;
+    }
+    if (s.pg->server == cluster::Server::starting) {
+        refuse("PostgreSQL is still starting");
+        return true;
+    }
+    Restarting p;
+    p.order = asked.order;
+    p.timeout = asked.timeout.value_or(s.settings.primary_start_timeout);
+    s.procedure = p;
+    s.stop_wanted = true;
+    m.tell(Note{Note::Level::info, "restarting PostgreSQL as asked"});
+    m.emit(StopPg{cluster::StopMode::fast, true, Duration{}, true});
+    return true;
+}
+
+void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    if (p.stage == Restarting::Stage::stop && std::holds_alternative<StopPg>(effect)) {
+        if (done.error) {
+            m.tell(Answer{p.order, 503, "restart failed: " + done.error->message});
+            s.procedure = std::monostate{};
+            return;
+        }
+        cluster::StartPlan plan;
+        plan.as_primary = s.was_primary && (m.may_lead() || m.paused());
+        plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
+        plan.timeout = p.timeout;
+        if (!plan.as_primary) plan.upstream = upstream_for(m);
+        s.followed = plan.upstream;
+        s.follow_known = !plan.as_primary;
+        p.stage = Restarting::Stage::start;
+        m.emit(StartPg{plan, plan.as_primary && !m.paused() ? m.fence_at() : Instant::max()});
+    } else if (p.stage == Restarting::Stage::start && std::holds_alternative<StartPg>(effect)) {
+        if (!done.error)
+            m.tell(Answer{p.order, 200, "restarted successfully"});
+        else if (done.error->code == ErrorCode::outcome_unknown)
+            m.tell(Answer{p.order, 503, "postgres is still starting"});
+        else
+            m.tell(Answer{p.order, 503, "restart failed: " + done.error->message});
+        m.tell(Callback{"on_restart", shown_role(s)});
+        s.procedure = std::monostate{};
+    }
+}
+
+bool reinit_order(Mind& m) {
+    State& s = m.s;
+    if (procedure<Reinitializing>(m)) return true;
+    if (!s.reinit_asked) return false;
+    const ReinitAsked asked = *s.reinit_asked;
+    s.reinit_asked.reset();
+    const auto refuse = [&](const std::string& why) {
+        m.tell(Answer{asked.order, 503, why});
+        return true;
+    };
+    if (m.leading() || s.pg->primary()) return refuse("I am the leader, can not reinitialize");
+    const auto* leader = primary_member(m);
+    if (!m.view() || !leader) return refuse("cluster has no leader, can not reinitialize");
+    // The leader is the only other copy that is known to be good: it must be seen serving.
+    if (leader->role != cluster::Role::primary || !leader->running())
+        return refuse("the leader " + leader->name + " does not run as a primary, can not reinitialize");
+    if (!std::holds_alternative<std::monostate>(s.procedure)) return refuse("another action already in progress");
+    if (m.pg_busy() && !(asked.force && m.running<ClonePg>())) return refuse("another action already in progress");
+    m.tell(Answer{asked.order, 200, "reinitialize started"});
+    m.tell(Note{Note::Level::warning, "reinitializing as asked"});
+    Reinitializing p;
+    p.order = asked.order;
+    p.from_leader = asked.from_leader;
+    s.procedure = p;
+    s.stop_wanted = true;
+    m.emit(KillPg{});
+    return true;
+}
+
+void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    if (p.stage == Reinitializing::Stage::stop && std::holds_alternative<KillPg>(effect)) {
+        const auto* leader = primary_member(m);
+        if (done.error || !leader) {
+            m.tell(Note{Note::Level::error, "reinitialize given up: " + (done.error ? done.error->message
+                                                                                     : std::string("no leader any more"))});
+            s.procedure = std::monostate{};
+            return;
+        }
+        cluster::Upstream source{leader->name, leader->host(), leader->port(), {}};
+        if (s.settings.use_slots) source.slot_name = cluster::slot_name(s.self.name);
+        p.stage = Reinitializing::Stage::clone;
+        m.emit(ClonePg{source, true, p.from_leader});
+    } else if (p.stage == Reinitializing::Stage::clone && std::holds_alternative<ClonePg>(effect)) {
+        s.procedure = std::monostate{};
+    }
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,291 @@
+// What others see of this member, and the keys that a leader keeps for all.
+#include <algorithm>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+bool long_action(const State& s) {
+    return std::ranges::any_of(s.running, [](const Running& r) {
+        return std::holds_alternative<ClonePg>(r.effect) || std::holds_alternative<RewindPg>(r.effect) ||
+               std::holds_alternative<BootstrapPg>(r.effect) || std::holds_alternative<CrashRecoverPg>(r.effect);
+    });
+}
+
+template <class E>
+bool doing(const State& s) {
+    return std::ranges::any_of(s.running, [](const Running& r) { return std::holds_alternative<E>(r.effect); });
+}
+
+}  // namespace
+
+cluster::State shown_state(const State& s) {
+    using cluster::State;
+    if (const auto* boot = std::get_if<Bootstrapping>(&s.procedure)) {
+        if (boot->stage == Bootstrapping::Stage::claim) return State::stopped;
+        if (!boot->failure.empty()) return State::initdb_failed;
+        return boot->stage == Bootstrapping::Stage::initialize ? State::initdb : State::starting;
+    }
+    if (doing<ClonePg>(s)) return State::creating_replica;
+    if (std::holds_alternative<Restarting>(s.procedure)) return State::restarting;
+    if (doing<StartPg>(s)) return State::starting;
+    if (doing<StopPg>(s)) return State::stopping;
+    if (!s.pg) return State::unknown;
+    switch (s.pg->server) {
+        case cluster::Server::stopped:
+            if (s.crashed) return State::crashed;
+            return s.start_failures > 0 ? State::start_failed : State::stopped;
+        case cluster::Server::starting: return State::starting;
+        case cluster::Server::running: return State::running;
+        case cluster::Server::stopping: return State::stopping;
+        case cluster::Server::hung: return State::unknown;
+    }
+    return State::unknown;
+}
+
+cluster::Role shown_role(const State& s) {
+    using cluster::Role;
+    if (!s.pg || s.pg->data_dir == cluster::DataDir::empty || s.pg->data_dir == cluster::DataDir::unusable)
+        return Role::uninitialized;
+    if (doing<PromotePg>(s)) return Role::promoted;
+    if (s.pg->server == cluster::Server::running || s.pg->server == cluster::Server::starting)
+        return s.pg->primary() ? Role::primary : Role::replica;
+    if (s.was_primary) return s.lead && s.crashed ? Role::primary : Role::demoted;
+    return Role::replica;
+}
+
+cluster::MemberRecord member_record(const State& s) {
+    cluster::MemberRecord r;
+    r.name = s.self.name;
+    r.conn_url = s.self.conn_url;
+    r.api_url = s.self.api_url;
+    r.proxy_url = s.self.proxy_url;
+    r.state = shown_state(s);
+    r.role = shown_role(s);
+    r.version = s.self.version;
+    r.relevo = s.self.relevo_version;
+    r.tags = s.self.tags;
+    r.pause = s.settings.pause;
+    r.scheduled_restart = s.self.scheduled_restart;
+    if (!s.pg) return r;
+    const auto& pg = *s.pg;
+    if (pg.primary() && !pg.checkpoint_after_promote) r.checkpoint_after_promote = false;
+    r.pending_restart = pg.pending_restart;
+    r.pending_restart_reason = pg.pending_restart_reason;
+    if (pg.server != cluster::Server::running || long_action(s)) return r;
+    if (pg.primary()) {
+        r.xlog_location = pg.wal;
+    } else {
+        r.xlog_location = pg.position();
+        if (pg.replay) r.replay_lsn = pg.replay;
+        if (pg.receive) r.receive_lsn = pg.receive;
+        r.replication_state = pg.replication_state;
+    }
+    r.timeline = pg.timeline;
+    return r;
+}
+
+void publish(Mind& m) {
+    State& s = m.s;
+    if (!s.lease || !s.dcs || s.dcs_down || m.committing(CommitFor::member)) return;
+    const auto record = member_record(s);
+    if (s.published && *s.published == record) {
+        // Somebody removed it, or it went with an old lease: put it again.
+        const auto* shown = m.view() ? m.view()->member(s.self.name) : nullptr;
+        if (!m.view() || (shown && shown->lease == s.lease->id)) return;
+    }
+    // Positions move all the time; they are worth a write once a loop. Everything else at once.
+    cluster::MemberRecord quiet = record;
+    if (s.published) {
+        quiet.xlog_location = s.published->xlog_location;
+        quiet.replay_lsn = s.published->replay_lsn;
+        quiet.receive_lsn = s.published->receive_lsn;
+    }
+    const Instant next = s.published_at + Duration(s.settings.loop_wait) * 9 / 10;
+    if (s.published && *s.published == quiet && m.now.mono < next) return m.wake_by(next);
+    if (!s.published && m.now.mono < s.published_at + std::chrono::milliseconds(200))
+        return m.wake_by(s.published_at + std::chrono::milliseconds(200));
+    s.published = record;
+    s.published_at = m.now.mono;
+    m.commit(CommitFor::member, cluster::keys::put_member(record));
+}
+
+namespace {
+
+// Slots of members that have been gone for less than member_slots_ttl are kept for their return.
+std::vector<std::string> retained(const Mind& m) {
+    std::vector<std::string> names;
+    for (const auto& [slot, seen] : m.s.slot_seen)
+        if (m.now.mono - seen <= Duration(m.s.settings.member_slots_ttl)) names.push_back(slot);
+    return names;
+}
+
+void put_status(Mind& m) {
+    State& s = m.s;
+    if (m.committing(CommitFor::status)) return;
+    cluster::StatusKey status;
+    status.optime = s.pg->wal;
+    for (const auto& slot : s.pg->slots)
+        if (slot.type == "logical" ? bool(slot.confirmed_flush) : bool(slot.restart))
+            status.slots[slot.name] = slot.type == "logical" ? slot.confirmed_flush : slot.restart;
+    status.slots[cluster::slot_name(s.self.name)] = s.pg->wal;
+    if (s.settings.member_slots_ttl.count() > 0) status.retain_slots = retained(m);
+    if (s.status_written == status) return;
+    const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
+    if (s.status_written && m.now.mono < next) return m.wake_by(next);
+    s.status_written = status;
+    s.status_at = m.now.mono;
+    m.commit(CommitFor::status, cluster::keys::put_status(status, s.lead->term));
+}
+
+void put_history(Mind& m, const cluster::Snapshot& view) {
+    State& s = m.s;
+    if (m.committing(CommitFor::history) || s.pg->timeline == 0) return;
+    if (s.pg->timeline == 1) {
+        if (view.history && !view.history->empty())
+            m.commit(CommitFor::history, cluster::keys::put_history({}, s.lead->term));
+        return;
+    }
+    if (s.pg->history.empty() || s.pg->history.back().timeline + 1 != s.pg->timeline) return;
+    auto lines = s.pg->history;
+    for (auto& line : lines) {
+        if (view.history)
+            for (const auto& old : *view.history)
+                if (old.timeline == line.timeline && old.switch_point == line.switch_point) {
+                    line.timestamp = old.timestamp;
+                    line.member = old.member;
+                }
+    }
+    if (lines.back().member.empty()) {
+        lines.back().timestamp = to_iso(m.now.wall);
+        lines.back().member = s.self.name;
+    }
+    const auto keep = static_cast<std::size_t>(std::max(0, s.settings.max_timelines_history));
+    if (keep && lines.size() > keep) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(keep));
+    if (view.history && *view.history == lines) return;
+    m.commit(CommitFor::history, cluster::keys::put_history(lines, s.lead->term));
+}
+
+cluster::SlotPlan slot_plan(const Mind& m, const cluster::Snapshot& view) {
+    const State& s = m.s;
+    cluster::SlotPlan plan;
+    const bool primary = s.pg->primary();
+    std::set<std::string> names;
+    const auto want = [&](const std::string& name, bool active) {
+        if (name == cluster::slot_name(s.self.name) || !names.insert(name).second) return;
+        cluster::SlotPlan::Wanted wanted;
+        wanted.name = name;
+        wanted.expected_active = active;
+        const auto at = view.status.slots.find(name);
+        if (!active && at != view.status.slots.end()) wanted.advance_to = at->second;
+        plan.wanted.push_back(std::move(wanted));
+    };
+    const bool everywhere = s.settings.member_slots_ttl.count() > 0 && s.pg->version >= 110000;
+    if (s.settings.use_slots) {
+        for (const auto& [name, member] : view.members) {
+            if (name == s.self.name || member.tags.nostream()) continue;
+            const std::string from = member.tags.replicatefrom();
+            const bool from_me = from == s.self.name ||
+                                 (primary && (from.empty() || !view.member(from) || from == name));
+            const bool leader_of_mine = view.led_by(name);
+            if (s.self.tags.nofailover() && !from_me) continue;
+            if (everywhere || from_me) want(cluster::slot_name(name), from_me && !leader_of_mine);
+        }
+        if (everywhere && !s.self.tags.nofailover()) {
+            for (const auto& name : view.status.retain_slots) want(name, false);
+            if (primary)
+                for (const auto& name : retained(m)) want(name, false);
+        }
+    }
+    for (const auto& [name, slot] : s.settings.slots) {
+        if (slot.logical || !names.insert(name).second) continue;
+        cluster::SlotPlan::Wanted wanted;
+        wanted.name = name;
+        const auto at = view.status.slots.find(name);
+        if (!primary && at != view.status.slots.end()) wanted.advance_to = at->second;
+        wanted.expected_active = primary;
+        plan.wanted.push_back(std::move(wanted));
+    }
+    for (const auto& slot : s.pg->slots)
+        for (const auto& ignore : s.settings.ignore_slots)
+            if ((!ignore.name || *ignore.name == slot.name) && (!ignore.type || *ignore.type == slot.type) &&
+                (!ignore.database || *ignore.database == slot.database) &&
+                (!ignore.plugin || *ignore.plugin == slot.plugin))
+                plan.keep.push_back(slot.name);
+    plan.drop_others = !m.paused();
+    return plan;
+}
+
+bool satisfied(const cluster::SlotPlan& plan, const std::vector<cluster::Slot>& slots) {
+    for (const auto& wanted : plan.wanted) {
+        const auto at = std::ranges::find(slots, wanted.name, &cluster::Slot::name);
+        if (at == slots.end() || at->lost || (at->type == "physical" && !at->restart)) return false;
+        if (!at->active && wanted.advance_to > at->restart) return false;
+        if (!wanted.expected_active && at->has_xmin && !at->active) return false;
+    }
+    if (!plan.drop_others) return true;
+    return std::ranges::all_of(slots, [&](const cluster::Slot& slot) {
+        return slot.active || slot.type == "logical" || std::ranges::find(plan.keep, slot.name) != plan.keep.end() ||
+               std::ranges::any_of(plan.wanted, [&](const auto& wanted) { return wanted.name == slot.name; });
+    });
+}
+
+void keep_slots(Mind& m, const cluster::Snapshot& view) {
+    State& s = m.s;
+    if (m.running<SyncSlots>() || m.pg_busy() || !view.config || s.pg->server != cluster::Server::running) return;
+    auto plan = slot_plan(m, view);
+    if (satisfied(plan, s.pg->slots)) return;
+    // What an earlier try did shows in the next observation; one that fails is not repeated in a loop.
+    if (s.slots_synced_at >= s.pg_seen && m.now.mono < s.slots_synced_at + Duration(s.settings.loop_wait)) {
+        if (s.pg_seen < s.slots_synced_at && !m.running<Observe>()) m.emit(Observe{});
+        return;
+    }
+    s.slots_synced_at = m.now.mono;
+    m.emit(SyncSlots{std::move(plan)});
+}
+
+}  // namespace
+
+void keep_house(Mind& m) {
+    State& s = m.s;
+    const auto* view = m.view();
+    if (!view || s.pg_stale || !std::holds_alternative<std::monostate>(s.procedure)) return;
+    keep_slots(m, *view);
+    if (!m.may_lead() || !s.pg->primary() || m.pg_busy()) return;
+    if (!view->initialized() && !m.committing(CommitFor::put_initialize) && !s.pg->system_id.empty())
+        m.commit(CommitFor::put_initialize, cluster::keys::put_initialize(s.pg->system_id, view->initialize_revision));
+    if (!view->config && !m.committing(CommitFor::config) && !s.self.initial_config.empty())
+        m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
+    put_status(m);
+    put_history(m, *view);
+    if (s.checkpoint_wanted && !m.running<CheckpointPg>()) {
+        s.checkpoint_wanted = false;
+        m.emit(CheckpointPg{});
+    }
+}
+
+// Callbacks: on_start once it runs, on_role_change when the role others see changes, on_stop when it ended.
+void announce(Mind& m) {
+    State& s = m.s;
+    if (std::holds_alternative<Bootstrapping>(s.procedure) || s.pg_stale) return;
+    const auto role = shown_role(s);
+    const bool runs = s.pg->server == cluster::Server::running;
+    if (runs && !s.started_announced) {
+        s.started_announced = true;
+        if (s.announced_role != role && s.announced_role != cluster::Role::uninitialized)
+            m.tell(Callback{"on_role_change", role});
+        else
+            m.tell(Callback{"on_start", role});
+        s.announced_role = role;
+    } else if (runs && role != s.announced_role && role != cluster::Role::promoted) {
+        s.announced_role = role;
+        m.tell(Callback{"on_role_change", role});
+    } else if (!runs && s.started_announced && s.pg->server == cluster::Server::stopped && !m.pg_busy() &&
+               !std::holds_alternative<Restarting>(s.procedure)) {
+        s.started_announced = false;
+        m.tell(Callback{"on_stop", role});
+    }
+}
+
+}  // namespace relevo::core

@@ -1,0 +1,193 @@
+// The leader key is free: who takes it? Every member asks the others for their live positions and takes the
+// key only when it finds nobody better (contract 7.3). The guard in the DCS settles ties.
+#include <fmt/core.h>
+
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+constexpr Duration race_again_after = std::chrono::milliseconds(500);
+
+std::vector<ProbePeers::Peer> rivals(const Mind& m) {
+    std::vector<ProbePeers::Peer> peers;
+    const State& s = m.s;
+    for (const auto& [name, member] : s.dcs->members)
+        if (name != s.self.name && !member.api_url.empty())
+            peers.push_back({member, alive_peer_deadline});
+    // Members of the last view with a leader whose keys are gone meanwhile: most likely dead, perhaps only
+    // cut off from the DCS.
+    if (s.last_led)
+        for (const auto& [name, member] : s.last_led->members)
+            if (name != s.self.name && !member.api_url.empty() && !s.dcs->members.contains(name))
+                peers.push_back({member, lost_peer_deadline});
+    return peers;
+}
+
+void take(Mind& m) {
+    State& s = m.s;
+    if (m.committing(CommitFor::acquire)) return;
+    // A lease that is about to run out gives a right that ends before the promotion does.
+    if (!s.lease || s.lease->until - m.now.mono < Duration(s.settings.ttl) / 3) {
+        if (!m.running<KeepLease>()) m.emit(KeepLease{s.settings.ttl, Duration(s.settings.ttl) / 3});
+        return;
+    }
+    m.tell(Note{Note::Level::info, "taking the leader key"});
+    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name));
+}
+
+// Reasons of our own not to run; empty: may run.
+std::string unfit(const Mind& m) {
+    const State& s = m.s;
+    const auto& pg = *s.pg;
+    if (m.now.mono < s.no_race_until) return "my promotion failed a moment ago";
+    if (s.self.tags.nofailover()) return "nofailover is set here";
+    if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";
+    if (pg.position().value == 0) return "my WAL position is not known";
+    if (pg.primary()) {
+        const auto known = s.dcs->timeline();
+        if (known > 0 && pg.timeline < known)
+            return fmt::format("my timeline {} is behind the cluster's {}", pg.timeline, known);
+        return {};
+    }
+    if (m.paused()) return "maintenance mode is on";
+    if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
+        return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline, s.dcs->timeline());
+    return {};
+}
+
+bool lags(const Mind& m, std::string& why) {
+    const State& s = m.s;
+    const auto behind = distance(s.dcs->status.optime, s.pg->position());
+    if (s.pg->primary() || behind <= s.settings.maximum_lag_on_failover) return false;
+    why = fmt::format("my position {} is {} bytes behind the last leader's {}, more than maximum_lag_on_failover {}. "
+                      "`relevoctl failover --candidate {}` overrides this",
+                      to_string(s.pg->position()), behind, to_string(s.dcs->status.optime),
+                      s.settings.maximum_lag_on_failover, s.self.name);
+    return true;
+}
+
+// Compares with one peer's answer: true when it should lead rather than we.
+bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus& peer, std::string& why) {
+    const State& s = m.s;
+    if (peer.primary) {
+        why = name + " is still a primary";
+        return true;
+    }
+    if (peer.nofailover || peer.watchdog_failed || !peer.running) return false;
+    const auto mine = std::pair(s.pg->timeline, s.pg->position());
+    const auto theirs = std::pair(peer.timeline ? peer.timeline : s.pg->timeline, peer.position);
+    if (theirs > mine) {
+        why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
+                          to_string(theirs.second), mine.first, to_string(mine.second));
+        return true;
+    }
+    if (theirs == mine && peer.failover_priority > s.self.tags.failover_priority()) {
+        why = name + " has a higher failover_priority";
+        return true;
+    }
+    return false;
+}
+
+// The failover key's word on who leads next. nullopt: it says nothing, compare positions.
+std::optional<bool> ordered(Mind& m, std::string& why) {
+    State& s = m.s;
+    const auto& request = s.dcs->failover;
+    if (!request || request->scheduled_at) return std::nullopt;
+    if (request->member == s.self.name) return true;
+    if (m.paused()) {
+        why = "maintenance mode is on";
+        return s.pg->primary() ? std::nullopt : std::optional(false);
+    }
+    if (!request->member.empty() && s.race_answers) {
+        const auto at = s.race_answers->find(request->member);
+        if (at != s.race_answers->end() && at->second && !at->second->nofailover && at->second->running) {
+            why = "waiting for " + request->member + ", which was asked to lead";
+            return false;
+        }
+    }
+    if (request->leader == s.self.name && s.race_answers) {
+        for (const auto& [name, answer] : *s.race_answers)
+            if (answer && !answer->nofailover && answer->running) {
+                why = "a switchover away from me is under way";
+                return false;
+            }
+    }
+    return std::nullopt;
+}
+
+void wait(Mind& m, const std::string& why) {
+    State& s = m.s;
+    m.say("race", Note::Level::info, "not taking the leader key: " + why);
+    s.race_probe_at = m.now.mono + race_again_after;
+    s.race_answers.reset();
+    m.wake_by(s.race_probe_at);
+}
+
+}  // namespace
+
+bool race(Mind& m) {
+    State& s = m.s;
+    const auto* view = m.view();
+    if (!view || view->leader) {
+        m.forget("race");
+        return false;
+    }
+    if (!view->initialized()) return false;
+    std::string why = unfit(m);
+    if (!why.empty()) {
+        m.say("race", Note::Level::info, "not taking the leader key: " + why);
+        if (m.now.mono < s.no_race_until) m.wake_by(s.no_race_until);
+        return false;
+    }
+    if (m.committing(CommitFor::acquire)) return true;
+    // A running primary whose key is gone, and a named candidate, do not have to ask.
+    const bool named = view->failover && !view->failover->scheduled_at && view->failover->member == s.self.name;
+    if (s.pg->primary() || named) {
+        take(m);
+        return true;
+    }
+    if (!s.race_answers) {
+        if (m.running<ProbePeers>()) return true;
+        if (m.now.mono < s.race_probe_at) {
+            m.wake_by(s.race_probe_at);
+            return false;
+        }
+        const auto& backoff = s.settings.primary_race_backoff;
+        if (backoff.count() > 0 && s.pg->replication_state == "streaming" && s.unlocked_since &&
+            m.now.mono < *s.unlocked_since + backoff) {
+            m.wake_by(*s.unlocked_since + backoff);
+            return false;
+        }
+        auto asked = rivals(m);
+        if (asked.empty()) {
+            s.race_answers = PeerAnswers{};
+        } else {
+            m.emit(ProbePeers{ProbeFor::race, std::move(asked)});
+            // Our own position must be as fresh as theirs.
+            if (!m.running<Observe>()) m.emit(Observe{});
+            return true;
+        }
+    }
+    if (m.running<Observe>()) return true;
+    if (const auto answer = ordered(m, why); answer && !*answer) {
+        wait(m, why);
+        return false;
+    }
+    if (lags(m, why)) {
+        wait(m, why);
+        return false;
+    }
+    for (const auto& [name, answer] : *s.race_answers) {
+        if (answer && beats_me(m, name, *answer, why)) {
+            wait(m, why);
+            return false;
+        }
+    }
+    take(m);
+    s.race_answers.reset();
+    s.race_probe_at = m.now.mono + race_again_after;
+    return true;
+}
+
+}  // namespace relevo::core

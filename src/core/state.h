@@ -1,0 +1,160 @@
+// One member's mind: what it knows, what it believes it may do, what is under way.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/effect.h"
+#include "core/event.h"
+
+namespace relevo::core {
+
+struct Running {
+    EffectId id = 0;
+    Effect effect;
+    Instant since;
+};
+
+// The leader key as we hold it. Having it is not enough to serve: see State::lead_until.
+struct Lead {
+    cluster::Revision term = 0;
+    Instant since;
+};
+
+struct HeldLease {
+    cluster::LeaseId id = 0;
+    Instant asked_at;
+    Instant until;  // asked_at + ttl: what nobody can take from us before
+    std::chrono::seconds ttl{};
+};
+
+// How this member came to its verdict about rejoining a leader.
+struct JudgedSource {
+    cluster::Revision term = 0;  // of the leader it was compared with
+    cluster::Divergence divergence;
+    Instant at;
+};
+
+// The things that take several effects in a row and cannot be read off the facts.
+struct Bootstrapping {
+    enum class Stage { claim, initialize, start, roles, finish, undo, undo_files } stage = Stage::claim;
+    std::string failure;
+};
+struct HandingOver {  // switchover, manual failover: the leader's side
+    enum class Stage { validate, checkpoint, stop, confirm, release, call_off } stage = Stage::validate;
+    cluster::FailoverRequest request;
+    Instant stopped_at;
+    bool standby_made = false;
+    cluster::Lsn shutdown_lsn;
+    std::string failure;
+};
+struct CrashFailover {  // the leader's PostgreSQL died and it is not to be restarted in place
+    enum class Stage { fence, release } stage = Stage::fence;
+    bool killed = false, standby_made = false, candidate_known = false, candidate_found = false;
+};
+struct Restarting {
+    enum class Stage { stop, start } stage = Stage::stop;
+    OrderId order = 0;
+    Duration timeout{};
+};
+struct Reinitializing {
+    enum class Stage { stop, clone } stage = Stage::stop;
+    OrderId order = 0;
+    bool from_leader = false;
+};
+struct Leaving {  // the agent stops
+    enum class Stage { stop, release, say, gone } stage = Stage::stop;
+};
+using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover, Restarting,
+                               Reinitializing, Leaving>;
+
+struct State {
+    Self self;
+    cluster::Settings settings;
+
+    // Known.
+    std::shared_ptr<const cluster::Snapshot> dcs;  // null: no view, or dropped as too old
+    std::shared_ptr<const cluster::Snapshot> last_led;  // the last view that had a leader
+    std::optional<Instant> dcs_seen;               // last successful read or watch event
+    bool dcs_down = false;                         // the last read failed
+    std::optional<cluster::LocalPostgres> pg;
+    Instant pg_seen;
+    bool pg_stale = false;                         // something happened since: look before deciding
+
+    // Leadership.
+    std::optional<HeldLease> lease;
+    std::optional<Lead> lead;
+    // Until when a running primary is tolerated without the key: what is left of an earlier right, or the
+    // time to make good on one after the agent's start. A view that shows another leader ends it at once.
+    Instant right_until{};
+    cluster::Revision floor = 0;  // our newest write that the view must show before it is judged again
+    std::optional<Instant> floor_since;
+
+    // Local PostgreSQL.
+    bool stop_wanted = false;      // the running stop or kill is ours: its exit is no crash
+    bool crashed = false;          // the postmaster ended unasked
+    bool was_primary = false;      // it accepted writes when last seen running
+    bool crash_recovered = false;  // single-user recovery was done in this outage
+    int start_failures = 0;
+    Instant hold_start_until{};    // after a demotion: wait for the next leader rather than start twice
+    std::optional<cluster::Upstream> followed;
+    bool follow_known = false;     // followed says what the server was told last
+    std::optional<JudgedSource> judged;
+    bool check_divergence = false;
+    Instant check_after{};
+    Instant retry_clone_at{}, retry_start_at{};
+    bool rewind_failed = false;
+
+    // Race.
+    std::optional<PeerAnswers> race_answers;
+    Instant race_probe_at{};       // not before
+    Instant no_race_until{};       // after a failed promotion
+    std::optional<Instant> unlocked_since;
+
+    // What others see.
+    std::optional<cluster::MemberRecord> published;
+    Instant published_at{};
+    std::optional<cluster::StatusKey> status_written;
+    Instant status_at{}, slots_synced_at{};
+    cluster::Role announced_role = cluster::Role::uninitialized;  // last callback
+    bool started_announced = false;
+    std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen
+    bool checkpoint_wanted = false;            // after a promotion
+
+    Procedure procedure;
+    bool stop_asked = false;
+    std::optional<RestartAsked> restart_asked;
+    std::optional<ReinitAsked> reinit_asked;
+    std::vector<Running> running;
+    Instant next_look{};
+    Instant lease_retry_at{}, read_again_at{};
+    EffectId last_id = 0;
+    std::map<std::string, std::string> said;   // topic -> last sentence, so that each is logged once
+    bool exiting = false;
+
+    // Until when this member may act as leader: its lease's end. The epoch when it is none.
+    Instant lead_until() const;
+};
+
+struct Step {
+    std::vector<Issued> effects;
+    Instant wake_at;  // at the latest
+};
+
+// One step: learn the event, then decide on all that is known. Deterministic; touches nothing outside.
+Step step(State& state, const Event& event, Now now);
+
+// What the member shows of itself in the DCS and the API.
+cluster::MemberRecord member_record(const State& state);
+cluster::State shown_state(const State& state);
+cluster::Role shown_role(const State& state);
+
+// How long before the lease's end a primary is stopped when it could not be renewed: killing takes up
+// to 250 ms, the rest is for a scheduler that is late.
+Duration fence_margin(const cluster::Settings& settings);
+
+}  // namespace relevo::core

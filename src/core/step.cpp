@@ -1,0 +1,112 @@
+#include "core/mind.h"
+
+namespace relevo::core {
+
+Instant State::lead_until() const {
+    if (!lead || !lease) return Instant{};
+    return lease->until;
+}
+
+Duration fence_margin(const cluster::Settings& settings) {
+    return std::min<Duration>(std::chrono::seconds(1), Duration(settings.ttl) / 6);
+}
+
+EffectId Mind::emit(Effect effect) {
+    const EffectId id = ++s.last_id;
+    s.running.push_back({id, effect, now.mono});
+    step_.effects.push_back({id, std::move(effect)});
+    return id;
+}
+
+void Mind::tell(Effect effect) { step_.effects.push_back({0, std::move(effect)}); }
+
+void Mind::commit(CommitFor purpose, cluster::Txn txn) {
+    // A write that needs the right to lead is void once that right has run out.
+    const bool as_leader = purpose == CommitFor::status || purpose == CommitFor::history ||
+                           purpose == CommitFor::rewrite_leader;
+    const Instant end = as_leader && s.lease ? s.lease->until : Instant::max();
+    emit(Commit{purpose, std::move(txn), end, dcs_deadline()});
+}
+
+void Mind::say(const std::string& topic, Note::Level level, std::string text) {
+    std::string& last = s.said[topic];
+    if (last == text) return;
+    last = text;
+    tell(Note{level, std::move(text)});
+}
+
+bool Mind::committing(CommitFor purpose) const {
+    for (const Running& r : s.running)
+        if (const auto* c = std::get_if<Commit>(&r.effect); c && c->purpose == purpose) return true;
+    return false;
+}
+
+bool Mind::pg_busy() const {
+    return std::ranges::any_of(s.running, [](const Running& r) {
+        return std::holds_alternative<StartPg>(r.effect) || std::holds_alternative<StopPg>(r.effect) ||
+               std::holds_alternative<KillPg>(r.effect) || std::holds_alternative<MakeStandby>(r.effect) ||
+               std::holds_alternative<PromotePg>(r.effect) || std::holds_alternative<FollowPg>(r.effect) ||
+               std::holds_alternative<BootstrapPg>(r.effect) || std::holds_alternative<ClonePg>(r.effect) ||
+               std::holds_alternative<PostBootstrapPg>(r.effect) || std::holds_alternative<RewindPg>(r.effect) ||
+               std::holds_alternative<CrashRecoverPg>(r.effect) || std::holds_alternative<SetAsidePg>(r.effect);
+    });
+}
+
+const cluster::Snapshot* Mind::view() const {
+    if (!s.dcs || s.dcs_down || !s.dcs_seen) return nullptr;
+    if (s.dcs->revision < s.floor) return nullptr;
+    if (now.mono - *s.dcs_seen > s.settings.ttl) return nullptr;
+    return s.dcs.get();
+}
+
+Instant Mind::fence_at() const {
+    if (!s.lead || !s.lease) return Instant{};
+    return s.lease->until - fence_margin(s.settings);
+}
+
+namespace {
+
+// The questions, in order. The first that settles it ends the round; nothing here depends on which
+// event came last.
+void decide(Mind& m) {
+    look(m);
+    if (!m.s.pg) return;
+    if (fence(m)) return;
+    // A postmaster ended, or an action just did: what is known of the server is old. Look first.
+    if (m.s.pg_stale && !m.pg_busy()) {
+        if (!m.running<Observe>()) m.emit(Observe{});
+        return;
+    }
+    if (wrong_cluster(m)) return;
+    if (leave(m)) return;
+    if (bootstrap(m)) return;
+    if (hand_over(m)) return;
+    if (crash_failover(m)) return;
+    if (restart_order(m)) return;
+    if (reinit_order(m)) return;
+    if (m.pg_busy()) return;
+    if (lead(m)) return;
+    if (demoted(m)) return;
+    if (fill_data_directory(m)) return;
+    if (start_stopped(m)) return;
+    if (race(m)) return;
+    follow(m);
+}
+
+}  // namespace
+
+Step step(State& state, const Event& event, Now now) {
+    Step result{{}, Instant::max()};
+    Mind m(state, now, result);
+    if (state.exiting) return result;
+    learn(m, event);
+    decide(m);
+    if (!state.exiting && state.pg) {
+        keep_house(m);
+        publish(m);
+        announce(m);
+    }
+    return result;
+}
+
+}  // namespace relevo::core
