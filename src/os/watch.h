@@ -1,0 +1,38 @@
+// Tells when a file in a directory is written (inotify), and waits for a descriptor: with a time
+// limit, on the loop. Where inotify is not to be had the wait simply lasts its whole time: callers
+// look again then.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <string>
+
+#include "base/time.h"
+#include "os/task.h"
+
+namespace relevo::os {
+
+class FileWatch {
+public:
+    // Watches files in `directory` (writes, closes, renames into it, removals).
+    FileWatch(boost::asio::io_context& loop, const std::string& directory);
+    ~FileWatch();
+    FileWatch(const FileWatch&) = delete;
+    FileWatch& operator=(const FileWatch&) = delete;
+
+    // Returns at the next change of the file `name` since the last call, or when patience is over
+    // (false).
+    Task<bool> changed(const std::string& name, Duration patience);
+    // Makes a waiting changed() return.
+    void interrupt();
+
+private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+// Until fd can be read or written, or patience is over (false). fd stays the caller's.
+enum class Direction { read, write };
+Task<bool> wait_fd(int fd, Direction direction, Duration patience);
+
+}  // namespace relevo::os
