@@ -1,6 +1,6 @@
-// Every write to the DCS that a member or an operator makes, with its guards (contract 4.3; ours are
-// stricter in two places: the leader key is only ever put under its own create revision or when it is
-// absent, and a release is conditional on the term, not on the name alone).
+// Every write to the DCS that a member or an operator makes, with its guards (contract 4.3; ours
+// are stricter in two places: the leader key is only ever put under its own create revision or when
+// it is absent, and a release is conditional on the term, not on the name alone).
 #pragma once
 
 #include <map>
@@ -27,22 +27,29 @@ std::string member(std::string_view name);
 // "/service/batman/" from namespace and scope, slashes collapsed.
 std::string base_path(std::string_view name_space, std::string_view scope);
 
-Txn acquire_leader(const MemberName& self);                       // only when there is none
-Txn rewrite_leader(const MemberName& self, Revision term);         // ours, but under a lease that is gone
+Txn acquire_leader(const MemberName& self);  // only when there is none
+// Ours by term and name, but under a lease that is gone.
+Txn rewrite_leader(const MemberName& self, Revision term);
 // ground: what the caller knew; the status is written in the same transaction when given.
 Txn release_leader(Revision term, const std::optional<StatusKey>& status);
 Txn claim_initialize();                                            // "" when absent
 Txn put_initialize(const std::string& system_id, Revision known);  // known: mod revision, 0 absent
-Txn cancel_initialize();
-Txn finish_bootstrap(const MemberName& self, const std::string& system_id, const std::string& config_json);
+Txn cancel_initialize();  // only a claim, never a system id
+// Only while our claim ("") stands and nobody leads. An empty config_json leaves the config as it
+// is.
+Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
+                     const std::string& config_json);
 Txn put_member(const MemberRecord& member);
-Txn put_status(const StatusKey& status, Revision term);            // only while our term lasts
+Txn put_status(const StatusKey& status, Revision term);  // only while our term lasts
+Txn put_optime(Lsn position, Revision term);             // for agents before 2.1.0: optime/leader
 Txn put_history(const std::vector<HistoryLine>& history, Revision term);
 Txn put_failsafe(const std::map<MemberName, std::string>& members, Revision term);
 Txn put_config_if_absent(const std::string& json);
 Txn put_config(const std::string& json, std::optional<Revision> known);
 Txn put_failover(const FailoverRequest& request, std::optional<Revision> known);
 Txn clear_failover(std::optional<Revision> known);
+Txn put_sync(const SyncState& sync, Revision known,
+             Revision term);  // known: mod revision, 0 absent
 Txn remove_sync(Revision known);
 Txn remove_cluster();
 

@@ -16,7 +16,7 @@ struct Lsn {
     explicit operator bool() const { return value != 0; }
 };
 
-std::string to_string(Lsn lsn);                    // "0/4000060", PostgreSQL's %X/%X
+std::string to_string(Lsn lsn);                       // "0/4000060", PostgreSQL's %X/%X
 std::optional<Lsn> parse_lsn(std::string_view text);  // "0/4000060"; the whole text
 // a - b, or 0 when b is ahead.
 inline std::uint64_t distance(Lsn a, Lsn b) { return a.value > b.value ? a.value - b.value : 0; }

@@ -23,11 +23,25 @@ const char* to_string(Role role);
 std::optional<Role> parse_role(std::string_view text);  // "master" is primary
 
 enum class State {
-    initdb, initdb_failed, custom_bootstrap, custom_bootstrap_failed, creating_replica, running,
-    starting, bootstrap_starting, start_failed, restarting, restart_failed, stopping, stopped,
-    stop_failed, crashed, unknown,
+    initdb,
+    initdb_failed,
+    custom_bootstrap,
+    custom_bootstrap_failed,
+    creating_replica,
+    running,
+    starting,
+    bootstrap_starting,
+    start_failed,
+    restarting,
+    restart_failed,
+    stopping,
+    stopped,
+    stop_failed,
+    crashed,
+    unknown,
 };
-const char* to_string(State state);  // "initializing new cluster", "running", "creating replica", ...
+const char* to_string(
+    State state);  // "initializing new cluster", "running", "creating replica", ...
 std::optional<State> parse_state(std::string_view text);
 int metric_number(State state);  // patroni_postgres_state: 0..14, -1 unknown
 
@@ -42,10 +56,11 @@ struct Tags {
     std::map<std::string, TagValue> published;  // exactly what stands under "tags"
     bool operator==(const Tags&) const = default;
 
-    bool flag(std::string_view name) const;              // true/on/yes/1 in Patroni's sense
-    std::optional<std::string> text(std::string_view name) const;  // a string's content, else its JSON
-    bool nofailover() const;        // nofailover, or failover_priority <= 0
-    int failover_priority() const;  // 1 unless tagged; 0 when nofailover
+    bool flag(std::string_view name) const;  // true/on/yes/1 in Patroni's sense
+    std::optional<std::string> text(
+        std::string_view name) const;  // a string's content, else its JSON
+    bool nofailover() const;           // nofailover, or failover_priority <= 0
+    int failover_priority() const;     // 1 unless tagged; 0 when nofailover
     bool nosync() const;
     int sync_priority() const;
     bool noloadbalance() const { return flag("noloadbalance"); }
@@ -68,15 +83,15 @@ struct ScheduledRestart {
 };
 
 struct MemberRecord {
-    MemberName name;         // from the key, not in the JSON
-    std::string conn_url;    // postgres://host:port/db
-    std::string api_url;     // http://host:port/patroni
+    MemberName name;       // from the key, not in the JSON
+    std::string conn_url;  // postgres://host:port/db
+    std::string api_url;   // http://host:port/patroni
     std::string proxy_url;
     State state = State::unknown;
     std::string state_text;  // as read, when it is none of ours
     Role role = Role::uninitialized;
-    std::string version;     // Patroni-compatible dotted integers
-    std::string relevo;      // ours: product version; empty for Patroni's own agents
+    std::string version;  // Patroni-compatible dotted integers
+    std::string relevo;   // ours: product version; empty for Patroni's own agents
     std::optional<bool> checkpoint_after_promote;  // only ever false
     Tags tags;
     bool pending_restart = false;
@@ -86,7 +101,7 @@ struct MemberRecord {
     Timeline timeline = 0;
     std::optional<ScheduledRestart> scheduled_restart;
     bool pause = false;
-    LeaseId lease = 0;       // of the key, as read; not in the JSON
+    LeaseId lease = 0;          // of the key, as read; not in the JSON
     Revision mod_revision = 0;  // of the key, as read; not in the JSON
     bool operator==(const MemberRecord&) const = default;
 

@@ -1,5 +1,5 @@
-// What is asked of the local PostgreSQL and what comes back, as plain values: the core decides in these
-// words, ports/postgres.h carries them out.
+// What is asked of the local PostgreSQL and what comes back, as plain values: the core decides in
+// these words, ports/postgres.h carries them out.
 #pragma once
 
 #include <optional>
@@ -17,13 +17,13 @@ struct Upstream {
     MemberName member;  // empty: a server outside the cluster
     std::string host;
     int port = 5432;
-    std::string slot_name;       // empty: none
+    std::string slot_name;  // empty: none
     bool operator==(const Upstream&) const = default;
 };
 
 struct StartPlan {
-    bool as_primary = false;             // in place, after a crash or at bootstrap; else a standby
-    std::optional<Upstream> upstream;    // standby: absent = no upstream (waits, follows the archive)
+    bool as_primary = false;           // in place, after a crash or at bootstrap; else a standby
+    std::optional<Upstream> upstream;  // standby: absent = no upstream (waits, follows the archive)
     Role callback_role = Role::replica;  // which role's parameters, hba, ident to write
     Duration timeout{};                  // until it accepts connections; 0: without limit
 };
@@ -33,20 +33,20 @@ enum class StopMode { smart, fast, immediate };
 struct SlotPlan {  // the physical member slots and permanent slots that should be here
     struct Wanted {
         std::string name;
-        Lsn advance_to;     // 0: leave where it is
+        Lsn advance_to;  // 0: leave where it is
         bool expected_active = true;
         bool logical = false;
         std::string database, plugin;
     };
     std::vector<Wanted> wanted;
-    std::vector<std::string> keep;   // not ours, leave alone
+    std::vector<std::string> keep;  // not ours, leave alone
     bool drop_others = true;
 };
 
 // Whether this member's data can simply stream from a source, or must be rewound first.
 struct Divergence {
     enum class Verdict { streams, must_rewind, undecided } verdict = Verdict::undecided;
-    std::string why;  // for the operator: timelines and positions compared
+    std::string why;          // for the operator: timelines and positions compared
     bool can_rewind = false;  // pg_rewind is allowed and possible here (checksums or wal_log_hints)
 };
 

@@ -1,5 +1,5 @@
-// The local PostgreSQL as it was last seen. Plain values: the adapter fills them (postgres/), the core
-// decides on them, the API shows them.
+// The local PostgreSQL as it was last seen. Plain values: the adapter fills them (postgres/), the
+// core decides on them, the API shows them.
 #pragma once
 
 #include <cstdint>
@@ -27,19 +27,25 @@ enum class Server {
     starting,  // postmaster lives and refuses connections (recovery, start-up)
     running,   // answers queries
     stopping,
-    hung,      // postmaster lives but a new connection got no answer in time
+    hung,  // postmaster lives but a new connection got no answer in time
 };
 
 // pg_control's "Database cluster state".
 enum class ControlState {
-    unknown, starting_up, shut_down, shut_down_in_recovery, shutting_down, in_crash_recovery,
-    in_archive_recovery, in_production,
+    unknown,
+    starting_up,
+    shut_down,
+    shut_down_in_recovery,
+    shutting_down,
+    in_crash_recovery,
+    in_archive_recovery,
+    in_production,
 };
 
 struct ControlData {
     ControlState state = ControlState::unknown;
     std::string system_id;
-    Lsn checkpoint;                // latest checkpoint location
+    Lsn checkpoint;  // latest checkpoint location
     Lsn redo;
     Timeline checkpoint_timeline = 0;
     Lsn min_recovery_end;
@@ -59,28 +65,28 @@ struct Sender {  // a row of pg_stat_replication
 struct Slot {
     std::string name, type, database, plugin;
     bool active = false;
-    Lsn restart;           // restart_lsn
-    Lsn confirmed_flush;   // logical
+    Lsn restart;          // restart_lsn
+    Lsn confirmed_flush;  // logical
     bool has_xmin = false;
-    bool lost = false;     // wal_status = lost
+    bool lost = false;  // wal_status = lost
     bool operator==(const Slot&) const = default;
 };
 
 struct LocalPostgres {
     DataDir data_dir = DataDir::empty;
     Server server = Server::stopped;
-    bool in_recovery = true;          // running: pg_is_in_recovery(); else: standby.signal present
+    bool in_recovery = true;  // running: pg_is_in_recovery(); else: standby.signal present
     bool standby_signal = false;
-    std::string system_id;            // empty: unknown
+    std::string system_id;               // empty: unknown
     std::optional<ControlData> control;  // read when the server is not running (and when asked)
-    int version = 0;                  // server_version_num, e.g. 150020; 0 unknown
-    int data_version = 0;             // PG_VERSION's major, 0 unknown
-    Timeline timeline = 0;            // primary: current; standby: of the last record received or replayed
-    Lsn wal;                          // primary: flush position
-    Lsn receive, replay;              // standby; receive 0 when there is no receiver
-    Lsn latest_end;                   // standby: upstream's end as the receiver last heard
-    std::string replication_state;    // "streaming", "in archive recovery", ""
-    std::string upstream_host;        // live receiver's, else configured; empty: none
+    int version = 0;                     // server_version_num, e.g. 150020; 0 unknown
+    int data_version = 0;                // PG_VERSION's major, 0 unknown
+    Timeline timeline = 0;  // primary: current; standby: of the last record received or replayed
+    Lsn wal;                // primary: flush position
+    Lsn receive, replay;    // standby; receive 0 when there is no receiver
+    Lsn latest_end;         // standby: upstream's end as the receiver last heard
+    std::string replication_state;  // "streaming", "in archive recovery", ""
+    std::string upstream_host;      // live receiver's, else configured; empty: none
     int upstream_port = 0;
     std::string slot_name;
     std::optional<WallTime> replayed_at;
@@ -92,7 +98,7 @@ struct LocalPostgres {
     std::map<std::string, PendingRestartReason> pending_restart_reason;
     bool checkpoint_after_promote = true;  // pg_control's timeline has caught up with the WAL's
     std::vector<HistoryLine> history;      // of the current timeline's history file (primary)
-    std::string problem;                   // for the operator: what could not be read, why it is hung
+    std::string problem;  // for the operator: what could not be read, why it is hung
 
     bool primary() const { return server == Server::running && !in_recovery; }
     // The furthest WAL this member holds, for comparing candidates.

@@ -34,9 +34,9 @@ struct IgnoreSlot {  // matches when every given property equals
 };
 
 struct Settings {
-    std::chrono::seconds ttl{30};           // leader and member keys' lease; >= 3
-    std::chrono::seconds loop_wait{10};     // longest time between two full looks; >= 1
-    std::chrono::seconds retry_timeout{10};  // one DCS operation with its retries; >= 1
+    std::chrono::seconds ttl{30};                     // leader and member keys' lease; >= 3
+    std::chrono::seconds loop_wait{10};               // longest time between two full looks; >= 1
+    std::chrono::seconds retry_timeout{10};           // one DCS operation with its retries; >= 1
     std::uint64_t maximum_lag_on_failover = 1048576;  // bytes
     std::int64_t maximum_lag_on_syncnode = -1;
     bool check_timeline = false;
@@ -66,10 +66,12 @@ struct ReadSettings {
 };
 
 // Reads the cluster-wide part of the DCS `config` object. A wrong value is named in notes and its
-// default (or the adjusted value: ttl, loop_wait, retry_timeout rule) is used. Error: not a JSON object.
+// default (or the adjusted value: ttl, loop_wait, retry_timeout rule) is used. Error: not a JSON
+// object.
 Result<ReadSettings> read_settings(std::string_view json);
 
-// Patroni's patch: null deletes, maps recurse, a scalar replaces when its text differs. Both JSON objects.
+// Patroni's patch: null deletes, maps recurse, a scalar replaces when its text differs. Both JSON
+// objects.
 Result<std::string> patch_json(std::string_view json, std::string_view patch);
 
 }  // namespace relevo::cluster

@@ -1,4 +1,5 @@
-// The cluster as the DCS tells it: every key of the contract (4.1, 4.2) as a value, at one revision.
+// The cluster as the DCS tells it: every key of the contract (4.1, 4.2) as a value, at one
+// revision.
 #pragma once
 
 #include <map>
@@ -26,18 +27,21 @@ struct LeaderKey {
 
 // The failover key. leader set: switchover; only member: manual failover.
 struct FailoverRequest {
-    MemberName leader, member;              // empty: not given
+    MemberName leader, member;  // empty: not given
     std::optional<WallTime> scheduled_at;
-    std::string scheduled_at_text;          // as it was written
+    std::string scheduled_at_text;  // as it was written
     Revision mod_revision = 0;
     bool operator==(const FailoverRequest&) const = default;
 };
 
 struct SyncState {
-    MemberName leader;                // empty: synchronous replication is not active
+    MemberName leader;  // empty: synchronous replication is not active
     int quorum = 0;
-    std::vector<MemberName> voters;   // sync_standby, sorted
-    Revision mod_revision = 0;        // 0: the key is absent
+    std::vector<MemberName> voters;  // sync_standby, sorted
+    Revision mod_revision = 0;       // 0: the key is absent
+    // The key holds something that nobody could read, and nothing good was read before: whether
+    // there are voters, and who, is not known. A ground to wait, never to act.
+    bool unreadable = false;
     bool operator==(const SyncState&) const = default;
     bool active() const { return !leader.empty(); }
     bool names(std::string_view member) const;            // voter, case-insensitive
@@ -89,11 +93,15 @@ struct Snapshot {
 };
 
 // Reads trees into snapshots. A key that cannot be understood is reported once for each of its
-// revisions and its last good value stands in for it; it is never a reason to act.
+// revisions and its last good value stands in for it; it is never a reason to act. Revisions
+// (config, sync, failover_revision, members) are then those of the key as it is, so that it can be
+// overwritten. Without a last good value: initialize keeps the text as it is (initialized() is
+// false, and nobody may bootstrap over it), sync is unreadable, everything else is as if absent.
+// Keys that did not change since the last call are not parsed again.
 class SnapshotReader {
 public:
     struct Problem {
-        std::string key, what;
+        std::string key, what;  // what: what is wrong and what is done instead; never the value
     };
     Snapshot read(const KeyTree& tree);
     // New since the last call; for the log.
@@ -101,9 +109,21 @@ public:
 
 private:
     Snapshot last_;
-    std::map<std::string, Revision> reported_;
+    std::map<std::string, KeyValue> seen_;  // the keys that last_ was read from
     std::vector<Problem> problems_;
-    void problem(const std::string& key, const KeyValue& value, const std::string& what);
+
+    bool unchanged(const std::string& key, const KeyValue& value) const;
+    void problem(const std::string& key, const std::string& what, bool has_last);
+    template <class T, class Parse>
+    std::optional<T> good(const KeyTree& tree, const char* key, const std::optional<T>& last,
+                          Parse parse);
+    void read_initialize(const KeyTree& tree, Snapshot& next);
+    void read_config(const KeyTree& tree, Snapshot& next);
+    void read_leader(const KeyTree& tree, Snapshot& next);
+    void read_members(const KeyTree& tree, Snapshot& next);
+    void read_status(const KeyTree& tree, Snapshot& next);
+    void read_failover(const KeyTree& tree, Snapshot& next);
+    void read_sync(const KeyTree& tree, Snapshot& next);
 };
 
 // The texts, for writers and tests.
@@ -116,6 +136,9 @@ Result<FailoverRequest> parse_failover(std::string_view text);
 Result<SyncState> parse_sync(std::string_view text);
 Result<StatusKey> parse_status(std::string_view text);
 Result<std::vector<HistoryLine>> parse_history(std::string_view text);
+Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text);
+Result<std::string> parse_config(
+    std::string_view text);  // the object, compact, keys in their order
 // The content of an NNNNNNNN.history file of PostgreSQL.
 Result<std::vector<HistoryLine>> parse_history_file(std::string_view text);
 

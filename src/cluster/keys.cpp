@@ -1,0 +1,117 @@
+#include "cluster/keys.h"
+
+namespace relevo::cluster::keys {
+namespace {
+
+Compare absent(std::string key) { return {std::move(key), Compare::What::create_revision, 0, {}}; }
+Compare under_term(Revision term) { return {leader, Compare::What::create_revision, term, {}}; }
+Compare valued(std::string key, std::string value) {
+    return {std::move(key), Compare::What::value, 0, std::move(value)};
+}
+// As it was read; a known revision of 0 means that there was no such key.
+Compare unchanged(std::string key, Revision known) {
+    if (known == 0) return absent(std::move(key));
+    return {std::move(key), Compare::What::mod_revision, known, {}};
+}
+std::vector<Compare> if_known(const char* key, std::optional<Revision> known) {
+    if (!known) return {};
+    return {unchanged(key, *known)};
+}
+
+Write put(std::string key, std::string value) {
+    return {Write::What::put, std::move(key), std::move(value), false};
+}
+Write put_leased(std::string key, std::string value) {
+    return {Write::What::put, std::move(key), std::move(value), true};
+}
+Write removal(std::string key) { return {Write::What::remove, std::move(key), {}, false}; }
+
+}  // namespace
+
+std::string member(std::string_view name) { return "members/" + std::string(name); }
+
+std::string base_path(std::string_view name_space, std::string_view scope) {
+    std::string out = "/";
+    const auto append = [&out](std::string_view text) {
+        for (const char c : text) {
+            if (c != '/' || out.back() != '/') out += c;
+        }
+        if (out.back() != '/') out += '/';
+    };
+    append(name_space);
+    append(scope);
+    return out;
+}
+
+Txn acquire_leader(const MemberName& self) {
+    return {{absent(leader)}, {put_leased(leader, self)}};
+}
+
+Txn rewrite_leader(const MemberName& self, Revision term) {
+    // The name too: an agent of Patroni's may have put its own over ours without a new term.
+    return {{under_term(term), valued(leader, self)}, {put_leased(leader, self)}};
+}
+
+Txn release_leader(Revision term, const std::optional<StatusKey>& last) {
+    Txn txn{{under_term(term)}, {}};
+    if (last) txn.writes.push_back(put(status, to_json(*last)));
+    txn.writes.push_back(removal(leader));
+    return txn;
+}
+
+Txn claim_initialize() { return {{absent(initialize)}, {put(initialize, "")}}; }
+
+Txn put_initialize(const std::string& system_id, Revision known) {
+    return {{unchanged(initialize, known)}, {put(initialize, system_id)}};
+}
+
+// Only ever a claim: a system id in there is somebody's cluster.
+Txn cancel_initialize() { return {{valued(initialize, "")}, {removal(initialize)}}; }
+
+Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
+                     const std::string& config_json) {
+    Txn txn{{absent(leader), valued(initialize, "")}, {put(initialize, system_id)}};
+    if (!config_json.empty()) txn.writes.push_back(put(config, config_json));
+    txn.writes.push_back(put_leased(leader, self));
+    return txn;
+}
+
+Txn put_member(const MemberRecord& record) {
+    return {{}, {put_leased(member(record.name), to_json(record))}};
+}
+
+Txn put_status(const StatusKey& value, Revision term) {
+    return {{under_term(term)}, {put(status, to_json(value))}};
+}
+Txn put_optime(Lsn position, Revision term) {
+    return {{under_term(term)}, {put(optime, std::to_string(position.value))}};
+}
+Txn put_history(const std::vector<HistoryLine>& value, Revision term) {
+    return {{under_term(term)}, {put(history, to_json(value))}};
+}
+Txn put_failsafe(const std::map<MemberName, std::string>& members, Revision term) {
+    return {{under_term(term)}, {put(failsafe, failsafe_json(members))}};
+}
+
+Txn put_config_if_absent(const std::string& json) {
+    return {{absent(config)}, {put(config, json)}};
+}
+Txn put_config(const std::string& json, std::optional<Revision> known) {
+    return {if_known(config, known), {put(config, json)}};
+}
+
+Txn put_failover(const FailoverRequest& request, std::optional<Revision> known) {
+    return {if_known(failover, known), {put(failover, to_json(request))}};
+}
+Txn clear_failover(std::optional<Revision> known) {
+    return {if_known(failover, known), {put(failover, "{}")}};
+}
+
+Txn put_sync(const SyncState& value, Revision known, Revision term) {
+    return {{unchanged(sync, known), under_term(term)}, {put(sync, to_json(value))}};
+}
+Txn remove_sync(Revision known) { return {{unchanged(sync, known)}, {removal(sync)}}; }
+
+Txn remove_cluster() { return {{}, {{Write::What::remove_prefix, "", {}, false}}}; }
+
+}  // namespace relevo::cluster::keys

@@ -1,0 +1,246 @@
+#include "cluster/member_json.h"
+#include "base/text.h"
+#include "cluster/json.h"
+#include "cluster/member.h"
+
+namespace relevo::cluster {
+namespace {
+
+using json::Fields;
+using json::Json;
+using json::Ordered;
+
+// A text of ours as the JSON value that it was; one that is none stands as a string.
+Ordered tag_json(const TagValue& value) {
+    auto parsed = json::parse_ordered(value.json);
+    if (!parsed) return Ordered(value.json);
+    return *std::move(parsed);
+}
+
+void read_tags(Fields& fields, Tags& tags) {
+    const Json* const value = fields.find("tags");
+    if (value == nullptr) return;
+    if (!value->is_object()) return fields.wrong("tags", "an object");
+    for (const auto& [name, tag] : value->items())
+        tags.published[name] = TagValue{json::compact(tag)};
+}
+
+void read_pending_restart_reason(Fields& fields, MemberRecord& member) {
+    const Json* const value = fields.find("pending_restart_reason");
+    if (value == nullptr) return;
+    if (!value->is_object()) return fields.wrong("pending_restart_reason", "an object");
+    for (const auto& [parameter, change] : value->items()) {
+        if (!change.is_object())
+            return fields.wrong("pending_restart_reason", "an object of objects");
+        Fields inner(change);
+        PendingRestartReason& reason = member.pending_restart_reason[parameter];
+        inner.scalar("old_value", reason.old_value);
+        inner.scalar("new_value", reason.new_value);
+        if (!inner.status())
+            return fields.wrong("pending_restart_reason", "an object of old and new values");
+    }
+}
+
+void read_scheduled_restart(Fields& fields, MemberRecord& member) {
+    const Json* const value = fields.find("scheduled_restart");
+    if (value == nullptr) return;
+    if (!value->is_object()) return fields.wrong("scheduled_restart", "an object");
+    if (value->empty()) return;
+    Fields inner(*value);
+    ScheduledRestart restart;
+    inner.text("schedule", restart.schedule);
+    inner.text("postmaster_start_time", restart.postmaster_start_time);
+    inner.text("role", restart.role);
+    inner.scalar("postgres_version", restart.postgres_version);
+    inner.scalar("timeout", restart.timeout);
+    // Its presence counts, whatever its value (contract 5.7).
+    restart.restart_pending = inner.find("restart_pending") != nullptr;
+    if (!inner.status())
+        return fields.wrong("scheduled_restart", "a schedule with its conditions as texts");
+    member.scheduled_restart = std::move(restart);
+}
+
+void read_state_and_role(Fields& fields, MemberRecord& member) {
+    std::string state;
+    fields.text("state", state);
+    if (const auto known = parse_state(state)) {
+        member.state = *known;
+    } else {
+        member.state_text = state;
+    }
+    std::string role;
+    fields.text("role", role);
+    // A role that we do not know yet is neither a primary nor a candidate.
+    member.role = parse_role(role).value_or(Role::uninitialized);
+}
+
+int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+std::string percent_decoded(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 &&
+            hex_value(text[i + 2]) >= 0) {
+            out += static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+            i += 2;
+        } else {
+            out += text[i];
+        }
+    }
+    return out;
+}
+
+// postgres://host:port/db?application_name=<api_url>: how agents before 1.0 wrote themselves.
+MemberRecord parse_legacy(MemberName name, std::string_view text) {
+    MemberRecord member;
+    member.name = std::move(name);
+    const std::size_t question = text.find('?');
+    member.conn_url = text.substr(0, question);
+    if (question == std::string_view::npos) return member;
+    for (const std::string& pair : split(text.substr(question + 1), '&')) {
+        constexpr std::string_view key = "application_name=";
+        if (pair.starts_with(key))
+            member.api_url = percent_decoded(std::string_view(pair).substr(key.size()));
+    }
+    return member;
+}
+
+}  // namespace
+
+bool Tags::flag(std::string_view name) const {
+    const auto value = text(name);
+    return value && parse_bool(*value).value_or(false);
+}
+
+std::optional<std::string> Tags::text(std::string_view name) const {
+    const auto found = published.find(std::string(name));
+    if (found == published.end() || found->second.json == "null") return std::nullopt;
+    const std::string& written = found->second.json;
+    if (!written.starts_with('"')) return written;
+    const auto parsed = json::parse(written);
+    return parsed && parsed->is_string() ? parsed->get<std::string>() : written;
+}
+
+namespace {
+
+// A priority as Patroni reads it: 1 unless given, never negative.
+int priority(const Tags& tags, std::string_view name) {
+    const auto text = tags.text(name);
+    const auto number = text ? parse_int(*text) : std::nullopt;
+    if (!number) return 1;
+    constexpr std::int64_t most = 1'000'000'000;
+    return static_cast<int>(std::clamp<std::int64_t>(*number, 0, most));
+}
+
+// The no-tag wins over the priority when both are given (contract 2.5).
+bool excluded(const Tags& tags, std::string_view no_tag, std::string_view priority_tag) {
+    const auto text = tags.text(no_tag);
+    const auto said = text ? parse_bool(*text) : std::nullopt;
+    return said ? *said : priority(tags, priority_tag) == 0;
+}
+
+}  // namespace
+
+bool Tags::nofailover() const { return excluded(*this, "nofailover", "failover_priority"); }
+bool Tags::nosync() const { return excluded(*this, "nosync", "sync_priority"); }
+int Tags::failover_priority() const {
+    return nofailover() ? 0 : priority(*this, "failover_priority");
+}
+int Tags::sync_priority() const { return nosync() ? 0 : priority(*this, "sync_priority"); }
+std::string Tags::replicatefrom() const { return text("replicatefrom").value_or(""); }
+
+json::Ordered tags_json(const Tags& tags) {
+    Ordered out = Ordered::object();
+    for (const auto& [name, value] : tags.published) out[name] = tag_json(value);
+    return out;
+}
+
+json::Ordered pending_restart_reason_json(
+    const std::map<std::string, PendingRestartReason>& reasons) {
+    Ordered out = Ordered::object();
+    for (const auto& [parameter, reason] : reasons) {
+        out[parameter] = {{"old_value", reason.old_value}, {"new_value", reason.new_value}};
+    }
+    return out;
+}
+
+json::Ordered scheduled_restart_json(const ScheduledRestart& restart, bool with_start_time) {
+    Ordered out = {{"schedule", restart.schedule}};
+    if (with_start_time && !restart.postmaster_start_time.empty()) {
+        out["postmaster_start_time"] = restart.postmaster_start_time;
+    }
+    if (!restart.role.empty()) out["role"] = restart.role;
+    if (!restart.postgres_version.empty()) out["postgres_version"] = restart.postgres_version;
+    if (restart.restart_pending) out["restart_pending"] = true;
+    if (const auto seconds = parse_decimal(restart.timeout)) {
+        out["timeout"] = *seconds;
+    } else if (!restart.timeout.empty()) {
+        out["timeout"] = restart.timeout;
+    }
+    return out;
+}
+
+std::string to_json(const MemberRecord& member) {
+    Ordered out = {{"conn_url", member.conn_url}, {"api_url", member.api_url}};
+    const bool foreign_state = member.state == State::unknown && !member.state_text.empty();
+    out["state"] = foreign_state ? member.state_text : to_string(member.state);
+    out["role"] = to_string(member.role);
+    out["version"] = member.version;
+    if (!member.relevo.empty()) out["relevo"] = member.relevo;
+    if (!member.proxy_url.empty()) out["proxy_url"] = member.proxy_url;
+    if (member.checkpoint_after_promote)
+        out["checkpoint_after_promote"] = *member.checkpoint_after_promote;
+    if (!member.tags.published.empty()) out["tags"] = tags_json(member.tags);
+    if (member.pending_restart) out["pending_restart"] = true;
+    if (!member.pending_restart_reason.empty()) {
+        out["pending_restart_reason"] = pending_restart_reason_json(member.pending_restart_reason);
+    }
+    if (member.xlog_location) out["xlog_location"] = member.xlog_location->value;
+    if (member.replay_lsn) out["replay_lsn"] = member.replay_lsn->value;
+    if (member.receive_lsn) out["receive_lsn"] = member.receive_lsn->value;
+    if (!member.replication_state.empty()) out["replication_state"] = member.replication_state;
+    if (member.timeline != 0) out["timeline"] = member.timeline;
+    if (member.scheduled_restart) {
+        out["scheduled_restart"] = scheduled_restart_json(*member.scheduled_restart, true);
+    }
+    if (member.pause) out["pause"] = true;
+    return json::compact(out);
+}
+
+Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
+    if (text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        return parse_legacy(std::move(name), text);
+    }
+    RLV_TRY(const Json object, json::parse_object(text));
+    Fields fields(object);
+    MemberRecord member;
+    member.name = std::move(name);
+    fields.text("conn_url", member.conn_url);
+    fields.text("api_url", member.api_url);
+    fields.text("proxy_url", member.proxy_url);
+    read_state_and_role(fields, member);
+    fields.scalar("version", member.version);
+    fields.text("relevo", member.relevo);
+    if (fields.find("checkpoint_after_promote") != nullptr) {
+        fields.flag("checkpoint_after_promote", member.checkpoint_after_promote.emplace());
+    }
+    read_tags(fields, member.tags);
+    fields.flag("pending_restart", member.pending_restart);
+    read_pending_restart_reason(fields, member);
+    fields.lsn("xlog_location", member.xlog_location);
+    fields.lsn("replay_lsn", member.replay_lsn);
+    fields.lsn("receive_lsn", member.receive_lsn);
+    fields.text("replication_state", member.replication_state);
+    fields.whole("timeline", member.timeline);
+    read_scheduled_restart(fields, member);
+    fields.flag("pause", member.pause);
+    RLV_CHECK(fields.status());
+    return member;
+}
+
+}  // namespace relevo::cluster
