@@ -18,6 +18,9 @@ namespace relevo::cluster {
 
 using MemberName = std::string;
 
+// What we publish as `version`: Patroni's agents read the behaviour of a member from it (contract 4.9).
+inline constexpr const char* compatible_version = "4.1.4";
+
 enum class Role { primary, replica, standby_leader, demoted, uninitialized, promoted };
 const char* to_string(Role role);
 std::optional<Role> parse_role(std::string_view text);  // "master" is primary

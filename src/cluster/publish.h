@@ -70,6 +70,11 @@ struct StatusInput {
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2
 };
 
+// The role that the status shows: the server's own word while it answers, else the agent's.
+Role shown_role(const StatusInput& input);
+// on or quorum: a replica that the sync key names, in that mode. off: everything else.
+SyncMode sync_duty(const StatusInput& input);
+
 std::string status_json(const StatusInput& input);
 std::string metrics_text(const StatusInput& input);
 

@@ -1,0 +1,179 @@
+// The Prometheus text (contract 5.8): names and values are Patroni's, so that its dashboards work.
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "cluster/publish.h"
+
+namespace relevo::cluster {
+namespace {
+
+std::string escaped(std::string_view label) {
+    std::string out;
+    for (const char c : label) {
+        if (c == '\n') {
+            out += "\\n";
+            continue;
+        }
+        if (c == '\\' || c == '"') out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+// 4.1.4 -> 040104
+std::string version_digits(std::string_view version) {
+    std::string out;
+    for (const std::string& part : split(version, '.')) out += fmt::format("{:0>2}", part);
+    return out;
+}
+
+// Seconds since the epoch with their fraction; 0 when unknown.
+std::string epoch(std::optional<WallTime> time) {
+    if (!time) return "0";
+    const auto us = time->time_since_epoch().count();
+    return fmt::format("{}.{:06}", us / 1'000'000, us % 1'000'000);
+}
+
+class Page {
+public:
+    explicit Page(const StatusInput& input)
+        : labels_(fmt::format("{{scope=\"{}\",name=\"{}\"}}", escaped(input.scope),
+                              escaped(input.name))) {}
+
+    void gauge(const char* name, const char* help, const std::string& value) {
+        metric(name, help, "gauge", value);
+    }
+    void gauge(const char* name, const char* help, bool value) {
+        gauge(name, help, value ? "1" : "0");
+    }
+    void gauge(const char* name, const char* help, const char* value) {
+        gauge(name, help, std::string(value));
+    }
+    void number(const char* name, const char* help, std::int64_t value) {
+        gauge(name, help, std::to_string(value));
+    }
+    void counter(const char* name, const char* help, Lsn value) {
+        metric(name, help, "counter", std::to_string(value.value));
+    }
+    void comment(std::string_view text) { out_ += fmt::format("# {}\n", text); }
+    std::string take() { return std::move(out_); }
+
+private:
+    void metric(const char* name, const char* help, const char* type, const std::string& value) {
+        out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n{}{} {}\n", name, help, name, type, name,
+                            labels_, value);
+    }
+
+    std::string labels_;
+    std::string out_;
+};
+
+void add_role(Page& page, const StatusInput& input) {
+    const Role role = shown_role(input);
+    const SyncMode duty = sync_duty(input);
+    page.gauge("patroni_primary", "1 if this member is the primary, 0 otherwise.",
+               role == Role::primary);
+    page.gauge("patroni_standby_leader", "1 if this member leads a standby cluster, 0 otherwise.",
+               role == Role::standby_leader);
+    page.gauge("patroni_replica", "1 if this member is a replica, 0 otherwise.",
+               role == Role::replica);
+    page.gauge("patroni_sync_standby", "1 if this member is a synchronous standby, 0 otherwise.",
+               duty == SyncMode::on);
+    page.gauge("patroni_quorum_standby", "1 if this member is a quorum standby, 0 otherwise.",
+               duty == SyncMode::quorum);
+}
+
+void add_positions(Page& page, const StatusInput& input) {
+    const LocalPostgres& postgres = input.postgres;
+    const bool answers = postgres.server == Server::running;
+    const bool standby = answers && postgres.in_recovery;
+    const Lsn received = postgres.receive ? postgres.receive : postgres.replay;
+    page.counter("patroni_xlog_location",
+                 "Current WAL position of the primary in bytes, 0 on a replica.",
+                 answers && !standby ? postgres.wal : Lsn{});
+    page.counter("patroni_xlog_received_location",
+                 "WAL position received by this replica in bytes, 0 on the primary.",
+                 standby ? received : Lsn{});
+    page.counter("patroni_xlog_replayed_location",
+                 "WAL position replayed by this replica in bytes, 0 on the primary.",
+                 standby ? postgres.replay : Lsn{});
+    page.gauge(
+        "patroni_xlog_replayed_timestamp",
+        "Time of the last transaction replayed by this replica, in seconds since the epoch, or 0.",
+        epoch(standby ? postgres.replayed_at : std::nullopt));
+    page.gauge("patroni_xlog_paused", "1 if replay is paused on this replica, 0 otherwise.",
+               standby && postgres.replay_paused);
+    if (!answers) return;
+    page.gauge("patroni_postgres_streaming",
+               "1 if this replica streams from its upstream, 0 otherwise.",
+               standby && postgres.replication_state == "streaming");
+    page.gauge("patroni_postgres_in_archive_recovery",
+               "1 if this replica replays from the archive, 0 otherwise.",
+               standby && postgres.replication_state == "in archive recovery");
+}
+
+void add_server(Page& page, const StatusInput& input) {
+    const LocalPostgres& postgres = input.postgres;
+    const bool answers = postgres.server == Server::running;
+    page.number("patroni_postgres_server_version", "Version number of the PostgreSQL server, or 0.",
+                answers ? postgres.version : 0);
+    page.gauge("patroni_cluster_unlocked",
+               "1 if the cluster has no leader or it is not known, 0 otherwise.",
+               input.snapshot == nullptr || input.snapshot->unlocked());
+    page.gauge("patroni_failsafe_mode_is_active",
+               "1 if the primary runs on without the DCS, 0 otherwise.", input.failsafe_active);
+    page.gauge("patroni_failsafe_mode_enabled", "1 if failsafe_mode is on, 0 otherwise.",
+               input.settings.failsafe_mode);
+    page.gauge("patroni_failsafe_member", "1 if this member is in the failsafe key, 0 otherwise.",
+               input.snapshot != nullptr && input.snapshot->failsafe.contains(input.name));
+    page.number("patroni_postgres_timeline", "Timeline of the running server, or 0.",
+                answers ? std::int64_t{postgres.timeline} : 0);
+    const auto seen = input.dcs_last_seen
+                          ? std::chrono::floor<std::chrono::seconds>(*input.dcs_last_seen)
+                          : std::chrono::sys_seconds{};
+    page.number("patroni_dcs_last_seen",
+                "Time of the last successful read of the DCS, in seconds since the epoch.",
+                seen.time_since_epoch().count());
+    page.gauge("patroni_pending_restart",
+               "1 if PostgreSQL waits for a restart to apply settings, 0 otherwise.",
+               postgres.pending_restart);
+    page.gauge("patroni_is_paused", "1 if automatic failover is paused, 0 otherwise.",
+               input.settings.pause);
+}
+
+void add_state(Page& page, const StatusInput& input) {
+    const bool answers = input.postgres.server == Server::running;
+    const State state = !answers && input.state == State::running ? State::unknown : input.state;
+    page.number("patroni_postgres_state", "State of PostgreSQL as a number, see the list.",
+                metric_number(state));
+    page.comment(
+        "Values: 0 initdb, 1 initdb_failed, 2 custom_bootstrap, 3 custom_bootstrap_failed, "
+        "4 creating_replica, 5 running, 6 starting, 7 bootstrap_starting, 8 start_failed, 9 "
+        "restarting, "
+        "10 restart_failed, 11 stopping, 12 stopped, 13 stop_failed, 14 crashed, -1 unknown");
+    page.number("patroni_failover_priority",
+                "Priority of this member in a failover, 0 when it must not lead.",
+                input.tags.failover_priority());
+}
+
+}  // namespace
+
+std::string metrics_text(const StatusInput& input) {
+    Page page(input);
+    const bool answers = input.postgres.server == Server::running;
+    page.gauge("patroni_version",
+               "Version of Patroni that this agent is compatible with, without points.",
+               version_digits(compatible_version));
+    page.gauge("patroni_postgres_running", "1 if PostgreSQL answers, 0 otherwise.", answers);
+    const auto started = answers ? parse_iso(input.postgres.postmaster_start_time) : std::nullopt;
+    page.gauge("patroni_postmaster_start_time",
+               "Start of PostgreSQL in seconds since the epoch, or 0.",
+               epoch(started ? std::optional(started->time) : std::nullopt));
+    add_role(page, input);
+    add_positions(page, input);
+    add_server(page, input);
+    add_state(page, input);
+    return page.take();
+}
+
+}  // namespace relevo::cluster

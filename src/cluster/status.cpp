@@ -1,0 +1,108 @@
+// The status JSON (contract 5.5).
+#include "cluster/member_json.h"
+#include "cluster/publish.h"
+
+namespace relevo::cluster {
+namespace {
+
+using json::Ordered;
+
+// "2026-01-02 03:04:05.987194+00:00": how PostgreSQL's times look to a Python program.
+std::string blank_iso(WallTime time) {
+    std::string text = to_iso(time);
+    if (const std::size_t at = text.find('T'); at != std::string::npos) text[at] = ' ';
+    return text;
+}
+
+Ordered xlog_json(const LocalPostgres& postgres) {
+    if (!postgres.in_recovery) return {{"location", postgres.wal.value}};
+    const Lsn received = postgres.receive ? postgres.receive : postgres.replay;
+    Ordered out = {{"received_location", received.value},
+                   {"replayed_location", postgres.replay.value}};
+    out["replayed_timestamp"] =
+        postgres.replayed_at ? Ordered(blank_iso(*postgres.replayed_at)) : Ordered();
+    out["paused"] = postgres.replay_paused;
+    return out;
+}
+
+Ordered sender_json(const Sender& sender) {
+    Ordered out = {{"usename", sender.user}, {"application_name", sender.application_name}};
+    // A walsender on a Unix socket has no address.
+    out["client_addr"] = sender.client_addr.empty() ? Ordered() : Ordered(sender.client_addr);
+    out["state"] = sender.state;
+    out["sync_state"] = sender.sync_state;
+    out["sync_priority"] = sender.sync_priority;
+    return out;
+}
+
+// What is only known while the server answers.
+void add_server(Ordered& out, const StatusInput& input) {
+    const LocalPostgres& postgres = input.postgres;
+    out["server_version"] = postgres.version;
+    out["xlog"] = xlog_json(postgres);
+    if (postgres.timeline != 0) out["timeline"] = postgres.timeline;
+    switch (sync_duty(input)) {
+        case SyncMode::on: out["sync_standby"] = true; break;
+        case SyncMode::quorum: out["quorum_standby"] = true; break;
+        case SyncMode::off: break;
+    }
+    if (postgres.in_recovery && !postgres.replication_state.empty()) {
+        out["replication_state"] = postgres.replication_state;
+    }
+    for (const Sender& sender : postgres.senders) out["replication"].push_back(sender_json(sender));
+}
+
+void add_cluster(Ordered& out, const StatusInput& input) {
+    if (input.settings.pause) out["pause"] = true;
+    if (input.snapshot == nullptr || input.snapshot->unlocked()) out["cluster_unlocked"] = true;
+    if (input.failsafe_active) out["failsafe_mode_is_active"] = true;
+    out["dcs_last_seen"] = input.dcs_last_seen
+                               ? std::chrono::floor<std::chrono::seconds>(*input.dcs_last_seen)
+                                     .time_since_epoch()
+                                     .count()
+                               : 0;
+    if (!input.tags.published.empty()) out["tags"] = tags_json(input.tags);
+}
+
+void add_member(Ordered& out, const StatusInput& input) {
+    const LocalPostgres& postgres = input.postgres;
+    if (!postgres.system_id.empty()) out["database_system_identifier"] = postgres.system_id;
+    if (postgres.pending_restart) out["pending_restart"] = true;
+    if (!postgres.pending_restart_reason.empty()) {
+        out["pending_restart_reason"] =
+            pending_restart_reason_json(postgres.pending_restart_reason);
+    }
+    if (input.scheduled_restart) {
+        out["scheduled_restart"] = scheduled_restart_json(*input.scheduled_restart, false);
+    }
+    if (input.watchdog_failed) out["watchdog_failed"] = true;
+    constexpr std::uint64_t queue_worth_telling = 2;
+    if (input.logger_queue_size > queue_worth_telling) {
+        out["logger_queue_size"] = input.logger_queue_size;
+        out["logger_records_lost"] = input.logger_records_lost;
+    }
+}
+
+}  // namespace
+
+std::string status_json(const StatusInput& input) {
+    const bool answers = input.postgres.server == Server::running;
+    Ordered out = Ordered::object();
+    // A server that was thought to run and does not answer: nobody knows.
+    out["state"] =
+        to_string(!answers && input.state == State::running ? State::unknown : input.state);
+    if (answers && !input.postgres.postmaster_start_time.empty()) {
+        out["postmaster_start_time"] = input.postgres.postmaster_start_time;
+    }
+    out["role"] = to_string(shown_role(input));
+    if (answers) add_server(out, input);
+    add_cluster(out, input);
+    add_member(out, input);
+    Ordered& agent = out["patroni"] = {{"version", compatible_version}};
+    agent["scope"] = input.scope;
+    agent["name"] = input.name;
+    if (!input.relevo_version.empty()) agent["relevo"] = input.relevo_version;
+    return json::spaced(out);
+}
+
+}  // namespace relevo::cluster
