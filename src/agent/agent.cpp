@@ -1,0 +1,189 @@
+#include "agent/agent.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <utility>
+
+#include "agent/version.h"
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace relevo::agent {
+namespace asio = boost::asio;
+
+namespace {
+constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
+}
+
+Agent::Agent(asio::io_context& io, Parts parts)
+    : io_(io), parts_(std::move(parts)), alarm_(io), tasks_(io), schedule_alarm_(io), ended_(io) {
+    ended_.expires_at(asio::steady_timer::time_point::max());
+    state_.self = parts_.configuration.self();
+    state_.settings = parts_.configuration.settings();
+    show();
+}
+
+Agent::~Agent() = default;
+
+core::Now Agent::clock() const { return {parts_.clock.now(), parts_.clock.wall()}; }
+
+Task<Status> Agent::wait_for_dcs() {
+    constexpr Duration try_for = std::chrono::seconds(5);  // Patroni's rhythm at start: every 5 s, for ever
+    while (!exit_code_) {
+        const Instant begun = now();
+        auto tree = co_await parts_.dcs.read(try_for);
+        if (tree) {
+            see_tree(*tree);
+            co_return Status{};
+        }
+        if (tree.error().code == ErrorCode::denied) co_return std::unexpected(tree.error());
+        log::error("waiting for the DCS: {}", tree.error().message);
+        const Duration left = begun + try_for - now();
+        if (left > Duration::zero() && !exit_code_) {
+            alarm_.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(left));
+            co_await alarm_.async_wait(quietly);
+        }
+    }
+    co_return Status{};
+}
+
+// Two agents of one name would fight over one member key and one lease: whoever answers under our key's
+// address is the other one.
+Task<bool> Agent::name_is_taken() {
+    if (!state_.dcs) co_return false;
+    const auto* mine = state_.dcs->member(state_.self.name);
+    if (!mine || mine->api_url.empty()) co_return false;
+    const std::string url = mine->api_url;
+    const bool answered = co_await parts_.peers.alive(url, std::chrono::seconds(3));
+    if (answered)
+        log::error("a member named {} already answers at {}: stop it, or give this one another name",
+                   state_.self.name, url);
+    co_return answered;
+}
+
+Task<int> Agent::run() {
+    draining_ = true;  // hold events back until the start is through
+    const auto dcs = co_await wait_for_dcs();
+    if (!dcs) {
+        log::error("{}", dcs.error().message);
+        co_return 1;
+    }
+    if (exit_code_) co_return *exit_code_;
+    const bool taken = co_await name_is_taken();
+    if (taken) co_return 1;
+    parts_.dcs.watch([this](Result<cluster::KeyTreePtr> tree) {
+        if (tree) see_tree(**tree);
+        else log::debug("watch: {}", tree.error().message);
+    });
+    parts_.postgres.on_exit([this](ports::ExitInfo) { feed(core::PostmasterExited{}); });
+    draining_ = false;
+    feed(core::TimerFired{});
+    while (!exit_code_) co_await ended_.async_wait(quietly);
+    alarm_.cancel();
+    schedule_alarm_.cancel();
+    co_await parts_.dcs.stop();
+    co_await tasks_.wait();
+    if (*exit_code_ == 0) log::info("{}", exit_text_);
+    else log::error("{}", exit_text_);
+    co_return *exit_code_;
+}
+
+void Agent::ask_stop() {
+    if (draining_ && !state_.dcs) {  // still waiting for the DCS
+        exit_code_ = 0;
+        alarm_.cancel();
+        return;
+    }
+    feed(core::StopAsked{});
+}
+
+void Agent::ask_reload() {
+    tasks_.spawn([](Agent& self) -> Task<void> {
+        auto done = co_await self.reload();
+        log::info("{}", done.text);
+    }(*this));
+}
+
+void Agent::see_tree(const cluster::KeyTree& tree) {
+    auto snapshot = std::make_shared<const cluster::Snapshot>(reader_.read(tree));
+    for (const auto& problem : reader_.take_problems())
+        log::error("DCS key {}: {}; the last good value stays in use", problem.key, problem.what);
+    take_config(*snapshot);
+    feed(core::DcsView{std::move(snapshot)});
+}
+
+void Agent::take_config(const cluster::Snapshot& snapshot) {
+    if (!snapshot.config || snapshot.config->json == seen_config_) return;
+    seen_config_ = snapshot.config->json;
+    const auto changed = parts_.configuration.take_dynamic(seen_config_);
+    if (!changed) {
+        log::error("DCS key config is not usable, the settings before stay in force: {}", changed.error().message);
+        return;
+    }
+    if (!*changed) return;
+    feed(core::SettingsChanged{parts_.configuration.settings()});
+    feed(core::SelfChanged{[&] {
+        auto self = parts_.configuration.self();
+        self.scheduled_restart = state_.self.scheduled_restart;
+        return self;
+    }()});
+    tasks_.spawn([](Agent& self) -> Task<void> {
+        const auto done = co_await self.parts_.postgres.reconfigure(false);
+        if (!done) log::error("applying the configuration: {}", done.error().message);
+    }(*this));
+}
+
+void Agent::feed(core::Event event) {
+    events_.push_back(std::move(event));
+    if (!draining_) drain();
+}
+
+void Agent::drain() {
+    draining_ = true;
+    while (!events_.empty()) {
+        const core::Event event = std::move(events_.front());
+        events_.pop_front();
+        log::debug("event: {}", core::describe(event));
+        auto step = core::step(state_, event, clock());
+        for (auto& issued : step.effects) carry_out(std::move(issued));
+        arm(step.wake_at);
+    }
+    draining_ = false;
+    show();
+}
+
+void Agent::arm(Instant wake_at) {
+    if (exit_code_) return;
+    if (wake_at == Instant::max()) {
+        alarm_.cancel();
+        return;
+    }
+    const Duration left = std::max<Duration>(wake_at - now(), Duration::zero());
+    // Rounded up: a timer that fires before its time would only set itself again.
+    alarm_.expires_after(std::chrono::ceil<std::chrono::microseconds>(left));
+    alarm_.async_wait([this](boost::system::error_code error) {
+        if (!error && !exit_code_) feed(core::TimerFired{});
+    });
+}
+
+void Agent::show() {
+    auto view = std::make_shared<ports::View>();
+    view->scope = parts_.configuration.local().scope;
+    view->name = state_.self.name;
+    if (state_.pg) view->postgres = *state_.pg;
+    view->state = core::shown_state(state_);
+    view->role = core::shown_role(state_);
+    const bool current = state_.dcs && !state_.dcs_down;
+    if (current) view->snapshot = state_.dcs;
+    view->settings = state_.settings;
+    view->tags = state_.self.tags;
+    if (state_.dcs_seen)
+        view->dcs_last_seen = wall() - std::chrono::duration_cast<std::chrono::microseconds>(now() - *state_.dcs_seen);
+    view->leading = state_.lead.has_value();
+    // In doubt is not in force: what the API promises ends where the fence begins.
+    view->lead_until = state_.lead ? state_.lead_until() - core::fence_margin(state_.settings) : Instant{};
+    view->scheduled_restart = state_.self.scheduled_restart;
+    view->next_look = state_.next_look;
+    view_ = std::move(view);
+}
+
+}  // namespace relevo::agent

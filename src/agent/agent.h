@@ -1,0 +1,102 @@
+// The shell around the core: events in, effects out. It owns no decision; it carries out what the core wants
+// with real parts, feeds the results back, and shows the state to the API (ports::Control).
+// One io_context, one thread. Construct, run(), and the program ends with run()'s code.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent/configuration.h"
+#include "agent/group.h"
+#include "core/state.h"
+#include "ports/clock.h"
+#include "ports/control.h"
+#include "ports/dcs.h"
+#include "ports/peers.h"
+#include "ports/postgres.h"
+
+namespace relevo::agent {
+
+struct Parts {
+    ports::Clock& clock;
+    ports::Dcs& dcs;
+    ports::Postgres& postgres;
+    ports::Peers& peers;
+    Configuration& configuration;
+    // The local file was read again: log, API and client settings follow.
+    std::function<void()> reloaded = [] {};
+};
+
+class Agent final : public ports::Control {
+public:
+    Agent(boost::asio::io_context& io, Parts parts);
+    ~Agent() override;
+
+    // Serves until told to stop. The result is the exit code.
+    Task<int> run();
+    void ask_stop();    // SIGTERM, SIGINT
+    void ask_reload();  // SIGHUP
+
+    std::shared_ptr<const ports::View> view() const override { return view_; }
+    Instant now() const override { return parts_.clock.now(); }
+    WallTime wall() const override { return parts_.clock.wall(); }
+    Task<Result<cluster::Snapshot>> fresh_snapshot() override;
+    Task<ports::Reply> switchover(ports::SwitchoverOrder order) override;
+    Task<ports::Reply> cancel_switchover() override;
+    Task<ports::Reply> restart(ports::RestartOrder order) override;
+    Task<ports::Reply> cancel_restart() override;
+    Task<ports::Reply> reinitialize(bool force, bool from_leader) override;
+    Task<ports::Reply> patch_config(std::string patch_json) override;
+    Task<ports::Reply> put_config(std::string json) override;
+    Task<ports::Reply> reload() override;
+    Task<ports::Reply> failsafe(std::string body_json) override;
+
+private:
+    // agent.cpp
+    void feed(core::Event event);
+    void drain();
+    void arm(Instant wake_at);
+    void see_tree(const cluster::KeyTree& tree);
+    void take_config(const cluster::Snapshot& snapshot);
+    void show();
+    Task<Status> wait_for_dcs();
+    Task<bool> name_is_taken();
+    core::Now clock() const;
+    // executor.cpp
+    void carry_out(core::Issued issued);
+    Task<void> answer(core::EffectId id, core::Effect effect);
+    Task<core::EffectDone> execute(const core::Effect& effect);
+    Task<core::EffectDone> probe(core::ProbePeers effect);
+    Task<core::EffectDone> promote(core::PromotePg effect);
+    // orders.cpp
+    Task<std::string> infeasible(const ports::SwitchoverOrder& order, const cluster::Snapshot& snapshot);
+    Task<ports::Reply> wait_for_leader(ports::SwitchoverOrder order, std::string old_leader);
+    Task<ports::Reply> ask_core(core::OrderId id, core::Event event, Duration deadline);
+    Task<void> keep_schedule();
+    void reschedule();
+
+    boost::asio::io_context& io_;
+    Parts parts_;
+    core::State state_;
+    cluster::SnapshotReader reader_;
+    std::deque<core::Event> events_;
+    bool draining_ = false;
+    boost::asio::steady_timer alarm_;
+    Group tasks_;
+    std::shared_ptr<const ports::View> view_;
+    std::string seen_config_;
+    std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;
+    core::OrderId last_order_ = 0;
+    std::optional<ports::RestartOrder> scheduled_restart_;
+    boost::asio::steady_timer schedule_alarm_;
+    boost::asio::steady_timer ended_;
+    std::optional<int> exit_code_;
+    std::string exit_text_;
+};
+
+}  // namespace relevo::agent

@@ -1,0 +1,90 @@
+#include "agent/configuration.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/version.h"
+#include "base/log.h"
+
+namespace relevo::agent {
+namespace {
+
+void say_all(const std::vector<std::string>& lines) {
+    for (const auto& line : lines) log::warning("{}", line);
+}
+
+std::string conn_url(const ports::PostgresConfig& pg, const std::string& host, int port) {
+    const bool v6 = host.find(':') != std::string::npos;
+    return "postgres://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" + pg.database;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Configuration>> Configuration::load(config::Source source) {
+    auto made = std::unique_ptr<Configuration>(new Configuration);
+    RLV_TRY(made->local_, config::load(source));
+    made->source_ = std::move(source);
+    const std::string initial = config::default_dynamic_json(made->local_);
+    RLV_TRY(made->effective_, config::effective(made->local_, initial));
+    made->dynamic_ = initial;
+    say_all(made->local_.warnings);
+    for (const auto& key : made->local_.not_implemented)
+        log::warning("configuration: {} is accepted but not implemented yet", key);
+    for (const auto& key : made->local_.unknown) log::warning("configuration: unknown key {} is ignored", key);
+    say_all(made->effective_.notes);
+    return made;
+}
+
+Result<bool> Configuration::take_dynamic(const std::string& json) {
+    if (from_dcs_ && json == dynamic_) return false;
+    RLV_TRY(auto next, config::effective(local_, json));
+    from_dcs_ = true;
+    dynamic_ = json;
+    for (const auto& note : next.notes)
+        if (std::ranges::find(effective_.notes, note) == effective_.notes.end()) log::warning("{}", note);
+    effective_ = std::move(next);
+    return true;
+}
+
+Status Configuration::reload() {
+    RLV_TRY(auto local, config::load(source_));
+    RLV_TRY(auto next, config::effective(local, dynamic_));
+    // What only a restart of the agent may change stays as it is.
+    const auto fixed = [](auto& now, const auto& before, const char* key) {
+        if (now != before) log::warning("configuration: a changed {} takes effect when relevo is restarted", key);
+        now = before;
+    };
+    fixed(local.name, local_.name, "name");
+    fixed(local.scope, local_.scope, "scope");
+    fixed(local.namespace_prefix, local_.namespace_prefix, "namespace");
+    fixed(next.postgres.data_dir, effective_.postgres.data_dir, "postgresql.data_dir");
+    fixed(next.postgres.config_dir, effective_.postgres.config_dir, "postgresql.config_dir");
+    fixed(next.postgres.bin_dir, effective_.postgres.bin_dir, "postgresql.bin_dir");
+    fixed(next.postgres.pgpass, effective_.postgres.pgpass, "postgresql.pgpass");
+    next.postgres.name = effective_.postgres.name;
+    next.postgres.scope = effective_.postgres.scope;
+    local_ = std::move(local);
+    effective_ = std::move(next);
+    say_all(local_.warnings);
+    return {};
+}
+
+std::string Configuration::cache_path() const { return postgres().data_dir + "/patroni.dynamic.json"; }
+
+core::Self Configuration::self() const {
+    const auto& pg = effective_.postgres;
+    core::Self self;
+    self.name = local_.name;
+    self.conn_url = conn_url(pg, pg.connect_host, pg.connect_port);
+    self.api_url = local_.restapi.api_url();
+    if (!pg.proxy_address.empty()) self.proxy_url = "postgres://" + pg.proxy_address + "/" + pg.database;
+    self.version = compatible_version;
+    self.relevo_version = product_version;
+    self.tags = local_.tags;
+    self.may_bootstrap = pg.bootstrap.present;
+    self.initial_config = dynamic_;
+    self.has_pre_promote = !pg.pre_promote.empty();
+    return self;
+}
+
+}  // namespace relevo::agent

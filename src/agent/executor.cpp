@@ -1,0 +1,189 @@
+// Each effect of the core, done with the real part. An effect whose ground is gone (its time has run out)
+// is refused here, at the last moment before it would happen.
+#include <boost/asio/as_tuple.hpp>
+#include <utility>
+
+#include "agent/agent.h"
+#include "base/log.h"
+
+namespace relevo::agent {
+namespace {
+
+template <class... F>
+struct Match : F... {
+    using F::operator()...;
+};
+
+core::EffectDone from(const Status& status) {
+    core::EffectDone done;
+    if (!status) done.error = status.error();
+    return done;
+}
+
+template <class T>
+core::EffectDone with(Result<T> result) {
+    core::EffectDone done;
+    if (result) done.payload = *std::move(result);
+    else done.error = result.error();
+    return done;
+}
+
+core::EffectDone too_late() {
+    core::EffectDone done;
+    done.error = Error{ErrorCode::cancelled, "the right to lead had run out before it could be done"};
+    return done;
+}
+
+void say(const core::Note& note) {
+    switch (note.level) {
+        case core::Note::Level::info: log::info("{}", note.text); return;
+        case core::Note::Level::warning: log::warning("{}", note.text); return;
+        case core::Note::Level::error: log::error("{}", note.text); return;
+    }
+}
+
+}  // namespace
+
+void Agent::carry_out(core::Issued issued) {
+    if (const auto* note = std::get_if<core::Note>(&issued.effect)) return say(*note);
+    log::debug("effect {}: {}", issued.id, core::describe(issued.effect));
+    if (const auto* callback = std::get_if<core::Callback>(&issued.effect)) {
+        parts_.postgres.run_callback(callback->action, callback->role);
+    } else if (const auto* reply = std::get_if<core::Answer>(&issued.effect)) {
+        if (const auto at = orders_.find(reply->order); at != orders_.end())
+            at->second->set(ports::Reply{reply->code, reply->text});
+    } else if (const auto* leave = std::get_if<core::Exit>(&issued.effect)) {
+        exit_code_ = leave->code;
+        exit_text_ = leave->text;
+        ended_.cancel();
+    } else {
+        tasks_.spawn(answer(issued.id, std::move(issued.effect)));
+    }
+}
+
+Task<void> Agent::answer(core::EffectId id, core::Effect effect) {
+    auto done = co_await execute(effect);
+    done.id = id;
+    feed(std::move(done));
+}
+
+Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
+    auto& pg = parts_.postgres;
+    auto& dcs = parts_.dcs;
+    if (std::holds_alternative<core::Observe>(effect)) {
+        auto seen = co_await pg.observe();
+        core::EffectDone done;
+        done.payload = std::move(seen);
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::ReadDcs>(&effect)) {
+        auto tree = co_await dcs.read(e->deadline);
+        if (tree) see_tree(*tree);
+        core::EffectDone done;
+        if (!tree) done.error = tree.error();
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::KeepLease>(&effect)) {
+        const Instant asked_at = now();
+        auto lease = co_await dcs.keep_lease(e->ttl, e->deadline);
+        core::EffectDone done;
+        if (lease) done.payload = core::LeaseKept{asked_at, *lease};
+        else done.error = lease.error();
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::Commit>(&effect)) {
+        if (now() >= e->not_after) co_return too_late();
+        auto result = co_await dcs.commit(e->txn, e->deadline);
+        co_return with(std::move(result));
+    }
+    if (const auto* e = std::get_if<core::StartPg>(&effect)) {
+        if (now() >= e->not_after) co_return too_late();
+        const auto status = co_await pg.start(e->plan);
+        co_return from(status);
+    }
+    if (const auto* e = std::get_if<core::StopPg>(&effect)) {
+        if (e->run_before_stop) {
+            const auto hook = co_await pg.run_hook("before_stop");
+            if (!hook) log::warning("before_stop: {}", hook.error().message);
+        }
+        ports::StopPlan plan{e->mode, e->checkpoint_first, e->escalate_after, {}};
+        const auto status = co_await pg.stop(std::move(plan));
+        co_return from(status);
+    }
+    if (const auto* e = std::get_if<core::PromotePg>(&effect)) {
+        auto done = co_await promote(*e);
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::ProbePeers>(&effect)) {
+        auto done = co_await probe(*e);
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::ComparePg>(&effect)) {
+        auto verdict = co_await pg.compare(e->source);
+        co_return with(std::move(verdict));
+    }
+    if (const auto* e = std::get_if<core::ClonePg>(&effect)) {
+        ports::Postgres::ClonePlan plan{e->source, e->replace_existing, e->only_basebackup, {}};
+        plan.progress = [last = std::uint64_t{0}](std::uint64_t bytes, std::uint64_t total) mutable {
+            constexpr std::uint64_t step = 1ULL << 30U;  // a line for each GiB
+            if (bytes < last + step) return;
+            last = bytes;
+            if (total) log::info("cloning: {} of {} MiB", bytes >> 20U, total >> 20U);
+            else log::info("cloning: {} MiB", bytes >> 20U);
+        };
+        const auto status = co_await pg.clone(std::move(plan));
+        co_return from(status);
+    }
+    auto status = Status{};
+    if (std::holds_alternative<core::KillPg>(effect)) status = co_await pg.kill();
+    else if (std::holds_alternative<core::MakeStandby>(effect)) status = co_await pg.make_standby_by_default();
+    else if (const auto* f = std::get_if<core::FollowPg>(&effect))
+        status = co_await pg.follow(f->upstream, cluster::Role::replica);
+    else if (std::holds_alternative<core::BootstrapPg>(effect)) status = co_await pg.bootstrap();
+    else if (std::holds_alternative<core::PostBootstrapPg>(effect)) status = co_await pg.post_bootstrap();
+    else if (const auto* r = std::get_if<core::RewindPg>(&effect)) status = co_await pg.rewind(r->source);
+    else if (std::holds_alternative<core::CrashRecoverPg>(effect)) status = co_await pg.crash_recover();
+    else if (std::holds_alternative<core::CheckpointPg>(effect)) status = co_await pg.checkpoint();
+    else if (std::holds_alternative<core::SetAsidePg>(effect)) status = co_await pg.set_aside();
+    else if (const auto* s = std::get_if<core::SyncSlots>(&effect)) status = co_await pg.sync_slots(s->plan);
+    co_return from(status);
+}
+
+Task<core::EffectDone> Agent::promote(core::PromotePg effect) {
+    if (effect.run_pre_promote) {
+        const auto hook = co_await parts_.postgres.run_hook("pre_promote");
+        if (!hook) co_return from(hook);
+    }
+    if (now() >= effect.not_after) co_return too_late();
+    const auto status = co_await parts_.postgres.promote(effect.timeout);
+    co_return from(status);
+}
+
+// All at once; the slowest deadline bounds the whole.
+Task<core::EffectDone> Agent::probe(core::ProbePeers effect) {
+    struct Gather {
+        explicit Gather(boost::asio::io_context& io) : all(io) {}
+        Promise<bool> all;
+        core::PeerAnswers answers;
+        std::size_t open = 0;
+    };
+    auto gather = std::make_shared<Gather>(io_);
+    gather->open = effect.peers.size();
+    Duration longest{};
+    for (const auto& peer : effect.peers) {
+        gather->answers[peer.member.name] = std::nullopt;
+        longest = std::max(longest, peer.deadline);
+        tasks_.spawn([](Agent& self, std::shared_ptr<Gather> g, core::ProbePeers::Peer p) -> Task<void> {
+            auto status = co_await self.parts_.peers.status(p.member, p.deadline);
+            if (status) g->answers[p.member.name] = *std::move(status);
+            else log::debug("asking {}: {}", p.member.name, status.error().message);
+            if (--g->open == 0) g->all.set(true);
+        }(*this, gather, peer));
+    }
+    if (gather->open > 0) co_await gather->all.get(longest + std::chrono::milliseconds(100));
+    core::EffectDone done;
+    done.payload = gather->answers;
+    co_return done;
+}
+
+}  // namespace relevo::agent

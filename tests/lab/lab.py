@@ -1,0 +1,495 @@
+"""A cluster of real parts on this machine: etcd, relevo members with their PostgreSQL, and writers that
+remember what was acknowledged. For the demo, the end-to-end tests and the benchmarks.
+
+Everything lives in one temporary directory and on loopback addresses; ports are picked free; only what was
+started here is ever stopped. As root, the members run as the `postgres` user, since PostgreSQL refuses root.
+"""
+import base64
+import json
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import psycopg2
+import yaml
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("RELEVO_BIN", os.path.join(ROOT, "build", "bin"))
+SUPERUSER_PASSWORD = "lab-super"
+REPLICATION_PASSWORD = "lab-repl"
+
+
+def pg_bin():
+    """The newest installed PostgreSQL's programs, or PG_BIN."""
+    if os.environ.get("PG_BIN"):
+        return os.environ["PG_BIN"]
+    base = "/usr/lib/postgresql"
+    versions = sorted((v for v in os.listdir(base) if os.path.exists(f"{base}/{v}/bin/postgres")), key=float)
+    return f"{base}/{versions[-1]}/bin"
+
+
+def free_port(address):
+    with socket.socket() as s:
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, seconds, question, every=0.02):
+    """The question's first true answer; AssertionError with `what` when time is up."""
+    end = time.monotonic() + seconds
+    last = None
+    while time.monotonic() < end:
+        try:
+            answer = question()
+            if answer:
+                return answer
+        except Exception as e:  # not there yet
+            last = e
+        time.sleep(every)
+    raise AssertionError(f"not within {seconds} s: {what}" + (f" (last: {last})" if last else ""))
+
+
+class Process:
+    """One program with its own log, in a process group of its own, and ended with it."""
+
+    def __init__(self, lab, name, argv, as_postgres=False, env=None, cwd=None):
+        self.name = name
+        self.log = os.path.join(lab.directory, f"{name}.log")
+        if as_postgres and os.geteuid() == 0:
+            argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + argv
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                            env=env, cwd=cwd or lab.directory, start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def send(self, number):
+        if self.alive():
+            os.kill(self.pid, number)
+
+    def stop(self, number=signal.SIGTERM, timeout=20):
+        self.send(number)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
+    def tail(self, lines=30):
+        with open(self.log, errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+
+
+class Etcd:
+    def __init__(self, lab, members=1):
+        self.lab = lab
+        self.nodes = []
+        names = [f"etcd{i + 1}" for i in range(members)]
+        addresses = [(lab.address(10 + i), 0) for i in range(members)]
+        self.clients = [f"{a}:{free_port(a)}" for a, _ in addresses]
+        peers = [f"{a}:{free_port(a)}" for a, _ in addresses]
+        cluster = ",".join(f"{n}=http://{p}" for n, p in zip(names, peers))
+        self.argv = {}
+        for name, client, peer in zip(names, self.clients, peers):
+            self.argv[name] = ["etcd", "--name", name, "--data-dir", os.path.join(lab.directory, name),
+                               "--listen-client-urls", f"http://{client}",
+                               "--advertise-client-urls", f"http://{client}",
+                               "--listen-peer-urls", f"http://{peer}",
+                               "--initial-advertise-peer-urls", f"http://{peer}",
+                               "--initial-cluster", cluster, "--heartbeat-interval", "50",
+                               "--election-timeout", "500", "--logger", "zap", "--log-level", "warn"]
+            # A lab's etcd may forget on power loss; its disk must not set the pace of what is measured.
+            if lab.fast_etcd:
+                self.argv[name].append("--unsafe-no-fsync")
+        self.start()
+
+    def start(self):
+        self.nodes = [Process(self.lab, name, argv) for name, argv in self.argv.items()]
+        wait_for("etcd to answer", 15, lambda: self.ctl("endpoint", "health") is not None)
+
+    def stop(self):
+        for node in self.nodes:
+            node.kill()
+
+    def ctl(self, *words):
+        env = dict(os.environ, ETCDCTL_API="3")
+        return subprocess.run(["etcdctl", "--endpoints", ",".join(self.clients), *words], env=env, check=True,
+                              capture_output=True, text=True, timeout=10).stdout
+
+    def keys(self, scope):
+        out = json.loads(self.ctl("get", "--prefix", f"/service/{scope}/", "-w", "json"))
+        text = lambda b: base64.b64decode(b).decode()
+        return {text(kv["key"])[len(f"/service/{scope}/"):]: text(kv.get("value", "")) for kv in out.get("kvs", [])}
+
+
+class Member:
+    """One host: an agent and the PostgreSQL it runs."""
+
+    def __init__(self, lab, name, number):
+        self.lab, self.name = lab, name
+        self.address = lab.address(number)
+        self.port, self.rest_port = free_port(self.address), free_port(self.address)
+        self.home = os.path.join(lab.directory, name)
+        self.data = os.path.join(self.home, "data")
+        self.agent = None
+        os.makedirs(self.home, mode=0o755, exist_ok=True)
+        lab.give(self.home)
+        self.config = self.default_config()
+
+    def default_config(self):
+        lab = self.lab
+        return {
+            "scope": lab.scope, "name": self.name,
+            "restapi": {"listen": f"{self.address}:{self.rest_port}",
+                        "connect_address": f"{self.address}:{self.rest_port}"},
+            "etcd3": {"hosts": list(lab.etcd.clients)},
+            "bootstrap": {"dcs": lab.dynamic, "initdb": [{"encoding": "UTF8"}, "data-checksums",
+                                                         {"auth": "scram-sha-256"}],
+                          "pg_hba": ["host all all 127.0.0.0/8 scram-sha-256",
+                                     "host replication replicator 127.0.0.0/8 scram-sha-256"]},
+            "postgresql": {
+                "listen": f"{self.address}:{self.port}", "connect_address": f"{self.address}:{self.port}",
+                "data_dir": self.data, "bin_dir": pg_bin(), "pgpass": os.path.join(self.home, "pgpass"),
+                "parameters": {"unix_socket_directories": self.home, "shared_buffers": "16MB"},
+                "authentication": {
+                    "superuser": {"username": "postgres", "password": SUPERUSER_PASSWORD},
+                    "replication": {"username": "replicator", "password": REPLICATION_PASSWORD}}},
+        }
+
+    @property
+    def yaml(self):
+        return os.path.join(self.home, "patroni.yml")
+
+    def write_config(self):
+        with open(self.yaml, "w") as f:
+            yaml.safe_dump(self.config, f, sort_keys=False)
+        os.chmod(self.yaml, 0o600)
+        self.lab.give(self.yaml)
+
+    def start(self):
+        self.write_config()
+        self.agent = Process(self.lab, f"{self.name}.agent", self.lab.agent_argv(self), as_postgres=True,
+                             cwd=self.home, env=self.lab.agent_environment())
+        return self
+
+    # What is there, seen from outside.
+    def postmaster(self):
+        try:
+            with open(os.path.join(self.data, "postmaster.pid")) as f:
+                pid = int(f.readline())
+            os.kill(pid, 0)
+            with open(f"/proc/{pid}/stat") as f:
+                return None if f.read().rsplit(")", 1)[1].split()[0] == "Z" else pid
+        except (OSError, ValueError):
+            return None
+
+    def postgres_tree(self):
+        top = self.postmaster()
+        pids = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{entry}/cwd").startswith(self.data):
+                    pids.append(int(entry))
+            except OSError:
+                pass
+        return ([top] if top else []) + [p for p in pids if p != top]
+
+    def api(self, path, method="GET", body=None, timeout=30):
+        """(status, text); raises when nobody answers."""
+        url = f"http://{self.address}:{self.rest_port}{path}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def is_primary(self):
+        try:
+            return self.api("/primary", timeout=2)[0] == 200
+        except OSError:
+            return False
+
+    def status(self):
+        return json.loads(self.api("/patroni", timeout=3)[1])
+
+    def streaming(self):
+        try:
+            status = self.status()
+            return status["state"] == "running" and status.get("replication_state") == "streaming"
+        except (OSError, KeyError, ValueError):
+            return False
+
+    def connect(self, dbname="postgres", **more):
+        options = dict(host=self.address, port=self.port, user="postgres", password=SUPERUSER_PASSWORD,
+                       dbname=dbname, connect_timeout=3)
+        options.update(more)
+        return psycopg2.connect(**options)
+
+    def sql(self, text, *args):
+        connection = self.connect()
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(text, args or None)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def writable(self):
+        try:
+            return not self.sql("select pg_is_in_recovery()")[0][0]
+        except psycopg2.Error:
+            return False
+
+    # Faults.
+    def kill_postmaster(self):
+        os.kill(self.postmaster(), signal.SIGKILL)
+
+    def kill_agent(self):
+        self.agent.kill()
+
+    def lose_power(self):
+        """Everything of this host at once, as good as one can without pulling a plug."""
+        pids = self.postgres_tree()
+        for pid in [self.agent.pid] + pids:
+            try:
+                os.kill(pid, signal.SIGSTOP)
+            except OSError:
+                pass
+        for pid in [self.agent.pid] + pids + self.postgres_tree():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        self.agent.process.wait(10)
+
+    def end(self):
+        if self.agent:
+            self.agent.kill()
+        for pid in self.postgres_tree():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+
+
+class Lab:
+    def __init__(self, members=3, etcd=1, scope=None, dynamic=None, keep=False, fast_etcd=True, directory=None):
+        self.directory = directory or tempfile.mkdtemp(prefix="relevo-lab-")
+        os.chmod(self.directory, 0o755)
+        self.keep, self.fast_etcd = keep, fast_etcd
+        # A /24 of our own in 127/8, so that labs side by side do not meet.
+        self.net = f"127.{random.randint(16, 250)}.{random.randint(1, 250)}"
+        self.scope = scope or "lab"
+        self.dynamic = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10, "maximum_lag_on_failover": 1048576,
+                        "postgresql": {"use_pg_rewind": True, "use_slots": True}}
+        for key, value in (dynamic or {}).items():
+            if isinstance(value, dict):
+                self.dynamic[key] = {**self.dynamic.get(key, {}), **value}
+            else:
+                self.dynamic[key] = value
+        self.bin = self.install()
+        self.etcd = Etcd(self, etcd)
+        self.members = {}
+        for i in range(members):
+            self.add_member(f"pg-node-{i + 1}", i + 1)
+
+    def add_member(self, name, number):
+        self.members[name] = Member(self, name, number)
+        return self.members[name]
+
+    def address(self, number):
+        return f"{self.net}.{number}"
+
+    def give(self, path):
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+    def install(self):
+        """As root the members run as another user, who may not be able to reach this checkout."""
+        if os.geteuid() != 0:
+            return BIN
+        target = os.path.join(self.directory, "bin")
+        os.makedirs(target)
+        for program in ("relevo", "relevoctl"):
+            if os.path.exists(os.path.join(BIN, program)):
+                shutil.copy(os.path.join(BIN, program), target)
+        return target
+
+    def agent_argv(self, member):
+        return [os.path.join(self.bin, "relevo"), member.yaml]
+
+    def agent_environment(self):
+        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "HOME": self.directory}
+
+    def ctl(self, *words, input=None, timeout=60, check=False):
+        yml = next(iter(self.members.values())).yaml
+        return subprocess.run([os.path.join(self.bin, "relevoctl"), "-c", yml, *words], input=input, text=True,
+                              capture_output=True, timeout=timeout, check=check)
+
+    def start(self, wait=60):
+        for member in self.members.values():
+            member.start()
+        if wait:
+            self.wait_healthy(wait)
+        return self
+
+    def __iter__(self):
+        return iter(self.members.values())
+
+    def primary(self):
+        found = [m for m in self if m.agent and m.agent.alive() and m.is_primary()]
+        return found[0] if len(found) == 1 else None
+
+    def wait_primary(self, seconds=60, other_than=None):
+        def found():
+            p = self.primary()
+            return p if p and p is not other_than else None
+        return wait_for("one primary" + (f" other than {other_than.name}" if other_than else ""), seconds, found)
+
+    def wait_healthy(self, seconds=60, without=()):
+        """One writable primary and every other member streaming from it."""
+        def healthy():
+            p = self.primary()
+            if not p or not p.writable():
+                return None
+            others = [m for m in self if m is not p and m not in without]
+            return p if all(m.streaming() for m in others) else None
+        try:
+            return wait_for("one primary and all others streaming", seconds, healthy, every=0.05)
+        except AssertionError:
+            self.keep = True
+            raise AssertionError(f"the cluster did not become healthy in {seconds} s; logs in {self.directory}\n"
+                                 + self.logs(12)) from None
+
+    def logs(self, lines=30):
+        return "".join(f"--- {m.name}\n{m.agent.tail(lines)}" for m in self if m.agent)
+
+    def dsn(self):
+        hosts = ",".join(m.address for m in self)
+        ports = ",".join(str(m.port) for m in self)
+        return (f"host={hosts} port={ports} user=postgres password={SUPERUSER_PASSWORD} dbname=postgres "
+                "target_session_attrs=read-write")
+
+    def stop(self):
+        for member in self:
+            member.end()
+        self.etcd.stop()
+        if not self.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.keep = True
+            print(f"logs of the failed run are in {self.directory}\n{self.logs(25)}", flush=True)
+        self.stop()
+
+
+class Writers:
+    """Clients that insert (client, number) one after another through whatever host is the primary, and
+    remember the time of each acknowledgement, what failed, and what nobody knows."""
+
+    def __init__(self, lab, clients=4, table="acked", pause=0.0):
+        self.lab, self.clients, self.table, self.pause = lab, clients, table, pause
+        self.acked = [[] for _ in range(clients)]      # (number, time)
+        self.unknown = [[] for _ in range(clients)]
+        self.errors = [[] for _ in range(clients)]     # (time, first line)
+        self.stopping = False
+        self.threads = []
+
+    def start(self):
+        primary = self.lab.wait_primary()
+        primary.sql(f"create table if not exists {self.table} (client int, number int, "
+                    "at timestamptz default clock_timestamp(), primary key (client, number))")
+        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(self.clients)]
+        for t in self.threads:
+            t.start()
+        return self
+
+    def run(self, client):
+        connection, number = None, 0
+        while not self.stopping:
+            try:
+                if connection is None:
+                    connection = self.connect_to_primary()
+                    if connection is None:
+                        time.sleep(0.005)
+                        continue
+                with connection.cursor() as cursor:
+                    number += 1
+                    cursor.execute(f"insert into {self.table} (client, number) values (%s, %s)", (client, number))
+                self.acked[client].append((number, time.monotonic()))
+                if self.pause:
+                    time.sleep(self.pause)
+            except psycopg2.Error as e:
+                self.errors[client].append((time.monotonic(), str(e).split("\n")[0]))
+                self.unknown[client].append(number)
+                try:
+                    if connection:
+                        connection.close()
+                except psycopg2.Error:
+                    pass
+                connection = None
+        if connection:
+            connection.close()
+
+    def connect_to_primary(self):
+        # Each host by itself: libpq's own multi-host list would wait for a dead one's time-out.
+        for member in self.lab:
+            if self.stopping:
+                return None
+            try:
+                connection = member.connect(connect_timeout=2, options="-c synchronous_commit=on")
+                connection.autocommit = True
+                with connection.cursor() as cursor:
+                    cursor.execute("select pg_is_in_recovery()")
+                    if not cursor.fetchone()[0]:
+                        return connection
+                connection.close()
+            except psycopg2.Error:
+                pass
+        return None
+
+    def stop(self):
+        self.stopping = True
+        for t in self.threads:
+            t.join(15)
+        return self
+
+    def count(self):
+        return sum(len(a) for a in self.acked)
+
+    def gap(self, since=None):
+        """The longest time between acknowledgements of any client, over all writers together (s)."""
+        times = sorted(t for a in self.acked for _, t in a)
+        if since is not None:
+            times = [t for t in times if t >= since - 1]
+        return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+
+    def missing(self, member):
+        """Acknowledged rows that this member does not have: a list of (client, number)."""
+        have = set(member.sql(f"select client, number from {self.table}"))
+        return sorted({(c, n) for c, a in enumerate(self.acked) for n, _ in a} - have)
