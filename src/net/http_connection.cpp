@@ -49,7 +49,8 @@ const std::string& http_date() {
 // Header values come from the configuration too: a line break in one must not start another header.
 void append_header(std::string& out, std::string_view name, std::string_view value) {
     for (const auto part : {name, std::string_view{": "}, value}) {
-        for (const char c : part) out += (static_cast<unsigned char>(c) < ' ' && c != '\t') ? ' ' : c;
+        for (const char c : part)
+            out += (static_cast<unsigned char>(c) < ' ' && c != '\t') ? ' ' : c;
     }
     out += "\r\n";
 }
@@ -87,8 +88,11 @@ int status_for(const error_code& bad) {
 }
 
 std::string reason_for(int status, const error_code& bad, const ServerOptions& options) {
-    if (status == 431) return fmt::format("the request's header is longer than {} bytes", options.header_bytes_max);
-    if (status == 413) return fmt::format("the request's body is longer than {} bytes", options.body_bytes_max);
+    if (status == 431)
+        return fmt::format("the request's header is longer than {} bytes",
+                           options.header_bytes_max);
+    if (status == 413)
+        return fmt::format("the request's body is longer than {} bytes", options.body_bytes_max);
     return fmt::format("the request is not HTTP: {}", bad.message());
 }
 
@@ -108,7 +112,8 @@ Request to_request(http::request<http::string_body>&& from, bool has_body) {
         request.query = parse_query(target.substr(mark + 1, target.substr(mark + 1).find('#')));
     }
     for (const auto& field : from) {
-        request.headers.push_back({std::string(view(field.name_string())), std::string(view(field.value()))});
+        request.headers.push_back(
+            {std::string(view(field.name_string())), std::string(view(field.value()))});
     }
     request.body = std::move(from.body());
     request.has_body = has_body;
@@ -122,7 +127,9 @@ Task<Response> answer(const Handler& handler, Request request) {
     } catch (const std::exception& error) {
         log::error("answering an HTTP request failed: {}", error.what());
     }
-    co_return Response{.status = 500, .content_type = "text/plain", .headers = {},
+    co_return Response{.status = 500,
+                       .content_type = "text/plain",
+                       .headers = {},
                        .body = "the request could not be answered; see the log\n"};
 }
 
@@ -140,7 +147,8 @@ public:
         bool more = true;
         bool first = true;
         while (more) {
-            connection_.enter(Connection::Phase::silent, first ? options_.read_timeout : options_.idle_timeout);
+            connection_.enter(Connection::Phase::silent,
+                              first ? options_.read_timeout : options_.idle_timeout);
             first = false;
             more = co_await exchange();
         }
@@ -159,10 +167,12 @@ private:
         connection_.enter(Connection::Phase::silent, options_.read_timeout);
         if (iequals(view(parser.get()[http::field::expect]), "100-continue")) {
             const std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-            const auto [unsent, sent] = co_await asio::async_write(stream_, asio::buffer(go_on), awaiting);
+            const auto [unsent, sent] =
+                co_await asio::async_write(stream_, asio::buffer(go_on), awaiting);
             if (unsent) co_return unsent;
         }
-        const auto [bad_body, body_size] = co_await http::async_read(stream_, buffer_, parser, awaiting);
+        const auto [bad_body, body_size] =
+            co_await http::async_read(stream_, buffer_, parser, awaiting);
         co_return bad_body;
     }
 
@@ -190,7 +200,7 @@ private:
         const auto response = co_await answer(service_.handler, std::move(request));
         form.keep_alive = form.keep_alive && !service_.stopping;
         const bool sent = co_await send(render(response, form));
-        co_return sent && form.keep_alive;
+        co_return sent&& form.keep_alive;
     }
 
     Task<bool> send(std::string text) {
@@ -203,16 +213,18 @@ private:
         const int status = status_for(bad);
         if (status == 0) co_return;
         const auto reason = reason_for(status, bad, options_);
-        const auto response = service_.error_page
-                                  ? service_.error_page(status, reason)
-                                  : Response{.status = status, .content_type = "text/plain",
-                                             .headers = {}, .body = reason + "\n"};
-        const bool sent = co_await send(render(response, {.http_1_1 = http_1_1, .keep_alive = false, .head = false}));
+        const auto response = service_.error_page ? service_.error_page(status, reason)
+                                                  : Response{.status = status,
+                                                             .content_type = "text/plain",
+                                                             .headers = {},
+                                                             .body = reason + "\n"};
+        const bool sent = co_await send(
+            render(response, {.http_1_1 = http_1_1, .keep_alive = false, .head = false}));
         if (sent) co_await linger();
     }
 
-    // Closing while unread bytes wait would reset the connection, and the client might never see why
-    // it was refused: so take what comes, for a short while.
+    // Closing while unread bytes wait would reset the connection, and the client might never see
+    // why it was refused: so take what comes, for a short while.
     Task<void> linger() {
         connection_.enter(Connection::Phase::silent, std::chrono::milliseconds{1'000});
         error_code ignored;
@@ -220,7 +232,8 @@ private:
         char waste[4096];
         std::size_t left = 4 * options_.body_bytes_max;
         while (true) {
-            const auto [bad, size] = co_await connection_.socket.async_read_some(asio::buffer(waste), awaiting);
+            const auto [bad, size] =
+                co_await connection_.socket.async_read_some(asio::buffer(waste), awaiting);
             if (bad || size >= left) co_return;
             left -= size;
         }
@@ -232,7 +245,8 @@ Task<void> serve_tls(Connection& connection, Service& service) {
     connection.enter(Connection::Phase::silent, service.options->read_timeout);
     const auto [bad] = co_await stream.async_handshake(asio::ssl::stream_base::server, awaiting);
     if (bad) {
-        log::debug("TLS handshake with {} failed: {}", connection.peer.address().to_string(), bad.message());
+        log::debug("TLS handshake with {} failed: {}", connection.peer.address().to_string(),
+                   bad.message());
         co_return;
     }
     Conversation conversation(connection, stream, service);

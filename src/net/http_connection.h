@@ -23,8 +23,9 @@ struct Connection {
     boost::asio::ip::tcp::socket socket;
     boost::asio::ip::tcp::endpoint peer;
     Phase phase = Phase::silent;
-    Clock::time_point deadline = Clock::time_point::max();  // the sweeper closes the socket after it
-    boost::asio::cancellation_signal cancel;                // reaches what the handler waits for
+    Clock::time_point deadline =
+        Clock::time_point::max();             // the sweeper closes the socket after it
+    boost::asio::cancellation_signal cancel;  // reaches what the handler waits for
 
     void enter(Phase next, std::chrono::milliseconds at_most) {
         phase = next;
@@ -45,7 +46,8 @@ struct Service {
     const bool& stopping;
 };
 
-// Serves requests until the client or a deadline ends it. Never throws; the socket is closed after it.
+// Serves requests until the client or a deadline ends it. Never throws; the socket is closed after
+// it.
 Task<void> serve(Connection& connection, Service service);
 
 }  // namespace relevo::net::detail

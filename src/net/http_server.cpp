@@ -38,8 +38,9 @@ struct OpenFailure {
     tcp::endpoint where;
 };
 
-std::expected<tcp::acceptor, error_code> open_one(asio::io_context& loop, const tcp::endpoint& where,
-                                                  bool dual_stack, int backlog) {
+std::expected<tcp::acceptor, error_code> open_one(asio::io_context& loop,
+                                                  const tcp::endpoint& where, bool dual_stack,
+                                                  int backlog) {
     tcp::acceptor acceptor(loop);
     error_code bad;
     (void)acceptor.open(where.protocol(), bad);
@@ -54,13 +55,15 @@ std::expected<tcp::acceptor, error_code> open_one(asio::io_context& loop, const 
 }
 
 // All of a name's addresses that this host has; one port for all when any free one was asked for.
-std::expected<Acceptors, OpenFailure> open_all(asio::io_context& loop, std::vector<tcp::endpoint> places,
-                                               bool any, int backlog) {
+std::expected<Acceptors, OpenFailure> open_all(asio::io_context& loop,
+                                               std::vector<tcp::endpoint> places, bool any,
+                                               int backlog) {
     Acceptors acceptors;
     OpenFailure failure;
     for (auto& place : places) {
         if (!acceptors.empty()) {
-            if (any) break;  // dual stack has both already; the second place is for hosts without IPv6
+            if (any)
+                break;  // dual stack has both already; the second place is for hosts without IPv6
             error_code ignored;
             place.port(acceptors.front().local_endpoint(ignored).port());
         }
@@ -80,8 +83,13 @@ std::expected<Acceptors, OpenFailure> open_all(asio::io_context& loop, std::vect
 
 struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
     Impl(asio::io_context& loop_, asio::thread_pool& pool_, Handler handler_, ErrorPage error_page_)
-        : loop(loop_), pool(pool_), handler(std::move(handler_)), error_page(std::move(error_page_)),
-          sweeper(loop_), certificates(loop_), ended(loop_) {}
+        : loop(loop_),
+          pool(pool_),
+          handler(std::move(handler_)),
+          error_page(std::move(error_page_)),
+          sweeper(loop_),
+          certificates(loop_),
+          ended(loop_) {}
 
     asio::io_context& loop;
     asio::thread_pool& pool;
@@ -132,8 +140,10 @@ Task<Status> HttpServer::Impl::apply(ServerOptions next) {
     TlsContext next_tls;
     std::string next_files;
     if (next.tls.on()) {
-        next_files = co_await offload(pool, [settings = next.tls] { return fingerprint(settings); });
-        auto made = co_await offload(pool, [settings = next.tls] { return make_server_context(settings); });
+        next_files =
+            co_await offload(pool, [settings = next.tls] { return fingerprint(settings); });
+        auto made =
+            co_await offload(pool, [settings = next.tls] { return make_server_context(settings); });
         if (!made) co_return std::unexpected(made.error());
         next_tls = std::move(*made);
     }
@@ -152,10 +162,11 @@ Task<Status> HttpServer::Impl::apply(ServerOptions next) {
     if (tls && !watching) {
         watching = true;
         ++running;
-        asio::co_spawn(loop, watch_certificates(), [self = shared_from_this()](const std::exception_ptr&) {
-            self->watching = false;
-            self->finished();
-        });
+        asio::co_spawn(loop, watch_certificates(),
+                       [self = shared_from_this()](const std::exception_ptr&) {
+                           self->watching = false;
+                           self->finished();
+                       });
     }
     co_return Status{};
 }
@@ -185,8 +196,8 @@ Status HttpServer::Impl::replace_listener(std::vector<tcp::endpoint> places_, bo
         const char* advice = code == asio::error::address_in_use
                                  ? "another program listens there: stop it or choose another port"
                                  : "choose an address of this host and a port that it may use";
-        return fail(ErrorCode::unavailable,
-                    fmt::format("cannot listen on {}: {}; {}", to_string(place), code.message(), advice));
+        return fail(ErrorCode::unavailable, fmt::format("cannot listen on {}: {}; {}",
+                                                        to_string(place), code.message(), advice));
     }
     listen_with(std::move(*opened));
     return {};
@@ -199,10 +210,11 @@ void HttpServer::Impl::listen_with(Acceptors opened) {
         acceptors.push_front(std::move(acceptor));
         ++running;
         const auto at = acceptors.begin();
-        asio::co_spawn(loop, accept(*at), [self = shared_from_this(), at](const std::exception_ptr&) {
-            self->acceptors.erase(at);
-            self->finished();
-        });
+        asio::co_spawn(loop, accept(*at),
+                       [self = shared_from_this(), at](const std::exception_ptr&) {
+                           self->acceptors.erase(at);
+                           self->finished();
+                       });
     }
 }
 
@@ -214,7 +226,8 @@ Task<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
             begin(std::move(socket), peer);
         } else if (bad == asio::error::no_descriptors || bad == asio::error::no_buffer_space ||
                    bad == asio::error::no_memory) {
-            log::warning("cannot accept a connection: {}; raise the limit of open files", bad.message());
+            log::warning("cannot accept a connection: {}; raise the limit of open files",
+                         bad.message());
             make_room();
             asio::steady_timer pause(loop, descriptors_wait);
             (void)co_await pause.async_wait(awaiting);
@@ -237,18 +250,22 @@ bool HttpServer::Impl::make_room() {
 void HttpServer::Impl::begin(tcp::socket socket, const tcp::endpoint& peer) {
     // Dropped ones leave the list a moment later; hence the margin.
     const auto most = options->connections_max;
-    if (connections.size() >= most && (!make_room() || connections.size() >= most + most / 4 + 1)) return;
+    if (connections.size() >= most && (!make_room() || connections.size() >= most + most / 4 + 1))
+        return;
     connections.emplace_front(std::move(socket), peer);
     const auto at = connections.begin();
     ++running;
-    detail::Service service{.handler = handler, .error_page = error_page, .options = options,
-                            .tls = tls, .stopping = stopping};
+    detail::Service service{.handler = handler,
+                            .error_page = error_page,
+                            .options = options,
+                            .tls = tls,
+                            .stopping = stopping};
     asio::co_spawn(loop, detail::serve(*at, std::move(service)),
-                   asio::bind_cancellation_slot(
-                       at->cancel.slot(), [self = shared_from_this(), at](const std::exception_ptr&) {
-                           self->connections.erase(at);
-                           self->finished();
-                       }));
+                   asio::bind_cancellation_slot(at->cancel.slot(), [self = shared_from_this(),
+                                                                    at](const std::exception_ptr&) {
+                       self->connections.erase(at);
+                       self->finished();
+                   }));
     if (!sweeping) sweep();
 }
 
@@ -273,11 +290,14 @@ Task<void> HttpServer::Impl::watch_certificates() {
         (void)co_await certificates.async_wait(awaiting);
         if (!tls || stopping) continue;
         const auto judged = options;
-        auto files = co_await offload(pool, [settings = judged->tls] { return fingerprint(settings); });
+        auto files =
+            co_await offload(pool, [settings = judged->tls] { return fingerprint(settings); });
         if (judged != options || files == tls_files) continue;
-        auto made = co_await offload(pool, [settings = judged->tls] { return make_server_context(settings); });
+        auto made = co_await offload(
+            pool, [settings = judged->tls] { return make_server_context(settings); });
         if (judged != options) continue;
-        tls_files = std::move(files);  // also when they are bad: said once, tried again when they change
+        tls_files =
+            std::move(files);  // also when they are bad: said once, tried again when they change
         if (made) {
             tls = std::move(*made);
             log::info("the REST API's certificate was read anew");

@@ -20,14 +20,15 @@ const std::string* find_header(const Headers& headers, std::string_view name);
 
 // What a client asked of our server.
 struct Request {
-    std::string method;          // as sent: "GET"
-    std::string target;          // as sent: "/replica?lag=1MB"
-    std::string path;            // before the '?', not decoded: "/replica"
+    std::string method;  // as sent: "GET"
+    std::string target;  // as sent: "/replica?lag=1MB"
+    std::string path;    // before the '?', not decoded: "/replica"
     std::vector<QueryItem> query;
     Headers headers;
     std::string body;
-    bool has_body = false;       // Content-Length or chunked was given, even if it was zero
-    std::string client_address;  // "10.0.0.1", "fe80::1%eth0"; an IPv4 client is never written as IPv6
+    bool has_body = false;  // Content-Length or chunked was given, even if it was zero
+    std::string
+        client_address;  // "10.0.0.1", "fe80::1%eth0"; an IPv4 client is never written as IPv6
     bool tls = false;
     bool client_cert_verified = false;
 

@@ -19,11 +19,13 @@ Task<std::invoke_result_t<Work>> call(Work work) {
 }
 }  // namespace detail
 
-// Runs work() on the pool; the caller goes on where it was. Not interruptible: work must end by itself.
+// Runs work() on the pool; the caller goes on where it was. Not interruptible: work must end by
+// itself.
 template <class Work>
 Task<std::invoke_result_t<Work>> offload(boost::asio::thread_pool& pool, Work work) {
     auto running = detail::call(std::move(work));
-    auto result = co_await boost::asio::co_spawn(pool, std::move(running), boost::asio::use_awaitable);
+    auto result =
+        co_await boost::asio::co_spawn(pool, std::move(running), boost::asio::use_awaitable);
     co_return result;
 }
 

@@ -47,7 +47,8 @@ Result<Addresses> look_up(const std::string& host) {
                     fmt::format("cannot resolve host name '{}': {}", host, ::gai_strerror(code)));
     }
     Addresses addresses;
-    for (const addrinfo* at = found; at != nullptr; at = at->ai_next) append(addresses, *at->ai_addr);
+    for (const addrinfo* at = found; at != nullptr; at = at->ai_next)
+        append(addresses, *at->ai_addr);
     ::freeaddrinfo(found);
     if (addresses.empty()) {
         return fail(ErrorCode::unavailable, fmt::format("host name '{}' has no address", host));
@@ -93,10 +94,12 @@ Task<Result<Addresses>> resolve(asio::io_context& loop, asio::thread_pool& pool,
     const auto [ended] = co_await lookup->ready.async_wait(asio::as_tuple(asio::use_awaitable));
     if (lookup->answer) co_return *std::move(lookup->answer);
     if (!ended) {
-        co_return fail(ErrorCode::unavailable,
-                       fmt::format("host name '{}' was not resolved within {} ms", host, to_ms(deadline)));
+        co_return fail(
+            ErrorCode::unavailable,
+            fmt::format("host name '{}' was not resolved within {} ms", host, to_ms(deadline)));
     }
-    co_return fail(ErrorCode::cancelled, fmt::format("resolving host name '{}' was given up", host));
+    co_return fail(ErrorCode::cancelled,
+                   fmt::format("resolving host name '{}' was given up", host));
 }
 
 }  // namespace relevo::net

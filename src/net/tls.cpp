@@ -14,10 +14,11 @@ namespace {
 
 using boost::system::error_code;
 
-std::unexpected<Error> bad_file(std::string_view what, const std::string& file, const error_code& why) {
+std::unexpected<Error> bad_file(std::string_view what, const std::string& file,
+                                const error_code& why) {
     return fail(ErrorCode::invalid,
-                fmt::format("cannot use {} '{}': {}; check the path, its rights and its content", what,
-                            file, why.message()));
+                fmt::format("cannot use {} '{}': {}; check the path, its rights and its content",
+                            what, file, why.message()));
 }
 
 Status load_key_pair(ssl::context& context, const std::string& certfile, const std::string& keyfile,
@@ -68,14 +69,16 @@ Result<TlsContext> make_server_context(const ServerTls& tls) {
         if (!tls.cafile.empty()) {
             (void)context->load_verify_file(tls.cafile, bad);
             if (bad) return bad_file("cafile", tls.cafile, bad);
-            // The names we would accept are told to the client, so that it can choose a certificate.
+            // The names we would accept are told to the client, so that it can choose a
+            // certificate.
             SSL_CTX_set_client_CA_list(context->native_handle(),
                                        SSL_load_client_CA_file(tls.cafile.c_str()));
         }
         if (!tls.ciphers.empty() &&
             SSL_CTX_set_cipher_list(context->native_handle(), tls.ciphers.c_str()) != 1) {
-            return fail(ErrorCode::invalid,
-                        fmt::format("no cipher is known in '{}': see `openssl ciphers`", tls.ciphers));
+            return fail(
+                ErrorCode::invalid,
+                fmt::format("no cipher is known in '{}': see `openssl ciphers`", tls.ciphers));
         }
         ssl::verify_mode mode = ssl::verify_none;
         switch (tls.verify_client) {
@@ -86,10 +89,12 @@ Result<TlsContext> make_server_context(const ServerTls& tls) {
                 break;
         }
         if (mode != ssl::verify_none && tls.cafile.empty()) {
-            return fail(ErrorCode::invalid, "client certificates are verified against cafile: set it");
+            return fail(ErrorCode::invalid,
+                        "client certificates are verified against cafile: set it");
         }
         (void)context->set_verify_mode(mode, bad);
-        // Without an id of our own OpenSSL refuses to resume sessions that have a client certificate.
+        // Without an id of our own OpenSSL refuses to resume sessions that have a client
+        // certificate.
         static constexpr unsigned char id[] = "relevo";
         SSL_CTX_set_session_id_context(context->native_handle(), id, sizeof id - 1);
         return context;
@@ -123,7 +128,8 @@ Result<TlsContext> make_client_context(const ClientTls& tls) {
 }
 
 std::string fingerprint(const ServerTls& tls) {
-    return content_mark(tls.certfile) + " " + content_mark(tls.keyfile) + " " + content_mark(tls.cafile);
+    return content_mark(tls.certfile) + " " + content_mark(tls.keyfile) + " " +
+           content_mark(tls.cafile);
 }
 
 }  // namespace relevo::net

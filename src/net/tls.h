@@ -19,7 +19,7 @@ struct ServerTls {
     std::string keyfile;   // empty: the key stands in certfile
     std::string keyfile_password;
     std::string cafile;
-    std::string ciphers;   // OpenSSL's list, for TLS 1.2
+    std::string ciphers;  // OpenSSL's list, for TLS 1.2
     VerifyClient verify_client = VerifyClient::none;
     bool operator==(const ServerTls&) const = default;
     bool on() const { return !certfile.empty(); }
@@ -28,7 +28,8 @@ struct ServerTls {
 struct ClientTls {
     std::string cafile;  // empty: the system's store
     std::string certfile, keyfile, keyfile_password;
-    // Without a client certificate nothing is verified; with one the chain is, the host name is not.
+    // Without a client certificate nothing is verified; with one the chain is, the host name is
+    // not.
     bool insecure = false;
     bool operator==(const ClientTls&) const = default;
 };

@@ -37,7 +37,8 @@ Result<std::uint16_t> parse_port(std::string_view text) {
     const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
     const auto number = digits && text.size() <= 5 ? parse_decimal(text) : std::nullopt;
     if (!number || *number > 65535) {
-        return fail(ErrorCode::invalid, fmt::format("'{}' is not a port: give a number up to 65535", text));
+        return fail(ErrorCode::invalid,
+                    fmt::format("'{}' is not a port: give a number up to 65535", text));
     }
     return static_cast<std::uint16_t>(*number);
 }
@@ -76,8 +77,9 @@ Result<HostPort> parse_host_port(std::string_view text, std::optional<std::uint1
         const auto close = text.find(']');
         const auto rest = close == text.npos ? std::string_view{} : text.substr(close + 1);
         if (close == text.npos || (!rest.empty() && !rest.starts_with(':'))) {
-            return fail(ErrorCode::invalid,
-                        fmt::format("'{}' is not host:port: write an IPv6 address as [::1]:8008", text));
+            return fail(
+                ErrorCode::invalid,
+                fmt::format("'{}' is not host:port: write an IPv6 address as [::1]:8008", text));
         }
         place.host = text.substr(1, close - 1);
         has_port = !rest.empty();
@@ -114,7 +116,8 @@ Result<Url> parse_url(std::string_view text) {
     if (authority.find('@') != authority.npos) {
         return fail(ErrorCode::invalid, "not a URL we take: credentials do not belong in it");
     }
-    RLV_TRY(auto place, parse_host_port(authority, url.tls ? std::uint16_t{443} : std::uint16_t{80}));
+    RLV_TRY(auto place,
+            parse_host_port(authority, url.tls ? std::uint16_t{443} : std::uint16_t{80}));
     if (place.host.empty() || place.port == 0) {
         return fail(ErrorCode::invalid, fmt::format("'{}' names no host and port", authority));
     }
@@ -124,7 +127,8 @@ Result<Url> parse_url(std::string_view text) {
     target = target.substr(0, target.find('#'));
     for (const char c : target) {
         if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f) {
-            return fail(ErrorCode::invalid, "not a URL: blanks and control characters must be escaped");
+            return fail(ErrorCode::invalid,
+                        "not a URL: blanks and control characters must be escaped");
         }
     }
     if (!target.starts_with('/')) url.target = "/";

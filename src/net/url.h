@@ -16,8 +16,8 @@ struct QueryItem {
     bool operator==(const QueryItem&) const = default;
 };
 
-// "a=1&b=x%20y": items in order; an item without '=' has an empty value, an escape that is none is kept
-// as it stands. Never fails: a health check with an odd query is still answered.
+// "a=1&b=x%20y": items in order; an item without '=' has an empty value, an escape that is none is
+// kept as it stands. Never fails: a health check with an odd query is still answered.
 std::vector<QueryItem> parse_query(std::string_view text);
 // The first value of that name, or null.
 const std::string* find_query(const std::vector<QueryItem>& query, std::string_view name);
@@ -29,8 +29,8 @@ struct HostPort {
     bool operator==(const HostPort&) const = default;
 };
 
-// "10.0.0.1:8008", "[::1]:8008", ":8008", "*:8008", "name". Without a port: default_port, or an error
-// where there is none. "::1" without brackets is a host alone.
+// "10.0.0.1:8008", "[::1]:8008", ":8008", "*:8008", "name". Without a port: default_port, or an
+// error where there is none. "::1" without brackets is a host alone.
 Result<HostPort> parse_host_port(std::string_view text, std::optional<std::uint16_t> default_port);
 
 struct Url {
