@@ -3,19 +3,21 @@
 // look again then.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/time.h"
+#include "os/blocking.h"
 #include "os/task.h"
 
 namespace relevo::os {
 
 class FileWatch {
 public:
-    // Watches files in `directory` (writes, closes, renames into it, removals).
-    FileWatch(boost::asio::io_context& loop, const std::string& directory);
+    // Watches files in `directory` (writes, closes, renames into it, removals). The directory is
+    // only touched in the pool. Never null.
+    static Task<std::unique_ptr<FileWatch>> open(Blocking& pool, std::string directory);
     ~FileWatch();
     FileWatch(const FileWatch&) = delete;
     FileWatch& operator=(const FileWatch&) = delete;
@@ -28,6 +30,7 @@ public:
 
 private:
     struct State;
+    explicit FileWatch(std::shared_ptr<State> state) : state_(std::move(state)) {}
     std::shared_ptr<State> state_;
 };
 
