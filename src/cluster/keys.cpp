@@ -59,7 +59,8 @@ Txn release_leader(Revision term, const std::optional<StatusKey>& last) {
     return txn;
 }
 
-Txn claim_initialize() { return {{absent(initialize)}, {put(initialize, "")}}; }
+// Under the lease: a claim whose host dies goes with it, and another may try (docs/adr/0004).
+Txn claim_initialize() { return {{absent(initialize)}, {put_leased(initialize, "")}}; }
 
 Txn put_initialize(const std::string& system_id, Revision known) {
     return {{unchanged(initialize, known)}, {put(initialize, system_id)}};
