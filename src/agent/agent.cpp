@@ -6,6 +6,7 @@
 #include "agent/version.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "os/file.h"
 
 namespace relevo::agent {
 namespace asio = boost::asio;
@@ -126,10 +127,20 @@ void Agent::take_config(const cluster::Snapshot& snapshot) {
         self.scheduled_restart = state_.self.scheduled_restart;
         return self;
     }()});
-    tasks_.spawn([](Agent& self) -> Task<void> {
-        const auto done = co_await self.parts_.postgres.reconfigure(false);
-        if (!done) log::error("applying the configuration: {}", done.error().message);
-    }(*this));
+    tasks_.spawn(apply_config());
+}
+
+Task<void> Agent::apply_config() {
+    const auto done = co_await parts_.postgres.reconfigure(false);
+    if (!done) log::error("applying the configuration: {}", done.error().message);
+    const std::string directory = parts_.configuration.postgres().data_dir;
+    const std::string path = parts_.configuration.cache_path();
+    const std::string json = parts_.configuration.dynamic_json();
+    const auto kept = co_await parts_.blocking.run([directory, path, json]() -> Status {
+        if (!os::exists(directory + "/PG_VERSION")) return {};
+        return os::write_file(path, json, 0600);
+    });
+    if (!kept) log::warning("the configuration could not be cached: {}", kept.error().message);
 }
 
 void Agent::feed(core::Event event) {

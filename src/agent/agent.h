@@ -14,6 +14,7 @@
 #include "agent/configuration.h"
 #include "agent/group.h"
 #include "core/state.h"
+#include "os/blocking.h"
 #include "ports/clock.h"
 #include "ports/control.h"
 #include "ports/dcs.h"
@@ -28,6 +29,7 @@ struct Parts {
     ports::Postgres& postgres;
     ports::Peers& peers;
     Configuration& configuration;
+    os::Blocking blocking;
     // The local file was read again: log, API and client settings follow.
     std::function<void()> reloaded = [] {};
 };
@@ -64,6 +66,7 @@ private:
     void see_tree(const cluster::KeyTree& tree);
     void take_config(const cluster::Snapshot& snapshot);
     void show();
+    Task<void> apply_config();
     Task<Status> wait_for_dcs();
     Task<bool> name_is_taken();
     core::Now clock() const;

@@ -5,6 +5,7 @@
 
 #include "agent/version.h"
 #include "base/log.h"
+#include "os/file.h"
 
 namespace relevo::agent {
 namespace {
@@ -27,12 +28,26 @@ Result<std::unique_ptr<Configuration>> Configuration::load(config::Source source
     const std::string initial = config::default_dynamic_json(made->local_);
     RLV_TRY(made->effective_, config::effective(made->local_, initial));
     made->dynamic_ = initial;
+    made->take_cached();
     say_all(made->local_.warnings);
     for (const auto& key : made->local_.not_implemented)
         log::warning("configuration: {} is accepted but not implemented yet", key);
     for (const auto& key : made->local_.unknown) log::warning("configuration: unknown key {} is ignored", key);
     say_all(made->effective_.notes);
     return made;
+}
+
+// What the cluster last agreed on is a better start than what it once began with.
+void Configuration::take_cached() {
+    const auto cached = os::read_file(cache_path());
+    if (!cached) return;
+    auto next = config::effective(local_, *cached);
+    if (!next) {
+        log::warning("{} is not usable and is ignored: {}", cache_path(), next.error().message);
+        return;
+    }
+    dynamic_ = *cached;
+    effective_ = *std::move(next);
 }
 
 Result<bool> Configuration::take_dynamic(const std::string& json) {

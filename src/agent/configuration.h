@@ -33,6 +33,8 @@ public:
     core::Self self() const;
 
 private:
+    void take_cached();
+
     config::Source source_;
     config::LocalConfig local_;
     std::string dynamic_ = "{}";
