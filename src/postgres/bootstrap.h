@@ -25,12 +25,4 @@ Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::Post
 Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config, Connection& connection,
                             int version);
 
-// initdb's arguments without the program; refuses the forbidden options. Pure.
-Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& config,
-                                                  const std::string& password_file);
-
-// The statements that make one role as configured, to be run in one transaction. Pure. `create or alter`.
-std::string role_statement(const std::string& user, const std::string& password,
-                           const std::vector<std::string>& options);
-
 }  // namespace relevo::postgres

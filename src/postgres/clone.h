@@ -23,13 +23,8 @@ namespace relevo::postgres {
 Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
                    const ports::Postgres::ClonePlan& plan, int version);
 
-// pg_basebackup's arguments, forbidden options dropped with a warning each. Pure.
-std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& config,
-                                              const std::string& conninfo, const std::string& target,
-                                              int version, std::vector<std::string>& warnings);
-
-// The arguments of a custom method after its command's own words. Pure.
-std::vector<std::string> method_arguments(const ports::PostgresConfig& config,
-                                          const ports::ReplicaMethod& method, const std::string& conninfo);
+// At the agent's start: when an earlier process ended in the middle of a clone, the old data, if there was some,
+// is put back (true). Blocking.
+Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config);
 
 }  // namespace relevo::postgres

@@ -1,6 +1,7 @@
 // Commands of the operator: callbacks, which run beside us, and hooks, which we wait for (contract 7.14).
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,14 +18,11 @@ class Blocking;
 
 namespace relevo::postgres {
 
-// "a 'b c' \"d\"" -> a, b c, d, as a shell splits words (no expansion); nothing on an open quote. Pure.
-std::optional<std::vector<std::string>> shell_split(std::string_view text);
-
-// Runs COMMAND ACTION ROLE SCOPE. A new callback ends a running one with its children, except that on_reload
-// only ever replaces another on_reload and otherwise runs beside.
+// Runs COMMAND ACTION ROLE SCOPE on the loop. A new callback ends a running one with its children, except that
+// on_reload only ever replaces another on_reload and otherwise runs beside. Stop it before it goes.
 class Callbacks {
 public:
-    explicit Callbacks(os::Blocking& pool);
+    Callbacks(boost::asio::any_io_executor loop, os::Blocking& pool);
     ~Callbacks();
     Callbacks(const Callbacks&) = delete;
     Callbacks& operator=(const Callbacks&) = delete;

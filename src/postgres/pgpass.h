@@ -22,6 +22,7 @@ Result<std::string> write_pgpass(const ports::PostgresConfig& config, const clus
 // A file beside postgresql.pgpass that is removed with this object.
 class TemporaryPgpass {
 public:
+    TemporaryPgpass() = default;
     static Result<TemporaryPgpass> make(const ports::PostgresConfig& config, const std::string& content);
     TemporaryPgpass(TemporaryPgpass&& other) noexcept : path_(std::exchange(other.path_, {})) {}
     TemporaryPgpass& operator=(TemporaryPgpass&& other) noexcept;

@@ -10,6 +10,7 @@
 #include "cluster/member.h"
 #include "ports/task.h"
 #include "postgres/config_files.h"
+#include "postgres/settings.h"
 
 namespace relevo::os {
 class Blocking;
@@ -20,22 +21,7 @@ namespace relevo::postgres {
 class Connection;
 using PendingRestart = std::map<std::string, cluster::PendingRestartReason>;
 
-// One row of pg_settings.
-struct Setting {
-    std::string value, unit, type, context, boot_value;
-    bool pending_restart = false;
-};
-using Settings = std::map<std::string, Setting>;
-
 Task<Result<Settings>> read_settings(Connection& connection);
-
-// Whether the server's value is the configured text, units and spellings aside ("1GB" is 131072 of 8kB). Pure.
-bool same_value(const Setting& setting, std::string_view text);
-// "131072" of 8kB is "1GB": as SHOW has it. Pure.
-std::string humanise(const std::string& value, const std::string& unit, const std::string& type);
-
-// Names of `wanted` whose value differs from the server's. Recovery parameters and hot_standby are skipped. Pure.
-std::vector<std::string> changed_parameters(const Settings& settings, const Parameters& wanted);
 
 // Asks the server to read its files again and returns once this connection has seen it happen (at the
 // latest after two seconds: outcome_unknown).

@@ -39,7 +39,4 @@ Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
 // stops at the first that fails. How many went.
 Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config);
 
-// archive_command and its like: %p, %f, %r, %% replaced as PostgreSQL does.
-std::string expand_wal_command(std::string_view command, std::string_view path, std::string_view file);
-
 }  // namespace relevo::postgres

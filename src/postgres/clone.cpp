@@ -1,0 +1,266 @@
+#include "postgres/clone.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <variant>
+
+#include "base/log.h"
+#include "os/blocking.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "postgres/commands.h"
+#include "postgres/config_files.h"
+#include "postgres/data_directory.h"
+#include "postgres/half_made.h"
+#include "postgres/pgpass.h"
+#include "postgres/recovery_settings.h"
+
+namespace relevo::postgres {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int basebackup_attempts = 2;
+constexpr auto between_attempts = 5s;
+constexpr auto progress_interval = 1s;
+const std::string suffix = ".before_clone";
+const std::string by_clone = "clone";    // the marks: what stands here is ours and incomplete
+const std::string by_method = "method";  // ... was whole, and a method with keep_data has begun to change it
+
+// One clone as it goes: what must be known to undo it.
+struct Job {
+    os::Blocking& pool;
+    const ports::PostgresConfig& config;
+    const ports::Postgres::ClonePlan& plan;
+    int version;
+    Moved moved;             // the old content, when it is aside
+    bool target_ours = false;       // what stands in the data directory is a copy's, complete or not
+    bool changed_in_place = false;  // a method with keep_data began to change the old content
+    std::string passfile;
+};
+
+std::string source_conninfo(const Job& job) {
+    if (!job.plan.source) return {};
+    std::vector<std::pair<std::string, std::string>> pairs{{"dbname", job.config.database},
+                                                           {"user", job.config.replication.username},
+                                                           {"passfile", job.passfile},
+                                                           {"host", job.plan.source->host},
+                                                           {"port", std::to_string(job.plan.source->port)}};
+    const auto options = account_options(job.config.replication, job.version);
+    pairs.insert(pairs.end(), options.begin(), options.end());
+    pairs.emplace_back("krbsrvname", job.config.krbsrvname);
+    return make_conninfo(pairs);
+}
+
+// An empty target for a method that wants one. The first time, what was there goes aside; what an earlier
+// method left is wiped. Blocking.
+Status clear_target(Job& job) {
+    const std::string& dir = job.config.data_dir;
+    if (!has_content(dir)) return {};
+    if (job.target_ours) return wipe(dir);
+    if (half_made_by(dir) == by_clone) {
+        // A copy that never finished holds nothing anybody needs; what it set aside may.
+        job.moved = moved_earlier(dir, suffix);
+        job.target_ours = true;
+        return wipe(dir);
+    }
+    if (!job.plan.replace_existing)
+        return fail(ErrorCode::conflict, fmt::format("{} is not empty: nothing is copied over it", dir));
+    auto moved = move_aside(dir, suffix);
+    if (!moved) return std::unexpected(moved.error());
+    job.moved = *std::move(moved);
+    log::info("the old data waits in {}{} until the copy is complete", dir, suffix);
+    return {};
+}
+
+// A method with keep_data works on what is there (a restore of the differences). The mark says that it is no
+// longer whole, and not that it can go.
+Status keep_target(Job& job) {
+    const std::string& dir = job.config.data_dir;
+    if (!has_content(dir) || job.target_ours) return mark_half_made(dir, by_clone);
+    const auto by = half_made_by(dir);
+    if (by == by_clone) return {};
+    if (!job.plan.replace_existing && by != by_method)
+        return fail(ErrorCode::conflict, fmt::format("{} is not empty: nothing is copied over it", dir));
+    job.changed_in_place = true;
+    return mark_half_made(dir, by_method);
+}
+
+// Marks the target. The mark comes after the move: it must never stand beside data that is whole.
+Status prepare(Job& job, bool keep_data) {
+    if (keep_data) {
+        RLV_CHECK(keep_target(job));
+    } else {
+        RLV_CHECK(clear_target(job));
+        RLV_CHECK(mark_half_made(job.config.data_dir, by_clone));
+        job.target_ours = true;
+    }
+    if (job.plan.source) {
+        RLV_TRY(job.passfile, write_pgpass(job.config, *job.plan.source));
+    }
+    return ensure_directory(job.config.data_dir);
+}
+
+// The command, while the growing directory tells how far it is.
+Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
+    using namespace asio::experimental::awaitable_operators;
+    if (!job.plan.progress) {
+        auto finished = co_await os::run(job.pool, std::move(command));
+        co_return finished;
+    }
+    auto report = [&job]() -> Task<Result<os::Finished>> {
+        asio::steady_timer timer(co_await asio::this_coro::executor);
+        for (;;) {
+            timer.expires_after(progress_interval);
+            const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+            if (error) co_return fail(ErrorCode::cancelled, "the copy was given up");
+            const auto bytes =
+                co_await job.pool.run([dir = job.config.data_dir] { return directory_size(dir); });
+            job.plan.progress(bytes, 0);
+        }
+    };
+    auto running = os::run(job.pool, std::move(command));
+    auto reporting = report();
+    auto either = co_await (std::move(running) || std::move(reporting));
+    co_return std::visit([](auto& finished) { return std::move(finished); }, either);
+}
+
+Status outcome(const std::string& what, const Result<os::Finished>& finished) {
+    if (!finished) return within(what, finished.error());
+    if (!finished->ok()) return fail(ErrorCode::failed, fmt::format("{}: {}", what, os::describe(*finished)));
+    return {};
+}
+
+Task<Status> basebackup_once(Job& job) {
+    auto ready = co_await job.pool.run([&job] { return prepare(job, false); });
+    if (!ready) co_return ready;
+    std::vector<std::string> warnings;
+    os::Command command;
+    command.arguments = basebackup_arguments(job.config, source_conninfo(job), job.config.data_dir, job.version,
+                                             warnings);
+    for (const std::string& warning : warnings) log::warning("{}", warning);
+    command.arguments.insert(command.arguments.begin(), program_path(job.config, "pg_basebackup"));
+    if (!job.passfile.empty()) command.environment["PGPASSFILE"] = job.passfile;
+    command.environment["LC_ALL"] = "C";
+    auto finished = co_await run_watched(job, std::move(command));
+    co_return outcome("pg_basebackup", finished);
+}
+
+Task<Status> basebackup(Job& job) {
+    if (!job.plan.source) co_return fail(ErrorCode::unavailable, "pg_basebackup needs a server to copy from");
+    Status done;
+    for (int attempt = 1; attempt <= basebackup_attempts; ++attempt) {
+        done = co_await basebackup_once(job);
+        if (done || done.error().code == ErrorCode::cancelled || done.error().code == ErrorCode::conflict) co_return done;
+        log::warning("copying from {} failed (attempt {}): {}", job.plan.source->host, attempt, done.error().message);
+        if (attempt == basebackup_attempts) break;
+        asio::steady_timer timer(co_await asio::this_coro::executor, between_attempts);
+        const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (error) co_return fail(ErrorCode::cancelled, "the copy was given up");
+    }
+    co_return done;
+}
+
+Task<Status> custom(Job& job, const ports::ReplicaMethod& method) {
+    auto ready = co_await job.pool.run([&job, &method] { return prepare(job, method.keep_data); });
+    if (!ready) co_return ready;
+    auto words = replica_method_command(job.config, method, source_conninfo(job));
+    if (!words) co_return std::unexpected(words.error());
+    os::Command command;
+    command.arguments = *std::move(words);
+    if (!job.passfile.empty()) command.environment["PGPASSFILE"] = job.passfile;
+    auto finished = co_await run_watched(job, std::move(command));
+    co_return outcome(fmt::format("replica method {}", method.name), finished);
+}
+
+Task<Status> run_method(Job& job, const std::string& name) {
+    const auto found = job.config.replica_methods.find(name);
+    if (found != job.config.replica_methods.end() && !found->second.command.empty()) {
+        if (!job.plan.source && !found->second.no_leader)
+            co_return fail(ErrorCode::unavailable, fmt::format("replica method {} needs a leader", name));
+        Status done = co_await custom(job, found->second);
+        co_return done;
+    }
+    if (name == "basebackup") {
+        Status done = co_await basebackup(job);
+        co_return done;
+    }
+    co_return fail(ErrorCode::invalid, fmt::format("create_replica_methods names {}, which has no command", name));
+}
+
+// Complete: only now does the old content go. Blocking.
+Status finish(Job& job) {
+    const std::string& dir = job.config.data_dir;
+    RLV_CHECK(ConfigFiles(job.config).restore());
+    // Whoever starts this copy starts a standby; the source's own recovery files mean nothing here.
+    RLV_CHECK(write_standby_signal(dir));
+    for (const char* name : {"/promote", "/promote.signal", "/recovery.conf", "/recovery.done"})
+        RLV_CHECK(os::remove_file(dir + name));
+    RLV_CHECK(clear_half_made(dir));
+    if (auto removed = remove_moved(job.moved); !removed)
+        log::warning("the old data could not be removed and can be by hand: {}", removed.error().message);
+    return {};
+}
+
+// Failed: the old content comes back, or the directory is emptied. Blocking.
+Status undo(Job& job) {
+    const std::string& dir = job.config.data_dir;
+    if (!job.moved.empty()) {
+        RLV_CHECK(put_back(job.moved));
+    } else if (job.target_ours) {
+        RLV_CHECK(wipe(dir));
+    } else {
+        return {};  // nothing was touched, or only in place: the mark stays
+    }
+    return job.changed_in_place ? mark_half_made(dir, by_method) : clear_half_made(dir);
+}
+
+}  // namespace
+
+Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config, const ports::Postgres::ClonePlan& plan,
+                   int version) {
+    Job job{.pool = pool, .config = config, .plan = plan, .version = version, .moved = {}, .passfile = {}};
+    // A cancelled copy still has to be undone: cancellation comes as an error, never as an exception.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    std::vector<std::string> methods = config.create_replica_methods;
+    if (plan.only_basebackup || methods.empty()) methods = {"basebackup"};
+
+    Status done = fail(ErrorCode::invalid, "no replica method is configured");
+    for (const std::string& name : methods) {
+        done = co_await run_method(job, name);
+        if (done || done.error().code == ErrorCode::cancelled || done.error().code == ErrorCode::conflict) break;
+        log::warning("replica method {}: {}", name, done.error().message);
+    }
+    if (done) done = co_await pool.run([&job] { return finish(job); });
+    if (!done) {
+        Status undone = co_await pool.run([&job] { return undo(job); });
+        if (!undone) log::error("after a failed copy: {}", undone.error().message);
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    co_return done;
+}
+
+Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
+    const std::string& dir = config.data_dir;
+    const Moved moved = moved_earlier(dir, suffix);
+    if (moved.empty()) return false;
+    if (has_content(dir) && half_made_by(dir) != by_clone) {
+        // The copy was complete; only the old data was still to go.
+        RLV_CHECK(remove_moved(moved));
+        return false;
+    }
+    RLV_CHECK(put_back(moved));
+    RLV_CHECK(clear_half_made(dir));
+    return true;
+}
+
+}  // namespace relevo::postgres

@@ -1,0 +1,170 @@
+#include "postgres/data_directory.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <ranges>
+#include <system_error>
+
+#include "base/log.h"
+
+namespace relevo::postgres {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path resolved(const std::string& data_dir) {
+    std::error_code error;
+    const fs::path real = fs::canonical(data_dir, error);
+    fs::path path = error ? fs::path(data_dir) : real;
+    return path.has_filename() ? path : path.parent_path();  // no '/' at the end
+}
+
+// What pg_wal and the tablespaces point to.
+std::vector<fs::path> link_targets(const fs::path& data_dir) {
+    std::vector<fs::path> targets;
+    std::error_code error;
+    const auto take = [&](const fs::path& link) {
+        std::error_code one;
+        if (!fs::is_symlink(link, one)) return;
+        const fs::path target = fs::canonical(link, one);
+        if (!one && fs::is_directory(target, one)) targets.push_back(target);
+    };
+    take(data_dir / "pg_wal");
+    for (auto at = fs::directory_iterator(data_dir / "pg_tblspc", error); !error && at != fs::directory_iterator();
+         at.increment(error))
+        take(at->path());
+    return targets;
+}
+
+std::unexpected<Error> cannot(std::string_view what, const fs::path& path, const std::error_code& error) {
+    return fail(ErrorCode::failed, fmt::format("{} {}: {}", what, path.string(), error.message()));
+}
+
+Status rename_to(const fs::path& from, const fs::path& to) {
+    std::error_code error;
+    fs::remove_all(to, error);
+    if (error) return cannot("removing", to, error);
+    fs::rename(from, to, error);
+    if (error) return cannot("renaming", from, error);
+    return {};
+}
+
+Status remove_content(const fs::path& directory) {
+    std::error_code error;
+    for (auto at = fs::directory_iterator(directory, error); !error && at != fs::directory_iterator();
+         at.increment(error)) {
+        if (at->path().filename() == "lost+found") continue;
+        std::error_code one;
+        fs::remove_all(at->path(), one);
+        if (one) return cannot("removing", at->path(), one);
+    }
+    if (error && error != std::errc::no_such_file_or_directory) return cannot("reading", directory, error);
+    return {};
+}
+
+}  // namespace
+
+bool has_content(const std::string& data_dir) {
+    std::error_code error;
+    auto at = fs::directory_iterator(data_dir, error);
+    // What cannot be read may hold anything.
+    if (error) return error != std::errc::no_such_file_or_directory;
+    for (const auto& entry : at)
+        if (entry.path().filename() != "lost+found") return true;
+    return false;
+}
+
+Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix) {
+    const fs::path from = resolved(data_dir);
+    std::vector<fs::path> all = link_targets(from);
+    all.push_back(from);
+    Moved moved;
+    for (const fs::path& path : all) {
+        const fs::path to = path.string() + suffix;
+        if (auto done = rename_to(path, to); !done) {
+            for (const auto& [old_path, new_path] : moved | std::views::reverse) {
+                std::error_code ignored;
+                fs::rename(new_path, old_path, ignored);
+            }
+            return within("moving the old data aside (the directory above it must be writable and on the same "
+                          "file system)",
+                          done.error());
+        }
+        moved.emplace_back(path.string(), to.string());
+    }
+    return moved;
+}
+
+Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
+    const fs::path directory = resolved(data_dir);
+    const fs::path aside = directory.string() + suffix;
+    std::error_code error;
+    if (!fs::is_directory(aside, error)) return {};
+    Moved moved;
+    // Its links still name where their targets were.
+    const auto take = [&](const fs::path& link) {
+        std::error_code one;
+        const fs::path target = fs::read_symlink(link, one);
+        if (!one && fs::is_directory(target.string() + suffix, one))
+            moved.emplace_back(target.string(), target.string() + suffix);
+    };
+    take(aside / "pg_wal");
+    for (auto at = fs::directory_iterator(aside / "pg_tblspc", error); !error && at != fs::directory_iterator();
+         at.increment(error))
+        take(at->path());
+    moved.emplace_back(directory.string(), aside.string());
+    return moved;
+}
+
+Status put_back(const Moved& moved) {
+    for (const auto& [old_path, new_path] : moved | std::views::reverse) RLV_CHECK(rename_to(new_path, old_path));
+    return {};
+}
+
+Status remove_moved(const Moved& moved) {
+    for (const auto& [old_path, new_path] : moved) {
+        std::error_code error;
+        fs::remove_all(new_path, error);
+        if (error) return cannot("removing", new_path, error);
+    }
+    return {};
+}
+
+Status wipe(const std::string& data_dir) {
+    const fs::path directory = resolved(data_dir);
+    for (const fs::path& target : link_targets(directory)) RLV_CHECK(remove_content(target));
+    return remove_content(directory);
+}
+
+Status ensure_directory(const std::string& data_dir) {
+    std::error_code error;
+    if (fs::is_directory(data_dir, error)) return {};
+    fs::create_directories(data_dir, error);
+    if (error) return cannot("making", data_dir, error);
+    fs::permissions(data_dir, fs::perms::owner_all, error);
+    if (error) return cannot("setting the mode of", data_dir, error);
+    return {};
+}
+
+std::uint64_t directory_size(const std::string& data_dir) {
+    std::uint64_t total = 0;
+    const fs::path directory = resolved(data_dir);
+    std::vector<fs::path> all = link_targets(directory);
+    all.push_back(directory);
+    for (const fs::path& top : all) {
+        std::error_code error;
+        for (auto at = fs::recursive_directory_iterator(top, fs::directory_options::skip_permission_denied, error);
+             !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+            std::error_code one;
+            if (!at->is_symlink(one) && at->is_regular_file(one)) {
+                const auto size = at->file_size(one);
+                if (!one) total += size;
+            }
+        }
+    }
+    return total;
+}
+
+}  // namespace relevo::postgres

@@ -1,0 +1,38 @@
+// A data directory as a whole, with what lies outside it behind symbolic links (pg_wal, tablespaces): moved
+// aside, put back, emptied, removed, measured. Blocking: call in the thread pool. A data directory that is itself
+// a link is followed, so that nothing ends up on another disk.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace relevo::postgres {
+
+// Something is in it besides "lost+found". A missing directory is empty.
+bool has_content(const std::string& data_dir);
+
+// Old path -> new path of everything that was renamed, the data directory last.
+using Moved = std::vector<std::pair<std::string, std::string>>;
+
+// Renames <data_dir> to <data_dir><suffix> and the links' targets likewise; what stood under the new names is
+// removed first. Afterwards data_dir does not exist. On an error all is as before.
+Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix);
+// What an earlier process moved aside with this suffix; empty when there is nothing.
+Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
+// The other way, over whatever stands there now (which is removed).
+Status put_back(const Moved& moved);
+Status remove_moved(const Moved& moved);
+
+// Empties it (and the links' targets); the directories themselves stay, with their owner and mode.
+Status wipe(const std::string& data_dir);
+// Makes it when it is missing, 0700.
+Status ensure_directory(const std::string& data_dir);
+
+// Bytes in regular files, the links' targets included.
+std::uint64_t directory_size(const std::string& data_dir);
+
+}  // namespace relevo::postgres

@@ -1,0 +1,30 @@
+#include "postgres/half_made.h"
+
+#include "base/text.h"
+#include "os/file.h"
+
+namespace relevo::postgres {
+
+std::string half_made_marker(const std::string& data_dir) {
+    std::string path = data_dir;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path + ".half_made";
+}
+
+Status mark_half_made(const std::string& data_dir, const std::string& by) {
+    if (half_made_by(data_dir) == by) return {};
+    if (auto made = os::write_file(half_made_marker(data_dir), by + "\n", 0600); !made)
+        return within("marking the data directory as unfinished (the directory above it must be writable)",
+                      made.error());
+    return {};
+}
+
+Status clear_half_made(const std::string& data_dir) { return os::remove_file(half_made_marker(data_dir)); }
+
+std::optional<std::string> half_made_by(const std::string& data_dir) {
+    const auto text = os::read_file(half_made_marker(data_dir));
+    if (!text) return std::nullopt;
+    return std::string(trim(*text));
+}
+
+}  // namespace relevo::postgres
