@@ -50,8 +50,8 @@ Task<Status> Agent::wait_for_dcs() {
 // Two agents of one name would fight over one member key and one lease: whoever answers under our key's
 // address is the other one.
 Task<bool> Agent::name_is_taken() {
-    if (!state_.dcs) co_return false;
-    const auto* mine = state_.dcs->member(state_.self.name);
+    if (!first_view_) co_return false;
+    const auto* mine = first_view_->member(state_.self.name);
     if (!mine || mine->api_url.empty()) co_return false;
     const std::string url = mine->api_url;
     const bool answered = co_await parts_.peers.alive(url, std::chrono::seconds(3));
@@ -61,8 +61,8 @@ Task<bool> Agent::name_is_taken() {
     co_return answered;
 }
 
-Task<int> Agent::run() {
-    draining_ = true;  // hold events back until the start is through
+Task<std::optional<int>> Agent::prepare() {
+    draining_ = true;  // events are held back until run()
     const auto dcs = co_await wait_for_dcs();
     if (!dcs) {
         log::error("{}", dcs.error().message);
@@ -71,6 +71,10 @@ Task<int> Agent::run() {
     if (exit_code_) co_return *exit_code_;
     const bool taken = co_await name_is_taken();
     if (taken) co_return 1;
+    co_return std::nullopt;
+}
+
+Task<int> Agent::run() {
     parts_.dcs.watch([this](Result<cluster::KeyTreePtr> tree) {
         if (tree) see_tree(**tree);
         else log::debug("watch: {}", tree.error().message);
@@ -79,17 +83,21 @@ Task<int> Agent::run() {
     draining_ = false;
     feed(core::TimerFired{});
     while (!exit_code_) co_await ended_.async_wait(quietly);
-    alarm_.cancel();
-    schedule_alarm_.cancel();
-    co_await parts_.dcs.stop();
-    co_await tasks_.wait();
+    co_await stop();
     if (*exit_code_ == 0) log::info("{}", exit_text_);
     else log::error("{}", exit_text_);
     co_return *exit_code_;
 }
 
+Task<void> Agent::stop() {
+    alarm_.cancel();
+    schedule_alarm_.cancel();
+    co_await parts_.dcs.stop();
+    co_await tasks_.wait();
+}
+
 void Agent::ask_stop() {
-    if (draining_ && !state_.dcs) {  // still waiting for the DCS
+    if (draining_ && !first_view_) {  // still waiting for the DCS
         exit_code_ = 0;
         alarm_.cancel();
         return;
@@ -109,6 +117,7 @@ void Agent::see_tree(const cluster::KeyTree& tree) {
     for (const auto& problem : reader_.take_problems())
         log::error("DCS key {}: {}; the last good value stays in use", problem.key, problem.what);
     take_config(*snapshot);
+    if (!first_view_) first_view_ = snapshot;
     feed(core::DcsView{std::move(snapshot)});
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/configuration.h"
@@ -31,7 +32,7 @@ struct Parts {
     Configuration& configuration;
     os::Blocking blocking;
     // The local file was read again: log, API and client settings follow.
-    std::function<void()> reloaded = [] {};
+    std::function<Task<void>()> reloaded;
 };
 
 class Agent final : public ports::Control {
@@ -39,8 +40,11 @@ public:
     Agent(boost::asio::io_context& io, Parts parts);
     ~Agent() override;
 
+    // Waits for the DCS and makes sure that nobody else has our name. An exit code: do not go on.
+    Task<std::optional<int>> prepare();
     // Serves until told to stop. The result is the exit code.
     Task<int> run();
+    Task<void> stop();  // lets go of the DCS and awaits what runs; PostgreSQL is left alone
     void ask_stop();    // SIGTERM, SIGINT
     void ask_reload();  // SIGHUP
 
@@ -87,6 +91,7 @@ private:
     Parts parts_;
     core::State state_;
     cluster::SnapshotReader reader_;
+    std::shared_ptr<const cluster::Snapshot> first_view_;
     std::deque<core::Event> events_;
     bool draining_ = false;
     boost::asio::steady_timer alarm_;

@@ -243,7 +243,7 @@ Task<Reply> Agent::put_config(std::string json) {
 Task<Reply> Agent::reload() {
     const auto read = parts_.configuration.reload();
     if (!read) co_return Reply{503, "the configuration is not usable, the one before stays in force: " + read.error().message};
-    parts_.reloaded();
+    if (parts_.reloaded) co_await parts_.reloaded();
     auto self = parts_.configuration.self();
     self.scheduled_restart = state_.self.scheduled_restart;
     feed(core::SelfChanged{std::move(self)});
