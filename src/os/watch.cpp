@@ -57,7 +57,7 @@ namespace {
 struct Inotify {
     int fd = -1;
     explicit Inotify(const std::string& directory) : fd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
-        const auto mask = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE;
+        const auto mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE;
         if (fd >= 0 && ::inotify_add_watch(fd, directory.c_str(), mask) < 0)
             ::close(std::exchange(fd, -1));
     }
@@ -92,6 +92,8 @@ void FileWatch::interrupt() {
     state_->interrupted = true;
     state_->alarm.cancel();
 }
+
+bool FileWatch::works() const { return state_->events.is_open(); }
 
 Task<bool> FileWatch::changed(const std::string& name, Duration patience) {
     const auto state = state_;

@@ -15,8 +15,8 @@ namespace relevo::os {
 
 class FileWatch {
 public:
-    // Watches files in `directory` (writes, closes, renames into it, removals). The directory is
-    // only touched in the pool. Never null.
+    // Watches files in `directory` (closed after writing, renamed into it, made, removed). The
+    // directory is only touched in the pool. Never null.
     static Task<std::unique_ptr<FileWatch>> open(Blocking& pool, std::string directory);
     ~FileWatch();
     FileWatch(const FileWatch&) = delete;
@@ -25,8 +25,10 @@ public:
     // Returns at the next change of the file `name` since the last call, or when patience is over
     // (false).
     Task<bool> changed(const std::string& name, Duration patience);
-    // Makes a waiting changed() return.
+    // Makes a waiting changed(), or else the next one, return false.
     void interrupt();
+    // Whether changes are told at all; otherwise ask again and again.
+    bool works() const;
 
 private:
     struct State;
