@@ -1,0 +1,123 @@
+#include "cluster/keys.h"
+
+#include <gtest/gtest.h>
+
+namespace relevo::cluster::keys {
+namespace {
+
+using What = Compare::What;
+
+Compare created(std::string key, Revision revision) {
+    return {std::move(key), What::create_revision, revision, {}};
+}
+Compare modified(std::string key, Revision revision) {
+    return {std::move(key), What::mod_revision, revision, {}};
+}
+Compare valued(std::string key, std::string value) {
+    return {std::move(key), What::value, 0, std::move(value)};
+}
+Write put(std::string key, std::string value) {
+    return {Write::What::put, std::move(key), std::move(value), false};
+}
+Write leased(std::string key, std::string value) {
+    return {Write::What::put, std::move(key), std::move(value), true};
+}
+Write removed(std::string key) { return {Write::What::remove, std::move(key), {}, false}; }
+
+TEST(Keys, HavePatronisPaths) {
+    EXPECT_EQ(member("pg-1"), "members/pg-1");
+    EXPECT_EQ(base_path("service", "batman"), "/service/batman/");
+    EXPECT_EQ(base_path("/service/", "batman"), "/service/batman/");
+    EXPECT_EQ(base_path("//a//b/", "/batman/"), "/a/b/batman/");
+    EXPECT_EQ(base_path("", "batman"), "/batman/");
+}
+
+TEST(AcquireLeader, OnlyWhenThereIsNone) {
+    EXPECT_EQ(acquire_leader("pg-1"), (Txn{{created("leader", 0)}, {leased("leader", "pg-1")}}));
+}
+
+TEST(RewriteLeader, OnlyUnderOurTermAndName) {
+    EXPECT_EQ(rewrite_leader("pg-1", 7),
+              (Txn{{created("leader", 7), valued("leader", "pg-1")}, {leased("leader", "pg-1")}}));
+}
+
+TEST(ReleaseLeader, OnlyOurTermAndTheStatusWithIt) {
+    EXPECT_EQ(release_leader(7, std::nullopt), (Txn{{created("leader", 7)}, {removed("leader")}}));
+    EXPECT_EQ(release_leader(7, StatusKey{Lsn{5}, {}, {}}),
+              (Txn{{created("leader", 7)}, {put("status", R"({"optime":5})"), removed("leader")}}));
+}
+
+TEST(Initialize, IsClaimedOnceAndNeverTakenFromACluster) {
+    EXPECT_EQ(claim_initialize(), (Txn{{created("initialize", 0)}, {leased("initialize", "")}}));
+    EXPECT_EQ(put_initialize("7711188255317205645", 0),
+              (Txn{{created("initialize", 0)}, {put("initialize", "7711188255317205645")}}));
+    EXPECT_EQ(put_initialize("7711188255317205645", 9),
+              (Txn{{modified("initialize", 9)}, {put("initialize", "7711188255317205645")}}));
+    EXPECT_EQ(cancel_initialize(), (Txn{{valued("initialize", "")}, {removed("initialize")}}));
+}
+
+TEST(FinishBootstrap, WritesIdConfigAndLeaderTogetherWhileTheClaimStands) {
+    const std::vector<Compare> guards = {created("leader", 0), valued("initialize", "")};
+    EXPECT_EQ(
+        finish_bootstrap("pg-1", "1234567890", "{}"),
+        (Txn{guards,
+             {put("initialize", "1234567890"), put("config", "{}"), leased("leader", "pg-1")}}));
+    EXPECT_EQ(finish_bootstrap("pg-1", "1234567890", ""),
+              (Txn{guards, {put("initialize", "1234567890"), leased("leader", "pg-1")}}));
+}
+
+TEST(PutMember, IsUnderTheLeaseAndUnguarded) {
+    MemberRecord record;
+    record.name = "pg-1";
+    EXPECT_EQ(put_member(record), (Txn{{}, {leased("members/pg-1", to_json(record))}}));
+}
+
+TEST(TheLeadersNotes, AreOnlyWrittenWhileItsTermLasts) {
+    EXPECT_EQ(put_status(StatusKey{Lsn{5}, {{"pg_1", Lsn{4}}}, {}}, 7),
+              (Txn{{created("leader", 7)}, {put("status", R"({"optime":5,"slots":{"pg_1":4}})")}}));
+    EXPECT_EQ(put_optime(Lsn{67108960}, 7),
+              (Txn{{created("leader", 7)}, {put("optime/leader", "67108960")}}));
+    EXPECT_EQ(put_history({}, 7), (Txn{{created("leader", 7)}, {put("history", "[]")}}));
+    EXPECT_EQ(put_failsafe({{"pg-0", "http://h/patroni"}}, 7),
+              (Txn{{created("leader", 7)}, {put("failsafe", R"({"pg-0":"http://h/patroni"})")}}));
+}
+
+TEST(PutConfig, IsGuardedByWhatTheCallerKnew) {
+    EXPECT_EQ(put_config_if_absent("{}"), (Txn{{created("config", 0)}, {put("config", "{}")}}));
+    EXPECT_EQ(put_config("{}", std::nullopt), (Txn{{}, {put("config", "{}")}}));
+    EXPECT_EQ(put_config("{}", 9), (Txn{{modified("config", 9)}, {put("config", "{}")}}));
+    EXPECT_EQ(put_config("{}", 0), (Txn{{created("config", 0)}, {put("config", "{}")}}));
+}
+
+TEST(Failover, IsWrittenAndResetButNeverRemoved) {
+    FailoverRequest request;
+    request.leader = "a";
+    request.member = "b";
+    EXPECT_EQ(put_failover(request, std::nullopt),
+              (Txn{{}, {put("failover", R"({"leader":"a","member":"b"})")}}));
+    EXPECT_EQ(put_failover(request, 3), (Txn{{modified("failover", 3)},
+                                             {put("failover", R"({"leader":"a","member":"b"})")}}));
+    EXPECT_EQ(put_failover(request, 0),
+              (Txn{{created("failover", 0)}, {put("failover", R"({"leader":"a","member":"b"})")}}));
+    EXPECT_EQ(clear_failover(3), (Txn{{modified("failover", 3)}, {put("failover", "{}")}}));
+    EXPECT_EQ(clear_failover(std::nullopt), (Txn{{}, {put("failover", "{}")}}));
+}
+
+TEST(Sync, IsWrittenByTheLeaderOverWhatItKnew) {
+    SyncState state;
+    state.leader = "a";
+    state.voters = {"b"};
+    const std::string text = R"({"leader":"a","quorum":0,"sync_standby":"b"})";
+    EXPECT_EQ(put_sync(state, 4, 7),
+              (Txn{{modified("sync", 4), created("leader", 7)}, {put("sync", text)}}));
+    EXPECT_EQ(put_sync(state, 0, 7),
+              (Txn{{created("sync", 0), created("leader", 7)}, {put("sync", text)}}));
+    EXPECT_EQ(remove_sync(4), (Txn{{modified("sync", 4)}, {removed("sync")}}));
+}
+
+TEST(RemoveCluster, TakesEverythingBelowTheBase) {
+    EXPECT_EQ(remove_cluster(), (Txn{{}, {{Write::What::remove_prefix, "", {}, false}}}));
+}
+
+}  // namespace
+}  // namespace relevo::cluster::keys
