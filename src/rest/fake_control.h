@@ -1,0 +1,106 @@
+// For tests only: an agent that shows what the test says and remembers what it was ordered.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ports/control.h"
+
+namespace relevo::rest::testing {
+
+class FakeControl final : public ports::Control {
+public:
+    std::shared_ptr<ports::View> shown = std::make_shared<ports::View>();
+    Result<cluster::Snapshot> fresh = cluster::Snapshot{};
+    Instant at{std::chrono::hours{1}};
+    WallTime wall_at{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
+    ports::Reply reply{200, "done"};
+    std::vector<std::string> orders;  // one line an order
+    ports::SwitchoverOrder last_switchover;
+    ports::RestartOrder last_restart;
+
+    // What comes after is seen as another view.
+    ports::View& change() {
+        shown = std::make_shared<ports::View>(*shown);
+        return *shown;
+    }
+
+    std::shared_ptr<const ports::View> view() const override { return shown; }
+    Instant now() const override { return at; }
+    WallTime wall() const override { return wall_at; }
+    Task<Result<cluster::Snapshot>> fresh_snapshot() override { co_return fresh; }
+    Task<ports::Reply> switchover(ports::SwitchoverOrder order) override {
+        orders.push_back((order.failover ? "failover " : "switchover ") + order.leader + ">" +
+                         order.candidate);
+        last_switchover = std::move(order);
+        co_return reply;
+    }
+    Task<ports::Reply> cancel_switchover() override { co_return noted("cancel switchover"); }
+    Task<ports::Reply> restart(ports::RestartOrder order) override {
+        orders.emplace_back("restart");
+        last_restart = std::move(order);
+        co_return reply;
+    }
+    Task<ports::Reply> cancel_restart() override { co_return noted("cancel restart"); }
+    Task<ports::Reply> reinitialize(bool force, bool from_leader) override {
+        co_return noted(std::string("reinitialize") + (force ? " force" : "") +
+                        (from_leader ? " from_leader" : ""));
+    }
+    Task<ports::Reply> patch_config(std::string json) override { co_return noted("patch " + json); }
+    Task<ports::Reply> put_config(std::string json) override { co_return noted("put " + json); }
+    Task<ports::Reply> reload() override { co_return noted("reload"); }
+    Task<ports::Reply> failsafe(std::string json) override { co_return noted("failsafe " + json); }
+
+private:
+    ports::Reply noted(std::string what) {
+        orders.push_back(std::move(what));
+        return reply;
+    }
+};
+
+// Members of a cluster of "pg-0" (the leader) and others, as one of them sees it.
+inline ports::View view_of_primary(Instant now) {
+    ports::View view;
+    view.scope = "batman";
+    view.name = "pg-0";
+    view.state = cluster::State::running;
+    view.role = cluster::Role::primary;
+    view.postgres.server = cluster::Server::running;
+    view.postgres.in_recovery = false;
+    view.postgres.version = 150020;
+    view.postgres.system_id = "7711188255317205645";
+    view.postgres.timeline = 5;
+    view.postgres.wal = cluster::Lsn{67108960};
+    view.leading = true;
+    view.lead_until = now + std::chrono::seconds{10};
+    view.next_look = now + std::chrono::seconds{10};
+    cluster::Snapshot snapshot;
+    snapshot.leader = cluster::LeaderKey{"pg-0", 1, 1, 1};
+    snapshot.status.optime = cluster::Lsn{67108960};
+    view.snapshot = std::make_shared<const cluster::Snapshot>(snapshot);
+    return view;
+}
+
+inline ports::View view_of_replica(Instant now) {
+    auto view = view_of_primary(now);
+    view.name = "pg-1";
+    view.role = cluster::Role::replica;
+    view.leading = false;
+    view.lead_until = {};
+    view.postgres.in_recovery = true;
+    view.postgres.wal = {};
+    view.postgres.receive = view.postgres.replay = cluster::Lsn{67108960};
+    view.postgres.replication_state = "streaming";
+    return view;
+}
+
+inline void change_snapshot(ports::View& view,
+                            const std::function<void(cluster::Snapshot&)>& change) {
+    auto snapshot = view.snapshot ? *view.snapshot : cluster::Snapshot{};
+    change(snapshot);
+    view.snapshot = std::make_shared<const cluster::Snapshot>(std::move(snapshot));
+}
+
+}  // namespace relevo::rest::testing

@@ -1,0 +1,38 @@
+// Request bodies to orders: form is checked here, feasibility by the agent (contract 5.7). Pure.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "base/time.h"
+#include "ports/control.h"
+
+namespace relevo::rest {
+
+// Why a request is not taken: an HTTP status and a sentence for who sent it.
+struct Refusal {
+    int status = 400;
+    std::string reason;
+};
+template <class T>
+using Parsed = std::expected<T, Refusal>;
+
+// A JSON object with something in it; its text comes back as it was.
+Parsed<std::string> parse_object_body(std::string_view body);
+
+// failover: POST /failover. paused, wall: as the agent sees them now.
+Parsed<ports::SwitchoverOrder> parse_switchover(std::string_view body, bool failover, bool paused,
+                                                WallTime wall);
+// An empty body is an order without conditions.
+Parsed<ports::RestartOrder> parse_restart(std::string_view body, bool paused, WallTime wall);
+
+struct ReinitializeOrder {
+    bool force = false, from_leader = false;
+};
+Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
+
+// The same JSON with Patroni's separators, ", " and ": ".
+std::string spaced(std::string_view json);
+
+}  // namespace relevo::rest

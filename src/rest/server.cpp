@@ -1,0 +1,368 @@
+#include "rest/server.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "cluster/publish.h"
+#include "net/http_server.h"
+#include "rest/access.h"
+#include "rest/health.h"
+#include "rest/orders.h"
+
+namespace relevo::rest {
+namespace {
+
+using net::Request;
+using net::Response;
+constexpr const char* json_type = "application/json";
+constexpr const char* text_type = "text/plain; charset=utf-8";
+constexpr const char* metrics_type = "text/plain";
+
+Response json_answer(std::string body, int status = 200) {
+    return {.status = status, .content_type = json_type, .headers = {}, .body = std::move(body)};
+}
+
+Response text_answer(int status, std::string text) {
+    return {.status = status, .content_type = text_type, .headers = {}, .body = std::move(text)};
+}
+
+Response refusal(const Refusal& why) {
+    auto response = text_answer(why.status, why.reason);
+    if (why.status == 401)
+        response.headers.push_back({"WWW-Authenticate", "Basic realm=\"Patroni\""});
+    return response;
+}
+
+Response to_response(ports::Reply reply) {
+    const bool is_json = reply.text.starts_with('{') || reply.text.starts_with('[');
+    return {.status = reply.code,
+            .content_type = is_json ? json_type : text_type,
+            .headers = {},
+            .body = std::move(reply.text)};
+}
+
+// "/config/x" -> "config": only the first segment selects an endpoint.
+std::string_view first_segment(std::string_view path) {
+    if (path.starts_with('/')) path.remove_prefix(1);
+    return path.substr(0, path.find('/'));
+}
+
+std::string server_name(const RestOptions& options) {
+    if (options.server_tokens == "Minimal") return "Patroni/4.1.4";
+    if (options.server_tokens == "ProductOnly") return "Patroni";
+    return options.relevo_version.empty() ? "relevo" : "relevo/" + options.relevo_version;
+}
+
+net::ServerOptions server_options(const RestOptions& options) {
+    net::ServerOptions made;
+    made.listen = options.listen;
+    made.backlog = std::max(128, options.request_queue_size);
+    made.tls = options.tls;
+    return made;
+}
+
+}  // namespace
+
+struct RestApi::Impl {
+    Impl(boost::asio::io_context& loop, boost::asio::thread_pool& pool, ports::Control& control_,
+         RestOptions options_)
+        : control(control_),
+          options(std::move(options_)),
+          access(loop, pool),
+          server(
+              loop, pool, [this](Request request) { return answer(std::move(request)); },
+              [this](int status, const std::string& reason) {
+                  auto page = text_answer(status, reason);
+                  add_headers(page, false);
+                  return page;
+              }) {}
+
+    // One member function an endpoint; the table below says which.
+    using Endpoint = Task<Response> (Impl::*)(Request);
+    struct Order {
+        const char* method;
+        const char* name;
+        Endpoint serve;
+        bool needs_body;
+    };
+    static const Order orders[];
+
+    ports::Control& control;
+    RestOptions options;
+    Access access;
+    // The status text of the last view asked for; 10,000 health checks a second see few views.
+    std::shared_ptr<const ports::View> cached_view;
+    std::string cached_status;
+    net::HttpServer server;
+
+    void add_headers(Response& response, bool tls) const;
+    cluster::StatusInput status_input(const ports::View& view) const;
+    const std::string& status_text(const std::shared_ptr<const ports::View>& view);
+
+    Task<Response> answer(Request request);
+    Task<Response> look(const Request& request);
+    Task<Response> look_at_dcs(std::string_view what);
+    Response show(const cluster::Snapshot& snapshot, std::string_view what) const;
+    Response failsafe_members() const;
+    Task<Response> order(Request request);
+
+    Task<Response> patch_config(Request request);
+    Task<Response> put_config(Request request);
+    Task<Response> reload(Request request);
+    Task<Response> restart(Request request);
+    Task<Response> cancel_restart(Request request);
+    Task<Response> switchover(Request request);
+    Task<Response> failover(Request request);
+    Task<Response> hand_over(const Request& request, bool failover);
+    Task<Response> cancel_switchover(Request request);
+    Task<Response> reinitialize(Request request);
+    Task<Response> failsafe(Request request);
+    Task<Response> sigterm(Request request);
+};
+
+const RestApi::Impl::Order RestApi::Impl::orders[] = {
+    {"PATCH", "config", &Impl::patch_config, true},
+    {"PUT", "config", &Impl::put_config, true},
+    {"POST", "reload", &Impl::reload, false},
+    {"POST", "restart", &Impl::restart, false},
+    {"DELETE", "restart", &Impl::cancel_restart, false},
+    {"POST", "switchover", &Impl::switchover, true},
+    {"POST", "failover", &Impl::failover, true},
+    {"DELETE", "switchover", &Impl::cancel_switchover, false},
+    {"POST", "reinitialize", &Impl::reinitialize, false},
+    {"POST", "failsafe", &Impl::failsafe, true},
+    {"POST", "sigterm", &Impl::sigterm, false},
+};
+
+void RestApi::Impl::add_headers(Response& response, bool tls) const {
+    response.headers.push_back({"Server", server_name(options)});
+    for (const auto& [name, value] : options.http_extra_headers)
+        response.headers.push_back({name, value});
+    if (!tls) return;
+    for (const auto& [name, value] : options.https_extra_headers)
+        response.headers.push_back({name, value});
+}
+
+Task<Response> RestApi::Impl::answer(Request request) {
+    const bool tls = request.tls;
+    const bool options_asked = request.method == "OPTIONS";
+    const bool look_only = options_asked || request.method == "GET" || request.method == "HEAD";
+    Response response;
+    if (look_only) {
+        response = co_await look(request);
+    } else {
+        response = co_await order(std::move(request));
+    }
+    if (options_asked) response.body.clear();  // HEAD's is left out by the server
+    add_headers(response, tls);
+    co_return response;
+}
+
+// Everything that only shows. Never authenticated.
+Task<Response> RestApi::Impl::look(const Request& request) {
+    const auto view = control.view();
+    const auto name = first_segment(request.path);
+    if (name == "cluster" || name == "history" || name == "config") {
+        auto response = co_await look_at_dcs(name);
+        co_return response;
+    }
+    const auto bare = [](int status) {
+        return Response{.status = status, .content_type = {}, .headers = {}, .body = {}};
+    };
+    if (name == "liveness") co_return bare(liveness_code(*view, control.now()));
+    if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
+    if (name == "failsafe") co_return failsafe_members();
+    if (name == "metrics") {
+        co_return Response{.status = 200,
+                           .content_type = metrics_type,
+                           .headers = {},
+                           .body = cluster::metrics_text(status_input(*view))};
+    }
+    if (name == "patroni") co_return json_answer(status_text(view));
+    const int status = health_code(request.path, request.query, *view, control.now());
+    co_return json_answer(status_text(view), status);
+}
+
+cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const {
+    return {.scope = view.scope,
+            .name = view.name,
+            .relevo_version = options.relevo_version,
+            .snapshot = view.snapshot.get(),
+            .postgres = view.postgres,
+            .state = view.state,
+            .role = view.role,
+            .settings = view.settings,
+            .tags = view.tags,
+            .dcs_last_seen = view.dcs_last_seen,
+            .failsafe_active = view.failsafe_active,
+            .watchdog_failed = view.watchdog_failed,
+            .scheduled_restart = view.scheduled_restart};
+}
+
+const std::string& RestApi::Impl::status_text(const std::shared_ptr<const ports::View>& view) {
+    if (view != cached_view) {
+        cached_status = cluster::status_json(status_input(*view));
+        cached_view = view;
+    }
+    return cached_status;
+}
+
+Task<Response> RestApi::Impl::look_at_dcs(std::string_view what) {
+    const std::string kept(what);
+    const auto snapshot = co_await control.fresh_snapshot();
+    if (!snapshot) {
+        co_return text_answer(503, "the DCS cannot be read: " + snapshot.error().message);
+    }
+    co_return show(*snapshot, kept);
+}
+
+Response RestApi::Impl::show(const cluster::Snapshot& snapshot, std::string_view what) const {
+    if (what == "history") {
+        return json_answer(snapshot.history ? spaced(cluster::to_json(*snapshot.history)) : "[]");
+    }
+    if (what == "config") {
+        if (!snapshot.config)
+            return text_answer(502, "there is no dynamic configuration in the DCS yet");
+        return json_answer(spaced(snapshot.config->json));
+    }
+    const auto view = control.view();
+    // As fresh as the rest of the answer, where it can be read.
+    auto settings = view->settings;
+    if (snapshot.config) {
+        if (auto read = cluster::read_settings(snapshot.config->json)) settings = read->settings;
+    }
+    return json_answer(cluster::cluster_json(view->scope, snapshot, settings));
+}
+
+Response RestApi::Impl::failsafe_members() const {
+    const auto view = control.view();
+    if (!view->snapshot || view->snapshot->failsafe.empty()) {
+        return text_answer(502, "the failsafe key is absent: failsafe_mode is not active");
+    }
+    return json_answer(spaced(cluster::failsafe_json(view->snapshot->failsafe)));
+}
+
+// Everything that changes something: known at all, then allowed, then well formed.
+Task<Response> RestApi::Impl::order(Request request) {
+    const auto name = first_segment(request.path);
+    const auto* const found = std::ranges::find_if(orders, [&](const Order& candidate) {
+        return request.method == candidate.method && name == candidate.name;
+    });
+    if (found == std::end(orders)) {
+        co_return text_answer(501, fmt::format("there is no {} for this path", request.method));
+    }
+    const auto view = control.view();
+    const bool failsafe_asked = found->serve == &Impl::failsafe;
+    const auto refused = co_await access.refuse(request, *view, failsafe_asked);
+    if (refused) co_return refusal(*refused);
+    if (found->needs_body && !request.has_body) {
+        co_return text_answer(411, "this request needs a JSON object as its body");
+    }
+    log::info("received {} {} from {}", request.method, request.path, request.client_address);
+    auto response = co_await (this->*found->serve)(std::move(request));
+    co_return response;
+}
+
+Task<Response> RestApi::Impl::patch_config(Request request) {
+    auto body = parse_object_body(request.body);
+    if (!body) co_return refusal(body.error());
+    auto reply = co_await control.patch_config(std::move(*body));
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::put_config(Request request) {
+    auto body = parse_object_body(request.body);
+    if (!body) co_return refusal(body.error());
+    auto reply = co_await control.put_config(std::move(*body));
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::reload(Request) {
+    auto reply = co_await control.reload();
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::restart(Request request) {
+    auto wanted = parse_restart(request.body, control.view()->settings.pause, control.wall());
+    if (!wanted) co_return refusal(wanted.error());
+    auto reply = co_await control.restart(std::move(*wanted));
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::cancel_restart(Request) {
+    auto reply = co_await control.cancel_restart();
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::hand_over(const Request& request, bool failover_asked) {
+    auto wanted = parse_switchover(request.body, failover_asked, control.view()->settings.pause,
+                                   control.wall());
+    if (!wanted) co_return refusal(wanted.error());
+    auto reply = co_await control.switchover(std::move(*wanted));
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::switchover(Request request) {
+    auto response = co_await hand_over(request, false);
+    co_return response;
+}
+
+Task<Response> RestApi::Impl::failover(Request request) {
+    auto response = co_await hand_over(request, true);
+    co_return response;
+}
+
+Task<Response> RestApi::Impl::cancel_switchover(Request) {
+    auto reply = co_await control.cancel_switchover();
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::reinitialize(Request request) {
+    const auto wanted = parse_reinitialize(request.body);
+    if (!wanted) co_return refusal(wanted.error());
+    auto reply = co_await control.reinitialize(wanted->force, wanted->from_leader);
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::failsafe(Request request) {
+    auto body = parse_object_body(request.body);
+    if (!body) co_return refusal(body.error());
+    auto reply = co_await control.failsafe(std::move(*body));
+    const bool accepted = reply.code == 200;
+    auto response = to_response(std::move(reply));
+    if (accepted) {
+        response.headers.push_back(
+            {"lsn", std::to_string(control.view()->postgres.position().value)});
+    }
+    co_return response;
+}
+
+// Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.
+Task<Response> RestApi::Impl::sigterm(Request) { co_return text_answer(202, "shutdown scheduled"); }
+
+RestApi::RestApi(boost::asio::io_context& loop, boost::asio::thread_pool& pool,
+                 ports::Control& control, RestOptions options)
+    : impl_(std::make_unique<Impl>(loop, pool, control, std::move(options))) {}
+RestApi::~RestApi() = default;
+
+Task<Status> RestApi::start() { return apply(impl_->options); }
+
+Task<Status> RestApi::apply(RestOptions options) {
+    // Access first: at no moment does the listener answer under rules that are not there yet.
+    co_await impl_->access.load(options);
+    const auto listening = co_await impl_->server.apply(server_options(options));
+    if (!listening) {
+        co_await impl_->access.load(impl_->options);
+        co_return within("restapi", listening.error());
+    }
+    impl_->options = std::move(options);
+    co_return Status{};
+}
+
+Task<void> RestApi::stop() { return impl_->server.stop(); }
+std::uint16_t RestApi::port() const { return impl_->server.port(); }
+
+}  // namespace relevo::rest
