@@ -249,7 +249,11 @@ void Client::add_endpoints(const std::vector<EtcdEndpoint>& found) {
 void Client::spawn(Task<void> task) {
     ++tasks_;
     asio::co_spawn(io_, std::move(task), [self = shared_from_this()](const std::exception_ptr& error) {
-        if (error) log::error("etcd: a background task ended with an exception");
+        try {
+            if (error) std::rethrow_exception(error);
+        } catch (const std::exception& problem) {
+            log::error("etcd: a background task ended: {}", problem.what());
+        }
         --self->tasks_;
         self->check_idle();
     });

@@ -170,7 +170,7 @@ void EtcdDcs::watch(ChangeHandler handler) {
     client_->on_stop = [weak = std::weak_ptr(watcher)] {
         if (const auto running = weak.lock()) running->wake();
     };
-    client_->spawn(watcher->run());
+    client_->spawn(Watcher::run(watcher));
 }
 
 }  // namespace

@@ -75,8 +75,12 @@ void WatchStream::ended() {
 Watcher::Watcher(std::shared_ptr<Client> client, std::string base, ports::Dcs::ChangeHandler handler)
     : client_(std::move(client)), base_(std::move(base)), handler_(std::move(handler)), signal_(client_->io()) {}
 
-Task<void> Watcher::run() {
-    const auto self = shared_from_this();
+// A coroutine begins later than it is called: only its parameter keeps the watcher alive until then.
+Task<void> Watcher::run(std::shared_ptr<Watcher> self) {
+    co_await self->go_on();
+}
+
+Task<void> Watcher::go_on() {
     while (!client_->closing()) {
         if (!mirror_valid_) {
             const bool read = co_await read_all();

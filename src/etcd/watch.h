@@ -39,12 +39,13 @@ private:
 class Watcher : public std::enable_shared_from_this<Watcher> {
 public:
     Watcher(std::shared_ptr<Client> client, std::string base, ports::Dcs::ChangeHandler handler);
-    Task<void> run();  // until the client closes
+    static Task<void> run(std::shared_ptr<Watcher> self);  // until the client closes
     void wake() { signal_.set(); }
 
 private:
     enum class End { broken, compacted };
 
+    Task<void> go_on();
     Task<bool> read_all();
     Task<End> follow();
     // How following must go on after what has come; nullopt: just so.
