@@ -155,6 +155,14 @@ std::string EtcdServers::ctl(const std::string& arguments) const {
         if (member.pid != 0)
             endpoints += fmt::format("{}{}://127.0.0.1:{}", endpoints.empty() ? "" : ",",
                                      tls_ != nullptr ? "https" : "http", member.client_port);
+    return run_ctl(endpoints, arguments);
+}
+
+std::string EtcdServers::ctl_one(int member, const std::string& arguments) const {
+    return run_ctl(fmt::format("{}://127.0.0.1:{}", tls_ != nullptr ? "https" : "http", port(member)), arguments);
+}
+
+std::string EtcdServers::run_ctl(const std::string& endpoints, const std::string& arguments) const {
     const auto command = fmt::format("ETCDCTL_API=3 etcdctl --endpoints={} {} {} 2>&1", endpoints,
                                      tls_ != nullptr ? "--cacert=" + tls_->cacert : "", arguments);
     std::string output;

@@ -33,6 +33,7 @@ public:
     void start(int member);  // after kill()
     // etcdctl with the members' endpoints and the given arguments; its output. Fails the test when it fails.
     std::string ctl(const std::string& arguments) const;
+    std::string ctl_one(int member, const std::string& arguments) const;
 
 private:
     struct Member {
@@ -42,6 +43,7 @@ private:
     };
     static std::size_t index(int member) { return static_cast<std::size_t>(member); }
     void launch(std::size_t member);
+    std::string run_ctl(const std::string& endpoints, const std::string& arguments) const;
     void wait_until_serving() const;
 
     std::filesystem::path directory_;
