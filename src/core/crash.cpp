@@ -16,15 +16,15 @@ std::vector<ProbePeers::Peer> others(const Mind& m) {
     return peers;
 }
 
-bool want_failover(const Mind& m) {
+}  // namespace
+
+bool can_fail_over(const Mind& m) {
     const State& s = m.s;
     if (m.paused() || !s.dcs) return false;
     if (s.pg->server == cluster::Server::hung) return !others(m).empty();
     if (s.settings.primary_start_timeout.count() == 0) return !others(m).empty();
     return s.start_failures > 0 && !others(m).empty();
 }
-
-}  // namespace
 
 bool recover_in_place(Mind& m) {
     State& s = m.s;
@@ -35,7 +35,7 @@ bool recover_in_place(Mind& m) {
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         return true;
     }
-    if (want_failover(m)) {
+    if (can_fail_over(m)) {
         s.procedure = CrashFailover{};
         return crash_failover(m);
     }

@@ -8,6 +8,9 @@ namespace relevo::core {
 namespace {
 
 constexpr Duration retry_soon = std::chrono::seconds(1);
+// A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it is looked
+// at again and again instead of being waited for, so that a better upstream or a repair stays possible.
+constexpr Duration standby_start_timeout = std::chrono::seconds(10);
 
 cluster::Upstream address_of(const Mind& m, const cluster::MemberRecord& member) {
     cluster::Upstream up;
@@ -22,7 +25,7 @@ void start_standby(Mind& m, std::optional<cluster::Upstream> upstream) {
     State& s = m.s;
     cluster::StartPlan plan;
     plan.upstream = upstream;
-    plan.timeout = std::chrono::seconds(0);
+    plan.timeout = standby_start_timeout;
     s.followed = upstream;
     s.follow_known = true;
     m.tell(Note{Note::Level::info, upstream ? "starting as a standby of " + upstream->member
@@ -45,7 +48,9 @@ bool unclean(const cluster::LocalPostgres& pg) {
     return false;
 }
 
+// Its data came from another server, or followed one: it cannot have a history of its own.
 bool was_standby(const cluster::LocalPostgres& pg) {
+    if (pg.backup_label) return true;
     return pg.control && (pg.control->state == cluster::ControlState::shut_down_in_recovery ||
                           pg.control->state == cluster::ControlState::in_archive_recovery);
 }
@@ -246,7 +251,8 @@ bool follow(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
     const auto* view = m.view();
-    if (!view || pg.server != cluster::Server::running || pg.primary() || m.leading()) return false;
+    const bool up = pg.server == cluster::Server::running || pg.server == cluster::Server::starting;
+    if (!view || !up || pg.primary() || m.leading() || m.now.mono < s.retry_start_at) return false;
     const auto* leader = primary_member(m);
     const auto wanted = upstream_for(m);
     // Without a leader the old upstream stays: what it still sends is wanted.

@@ -69,6 +69,8 @@ bool lead(Mind& m) {
         m.say("hung", Note::Level::error, "PostgreSQL lives but does not answer: " + pg.problem);
         return recover_in_place(m);
     }
+    // Longer than primary_start_timeout: better a replica that can serve now.
+    if (pg.server == cluster::Server::starting && s.start_failures > 0 && can_fail_over(m)) return recover_in_place(m);
     if (pg.server != cluster::Server::running) return true;
     if (m.paused()) {
         // A replica may hold the key in pause only when asked to; it is neither promoted nor demoted.

@@ -51,6 +51,13 @@ void look(Mind& m) {
         if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
     }
     m.wake_by(s.next_look);
+    // Nobody tells when a start-up ends or a hung server answers again.
+    const bool unsettled = s.pg && (s.pg->server == cluster::Server::starting || s.pg->server == cluster::Server::hung);
+    if (unsettled && !m.running<Observe>() && !m.pg_busy()) {
+        const Instant due = s.pg_seen + std::chrono::milliseconds(500);
+        if (m.now.mono >= due) m.emit(Observe{});
+        else m.wake_by(due);
+    }
     // A DCS that was away is looked for every second: that is how long its return may go unnoticed when the
     // watch does not tell.
     if (s.dcs_down && !m.running<ReadDcs>()) {

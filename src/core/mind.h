@@ -66,6 +66,7 @@ bool bootstrap(Mind& m);               // bootstrap.cpp
 bool hand_over(Mind& m);               // handover.cpp
 bool crash_failover(Mind& m);          // crash.cpp
 bool recover_in_place(Mind& m);        // crash.cpp
+bool can_fail_over(const Mind& m);     // crash.cpp: rather than wait for our own server
 bool restart_order(Mind& m);           // orders.cpp
 bool reinit_order(Mind& m);            // orders.cpp
 bool leave(Mind& m);                   // leave.cpp
