@@ -67,7 +67,7 @@ TEST_F(ConfigFilesTest, keeps_what_was_there_and_includes_it) {
     EXPECT_TRUE(ours.contains("wal_keep_size = '128MB'\n"));
     EXPECT_TRUE(ours.contains("primary_conninfo = 'host=''a b'''\n"));
     EXPECT_FALSE(ours.contains("restore_command")) << "recovery settings are not taken from the parameters";
-    EXPECT_LT(ours.find("wal_retrieve_retry_interval"), ours.find("include")) << "a local file may set it";
+    EXPECT_LT(ours.find("\nwal_retrieve_retry_interval"), ours.find("\ninclude ")) << "a local file may set it";
 
     EXPECT_FALSE(write(standby()).any()) << "the same content is not written again";
     EXPECT_EQ(text("postgresql.base.conf"), "shared_buffers = 1GB\n");

@@ -1,0 +1,324 @@
+// A cluster's data with real servers: made, copied, followed, rewound.
+#include <fmt/format.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "postgres/bootstrap.h"
+#include "postgres/clone.h"
+#include "postgres/control_data.h"
+#include "postgres/half_made.h"
+#include "postgres/hooks.h"
+#include "postgres/real_server.h"
+#include "postgres/reconfigure.h"
+#include "postgres/rewind.h"
+#include "postgres/slots.h"
+
+namespace relevo::postgres {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using Verdict = cluster::Divergence::Verdict;
+
+constexpr int version = 150000;
+
+class DataCluster : public testing::RealServers {
+protected:
+    Status copy(const ports::PostgresConfig& config, const ports::PostgresConfig& source, bool replace = false) {
+        ports::Postgres::ClonePlan plan;
+        plan.source = upstream(source);
+        plan.replace_existing = replace;
+        return loop.run(clone(loop.pool(), config, plan, version));
+    }
+
+    void want_slots(const ports::PostgresConfig& config, const std::vector<std::string>& names) {
+        cluster::SlotPlan plan;
+        for (const auto& name : names)
+            plan.wanted.push_back({.name = name,
+                                   .advance_to = {},
+                                   .expected_active = true,
+                                   .logical = false,
+                                   .database = {},
+                                   .plugin = {}});
+        auto connection = connect(config);
+        ASSERT_TRUE(connection);
+        const auto done = loop.run(sync_slots(*connection, plan));
+        ASSERT_TRUE(done) << done.error().message;
+    }
+
+    Result<cluster::Divergence> compare_stopped(const ports::PostgresConfig& config,
+                                                const ports::PostgresConfig& source) {
+        const auto control = read_control_file(config);
+        EXPECT_TRUE(control) << control.error().message;
+        return loop.run(compare(loop.pool(), config, upstream(source), std::nullopt, control->data, version));
+    }
+
+    static constexpr const char* streaming = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+};
+
+TEST_F(DataCluster, makes_a_cluster_whose_passwords_work_and_stay_secret) {
+    auto one = member("pg1");
+    std::ofstream(root + "/post.sh") << "#!/bin/sh\necho \"$PGOPTIONS\" > " << root << "/post.out\n"
+                                     << "/usr/lib/postgresql/15/bin/psql -X -d \"$1\" -c 'CREATE TABLE made_by_script (a int)'\n";
+    fs::permissions(root + "/post.sh", fs::perms::owner_all);
+    one.bootstrap.post_bootstrap = root + "/post.sh";
+    make_primary(one);
+
+    EXPECT_EQ(value(one, "SELECT count(*) FROM made_by_script"), "0");
+    EXPECT_EQ(value(one, "SELECT rolreplication FROM pg_roles WHERE rolname = 'replicator'"), "t");
+    EXPECT_EQ(value(one, "SELECT has_function_privilege('rewinder', 'pg_read_binary_file(text)', 'EXECUTE')"), "t");
+    EXPECT_EQ(value(one, "SHOW cluster_name"), "demo");
+    EXPECT_EQ(value(one, "SELECT source FROM pg_settings WHERE name = 'max_connections'"), "command line");
+    const std::string log = server_log(one);
+    EXPECT_FALSE(log.contains("secret")) << "a password reached the server's log";
+    EXPECT_FALSE(half_made_by(one.data_dir));
+    EXPECT_TRUE(fs::exists(one.data_dir + "/pg_hba.conf.backup"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(root), {}), 4) << "pg1, its log, script and its output only";
+
+    auto again = loop.run(bootstrap(loop.pool(), one));
+    ASSERT_FALSE(again) << "a data directory is never made over another";
+    EXPECT_EQ(again.error().code, ErrorCode::conflict);
+}
+
+TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
+    const auto one = member("pg1");
+    const auto two = member("pg2");
+    const auto three = member("pg3");
+    make_primary(one);
+    want_slots(one, {"pg2", "pg3"});
+    for (const auto& config : {two, three}) {
+        const auto done = copy(config, one);
+        ASSERT_TRUE(done) << done.error().message;
+        EXPECT_FALSE(half_made_by(config.data_dir));
+        start(config, upstream(one, config.name));
+        EXPECT_TRUE(becomes(config, streaming, "1"));
+    }
+    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_replication_slots WHERE active"), "2");
+    EXPECT_EQ(value(one, "SELECT string_agg(application_name, ',' ORDER BY application_name) FROM pg_stat_replication"),
+              "pg2,pg3");
+    EXPECT_EQ(value(two, "SHOW wal_retrieve_retry_interval"), "200ms");
+    value(one, "CREATE TABLE kept AS SELECT 1 AS a");
+    EXPECT_TRUE(becomes(two, "SELECT count(*) FROM pg_class WHERE relname = 'kept'", "1"));
+    EXPECT_TRUE(becomes(three, "SELECT count(*) FROM pg_class WHERE relname = 'kept'", "1"));
+
+    // pg1 loses power; pg2 takes over; pg3 follows it without a restart.
+    stop(one, "immediate");
+    promote(two);
+    want_slots(two, {"pg1", "pg3"});
+    value(two, "CREATE TABLE after_takeover AS SELECT 1 AS a");
+    const std::string started = value(three, "SELECT pg_postmaster_start_time()");
+    const auto moved = ConfigFiles(three).write(request(three, upstream(two, "pg3")));
+    ASSERT_TRUE(moved) << moved.error().message;
+    EXPECT_TRUE(moved->config);
+    {
+        auto connection = connect(three);
+        const auto reloaded = loop.run(reload(*connection));
+        ASSERT_TRUE(reloaded) << reloaded.error().message;
+    }
+    EXPECT_TRUE(becomes(three, "SELECT count(*) FROM pg_class WHERE relname = 'after_takeover'", "1"));
+    EXPECT_EQ(value(three, "SELECT pg_postmaster_start_time()"), started);
+
+    // pg1 writes on by itself and then comes back.
+    start(one, std::nullopt);
+    value(one, "CREATE TABLE lost AS SELECT generate_series(1, 1000) AS a");
+    stop(one);
+    auto found = compare_stopped(one, two);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->verdict, Verdict::must_rewind) << found->why;
+    EXPECT_TRUE(found->can_rewind);
+    const auto control = read_control_file(one);
+    value(two, "CHECKPOINT");  // the rewind user may not
+    const auto rewound = loop.run(rewind(loop.pool(), one, upstream(two), control->data, version));
+    ASSERT_TRUE(rewound) << rewound.error().message;
+    EXPECT_FALSE(half_made_by(one.data_dir));
+    start(one, upstream(two, "pg1"));
+    EXPECT_TRUE(becomes(one, streaming, "1"));
+    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_class WHERE relname IN ('kept', 'after_takeover')"), "2");
+    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_class WHERE relname = 'lost'"), "0");
+
+    // A planned switch: pg2 stops cleanly, pg1 has all of it, pg2 needs no rewind.
+    stop(two);
+    EXPECT_TRUE(becomes(one, streaming, "0"));
+    promote(one);
+    found = compare_stopped(two, one);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->verdict, Verdict::streams) << found->why;
+    start(two, upstream(one));
+    EXPECT_TRUE(becomes(two, streaming, "1"));
+
+    // Whoever is asked must be a primary of this cluster.
+    const auto of_standby = compare_stopped(one, two);
+    ASSERT_FALSE(of_standby);
+    EXPECT_EQ(of_standby.error().code, ErrorCode::conflict);
+}
+
+TEST_F(DataCluster, tells_reload_from_restart) {
+    auto one = member("pg1");
+    make_primary(one);
+    auto connection = connect(one);
+    ASSERT_TRUE(connection);
+    const auto reconfigure_now = [&](bool force) {
+        auto wanted = request(one, std::nullopt);
+        return loop.run(reconfigure(loop.pool(), ConfigFiles(one), wanted, *connection, force));
+    };
+    auto done = reconfigure_now(false);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_FALSE(done->reloaded) << "nothing changed";
+    EXPECT_TRUE(done->pending.empty());
+
+    one.parameters.base["work_mem"] = "8MB";
+    one.parameters.base["no_such_parameter"] = "1";
+    done = reconfigure_now(false);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_TRUE(done->reloaded);
+    EXPECT_TRUE(done->pending.empty());
+    EXPECT_EQ(done->files.warnings.size(), 1U);
+    EXPECT_EQ(value(one, "SHOW work_mem"), "8MB");
+
+    one.parameters.base["shared_buffers"] = "32MB";
+    one.parameters.base["max_connections"] = "40";
+    done = reconfigure_now(false);
+    ASSERT_TRUE(done) << done.error().message;
+    ASSERT_EQ(done->pending.size(), 2U);
+    EXPECT_EQ(done->pending.at("shared_buffers").old_value, "16MB");
+    EXPECT_EQ(done->pending.at("shared_buffers").new_value, "32MB");
+    EXPECT_EQ(done->pending.at("max_connections").old_value, "30");
+    EXPECT_EQ(done->pending.at("max_connections").new_value, "40");
+
+    one.parameters.base["shared_buffers"] = "16MB";
+    one.parameters.base["max_connections"] = "30";
+    done = reconfigure_now(false);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_TRUE(done->pending.empty());
+}
+
+TEST_F(DataCluster, keeps_the_old_data_when_a_copy_fails_or_is_given_up) {
+    const auto one = member("pg1");
+    auto two = member("pg2");
+    make_primary(one);
+    fs::create_directories(two.data_dir);
+    std::ofstream(two.data_dir + "/precious") << "1";
+
+    auto refused = copy(two, one);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+
+    two.create_replica_methods = {"broken"};
+    two.replica_methods["broken"] = {
+        .name = "broken", .command = "/bin/sh -c 'exit 3'", .keep_data = false, .no_params = true, .no_leader = false, .options = {}};
+    const auto failed = copy(two, one, true);
+    ASSERT_FALSE(failed);
+    EXPECT_TRUE(failed.error().message.contains("3")) << failed.error().message;
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+
+    two.replica_methods["broken"].command = "/bin/sleep 100";
+    boost::asio::cancellation_signal cancel;
+    boost::asio::steady_timer timer(loop.io(), 300ms);
+    timer.async_wait([&](const auto&) { cancel.emit(boost::asio::cancellation_type::terminal); });
+    std::optional<Status> given_up;
+    ports::Postgres::ClonePlan plan;
+    plan.source = upstream(one);
+    plan.replace_existing = true;
+    plan.progress = [](std::uint64_t, std::uint64_t) {};
+    boost::asio::co_spawn(loop.io(), clone(loop.pool(), two, plan, version),
+                          boost::asio::bind_cancellation_slot(
+                              cancel.slot(), [&](const std::exception_ptr& thrown, Status status) {
+                                  EXPECT_FALSE(thrown);
+                                  given_up = std::move(status);
+                              }));
+    loop.io().restart();
+    loop.io().run();
+    ASSERT_TRUE(given_up);
+    ASSERT_FALSE(*given_up);
+    EXPECT_EQ(given_up->error().code, ErrorCode::cancelled) << given_up->error().message;
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+
+    two.create_replica_methods = {"basebackup"};
+    const auto done = copy(two, one, true);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_FALSE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(fs::exists(two.data_dir + ".before_clone"));
+    EXPECT_TRUE(fs::exists(two.data_dir + "/standby.signal"));
+}
+
+TEST_F(DataCluster, brings_back_the_old_data_after_a_crash_in_the_middle_of_a_copy) {
+    const auto two = member("pg2");
+    fs::create_directories(two.data_dir + ".before_clone");
+    std::ofstream(two.data_dir + ".before_clone/precious") << "1";
+    fs::create_directories(two.data_dir);
+    std::ofstream(two.data_dir + "/half") << "1";
+    ASSERT_TRUE(mark_half_made(two.data_dir, "clone"));
+    const auto undone = undo_interrupted_clone(two);
+    ASSERT_TRUE(undone) << undone.error().message;
+    EXPECT_TRUE(*undone);
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(fs::exists(two.data_dir + "/half"));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+}
+
+TEST_F(DataCluster, keeps_slots_as_planned) {
+    const auto one = member("pg1");
+    make_primary(one);
+    want_slots(one, {"a", "b"});
+    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn IS NOT NULL"), "2");
+    value(one, "SELECT pg_create_physical_replication_slot('unreserved')");
+    want_slots(one, {"b", "unreserved"});
+    EXPECT_EQ(value(one, "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots "
+                         "WHERE restart_lsn IS NOT NULL"),
+              "b,unreserved");
+
+    value(one, "SELECT pg_switch_wal()");
+    cluster::SlotPlan plan;
+    plan.wanted.push_back({.name = "b",
+                           .advance_to = *cluster::parse_lsn(value(one, "SELECT pg_current_wal_lsn()")),
+                           .expected_active = false,
+                           .logical = false,
+                           .database = {},
+                           .plugin = {}});
+    auto connection = connect(one);
+    ASSERT_TRUE(loop.run(sync_slots(*connection, plan)));
+    EXPECT_EQ(value(one, "SELECT restart_lsn FROM pg_replication_slots"),
+              cluster::to_string(plan.wanted[0].advance_to));
+}
+
+TEST_F(DataCluster, runs_callbacks_beside_and_ends_the_older_one) {
+    auto one = member("pg1");
+    std::ofstream(root + "/call.sh") << "#!/bin/sh\necho \"$@\" >> " << root << "/calls\n[ $1 = on_start ] && sleep 60\n"
+                                     << "echo \"$1 done\" >> " << root << "/calls\n";
+    fs::permissions(root + "/call.sh", fs::perms::owner_all);
+    one.callbacks = {{"on_start", root + "/call.sh"}, {"on_role_change", root + "/call.sh"}};
+    Callbacks callbacks(loop.io().get_executor(), loop.pool());
+    const auto calls = [&] {
+        std::ifstream file(root + "/calls");
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    const auto run_for = [&](std::chrono::milliseconds time, const std::string& until) {
+        const auto end = std::chrono::steady_clock::now() + time;
+        loop.io().restart();
+        while (std::chrono::steady_clock::now() < end && !calls().contains(until)) loop.io().run_for(10ms);
+    };
+    callbacks.run(one, "on_start", cluster::Role::replica);
+    callbacks.run(one, "on_stop", cluster::Role::replica);  // none is configured
+    run_for(10s, "on_start");
+    EXPECT_TRUE(calls().contains("on_start replica demo\n"));
+    callbacks.run(one, "on_role_change", cluster::Role::promoted);
+    run_for(10s, "on_role_change done");
+    EXPECT_TRUE(calls().contains("on_role_change primary demo\non_role_change done\n"));
+    loop.io().restart();
+    loop.io().run();  // returns once nothing of the first is left
+    EXPECT_FALSE(calls().contains("on_start done"));
+    one.before_stop = "/bin/false";
+    EXPECT_FALSE(loop.run(run_hook(loop.pool(), one, "before_stop")));
+    EXPECT_TRUE(loop.run(run_hook(loop.pool(), one, "pre_promote")));
+}
+
+}  // namespace
+}  // namespace relevo::postgres
