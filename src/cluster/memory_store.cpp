@@ -100,6 +100,10 @@ bool MemoryStore::keep_alive(LeaseId lease, Instant now) {
     return true;
 }
 
+void MemoryStore::renew_all(Instant now) {
+    for (auto& [id, held] : leases_) held.expires = now + held.ttl;
+}
+
 void MemoryStore::revoke(LeaseId lease) {
     const auto held = leases_.find(lease);
     if (held == leases_.end()) return;

@@ -39,6 +39,8 @@ public:
     // false: the store does not know it (any more).
     bool keep_alive(LeaseId lease, Instant now);
     void revoke(LeaseId lease);
+    // A new leader of the store: it knows no times, so every lease begins anew (as etcd's does).
+    void renew_all(Instant now);
     bool has_lease(LeaseId lease) const { return leases_.contains(lease); }
 
     // Lets go of every lease whose time is up, each at its own revision, in order of expiry.
