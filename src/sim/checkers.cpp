@@ -1,0 +1,275 @@
+#include "sim/checkers.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace relevo::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+bool changes_server(const core::Effect& effect) {
+    using namespace core;
+    return std::holds_alternative<StartPg>(effect) || std::holds_alternative<StopPg>(effect) ||
+           std::holds_alternative<MakeStandby>(effect) ||
+           std::holds_alternative<PromotePg>(effect) || std::holds_alternative<FollowPg>(effect) ||
+           std::holds_alternative<BootstrapPg>(effect) ||
+           std::holds_alternative<PostBootstrapPg>(effect) ||
+           std::holds_alternative<ClonePg>(effect) || std::holds_alternative<RewindPg>(effect) ||
+           std::holds_alternative<CrashRecoverPg>(effect) ||
+           std::holds_alternative<SetAsidePg>(effect);
+}
+
+// What maintenance mode forbids the agent to do by itself.
+bool automation(const core::Effect& effect) {
+    using namespace core;
+    return (changes_server(effect) && !std::holds_alternative<FollowPg>(effect) &&
+            !std::holds_alternative<MakeStandby>(effect)) ||
+           std::holds_alternative<KillPg>(effect);
+}
+
+}  // namespace
+
+Checkers::Checkers(Parts parts)
+    : parts_(parts),
+      excused_since_(static_cast<std::size_t>(parts.world.size())),
+      probes_(static_cast<std::size_t>(parts.world.size())) {}
+
+void Checkers::fail(const std::string& what) {
+    auto& world = parts_.world;
+    findings.failures.push_back(
+        fmt::format("at {:.3f} s: {}", to_s(world.now().time_since_epoch()), what));
+    world.say("FAILURE: " + what);
+    world.stopped = true;
+}
+
+int Checkers::leader() const {
+    const auto truth = parts_.dcs.truth();
+    return truth->leader ? parts_.world.index_of(truth->leader->name) : -1;
+}
+
+void Checkers::excuse_pause() {
+    pause_changed_ = parts_.world.now();
+    for (int m = 0; m < parts_.world.size(); ++m) excuse(m);
+}
+
+// Why nobody could expect this member's agent to have stopped its primary by now.
+std::string Checkers::why_excused(int index) const {
+    const auto& world = parts_.world;
+    const auto& s = world.plan.settings;
+    Member& who = member(index);
+    if (!who.decides()) return "its agent is dead or has not seen the DCS yet";
+    if (who.pause_seen()) return "maintenance mode";
+    const Duration since_start = world.now() - who.deciding_since();
+    if (since_start < Duration(s.retry_timeout) + seconds(1)) return "its agent has just started";
+    if (world.now() - excused_since_[static_cast<std::size_t>(index)] < milliseconds(500))
+        return "it was frozen until now";
+    const auto& pg = parts_.postgres.at(index);
+    const Duration seen_by = Duration(s.loop_wait) + seconds(2);
+    if (pg.started_outside() && world.now() - pg.primary_since() < seen_by)
+        return "somebody started it past the agent";
+    if (world.now() - pause_changed_ < seen_by + Duration(s.ttl))
+        return "maintenance mode has just ended";
+    return {};
+}
+
+void Checkers::two_primaries(int a, int b) {
+    const auto& pg_a = parts_.postgres.at(a);
+    const auto& pg_b = parts_.postgres.at(b);
+    const int leads = leader();
+    // Who should have stopped: the one without the key; without any leader the older one.
+    const int stale = leads == a                                    ? b
+                      : leads == b                                  ? a
+                      : pg_a.primary_since() < pg_b.primary_since() ? a
+                                                                    : b;
+    const auto excuse_text = why_excused(stale);
+    if (!excuse_text.empty()) {
+        ++findings.overlaps;
+        return;
+    }
+    fail(fmt::format("two primaries accept writes: {} and {}; {} should have stopped", name(a),
+                     name(b), name(stale)));
+}
+
+void Checkers::on_primary(int index) {
+    auto& world = parts_.world;
+    world.say(index, "## accepts writes");
+    for (int other = 0; other < world.size(); ++other)
+        if (other != index && parts_.postgres.at(other).accepts_writes())
+            two_primaries(other, index);
+    if (leader() == index || line_ < 0) line_ = data(index).end.branch;
+    // Bootstrap: the key comes a moment later.
+    if (leader() < 0 && parts_.dcs.truth()->initialized() == false) line_ = data(index).end.branch;
+}
+
+void Checkers::on_commit(int index) {
+    ++findings.commits;
+    for (int other = 0; other < parts_.world.size(); ++other)
+        if (other != index && parts_.postgres.at(other).accepts_writes())
+            two_primaries(index, other);
+}
+
+void Checkers::on_promoting(int winner, WalEnd from) {
+    ++findings.promotions;
+    if (formed && parts_.world.plan.profile != Profile::rough &&
+        parts_.world.plan.profile != Profile::scripted)
+        return fail(name(winner) + " is promoted without a fault");
+    if (leader() != winner) {
+        // Its key ran out during the promotion itself: it will be stopped. One that began without
+        // any is wrong.
+        if (!member(winner).decides()) return;
+    }
+    if (line_ < 0) return;
+    const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
+    const auto lost = parts_.postgres.wal.lost(line, from);
+    if (lost.count == 0) return;
+    findings.lost += lost.count;
+    if (parts_.world.trace.on())
+        parts_.world.say(winner,
+                         fmt::format("## {} acknowledged commits are lost, the oldest of {:.3f} s",
+                                     lost.count, to_s(lost.first.time_since_epoch())));
+    check_switchover(winner, lost);
+    check_better_candidate(winner, from, lost);
+}
+
+void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
+    const auto& world = parts_.world;
+    if (handed_over_ == Instant{} || world.now() - handed_over_ > seconds(5)) return;
+    if (world.last_fault > handed_over_ - seconds(3)) return;
+    fail(fmt::format("{} takes over in a switchover without {} acknowledged commits", name(winner),
+                     lost.count));
+}
+
+// Asynchronous replication may lose what nobody else had; never what a member had that could be
+// asked.
+void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost) {
+    const auto& world = parts_.world;
+    const Probe& probe = probes_[static_cast<std::size_t>(winner)];
+    if (probe.ends.empty() || world.now() - probe.at > seconds(20)) return;
+    if (world.last_fault > probe.at - seconds(2)) return;
+    const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
+    for (int other = 0; other < world.size(); ++other) {
+        const auto i = static_cast<std::size_t>(other);
+        if (other == winner || !probe.reachable[i]) continue;
+        const auto theirs = parts_.postgres.wal.lost(line, probe.ends[i]);
+        if (theirs.count < lost.count && !parts_.postgres.wal.covers(from, probe.ends[i]))
+            fail(fmt::format(
+                "{} leads without {} acknowledged commits that {} had and could have told of",
+                name(winner), lost.count - theirs.count, name(other)));
+    }
+}
+
+void Checkers::on_wipe(int index, const Data& data_there, const char* how) {
+    auto& world = parts_.world;
+    world.say(index, fmt::format("## data thrown away ({})", how));
+    if (line_ < 0) return;
+    if (leader() < 0 && world.now() - last_led_ > Duration(world.plan.settings.ttl) + seconds(30))
+        return fail(
+            fmt::format("{} throws its data away ({}) while nobody leads", name(index), how));
+    const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
+    const auto& wal = parts_.postgres.wal;
+    const auto mine = wal.lost(line, data_there.end);
+    for (int other = 0; other < world.size(); ++other) {
+        const Data& there = data(other);
+        if (other == index || there.kind != cluster::DataDir::initialized ||
+            there.system_id != data_there.system_id)
+            continue;
+        if (wal.lost(line, there.end).count <= mine.count) return;
+    }
+    fail(
+        fmt::format("{} throws away ({}) the only copy of acknowledged commits", name(index), how));
+}
+
+void Checkers::check_pause(Member& who, const core::Issued& issued) {
+    if (!who.pause_seen() || !automation(issued.effect)) return;
+    const auto& s = who.state();
+    using namespace core;
+    if (std::holds_alternative<Restarting>(s.procedure) ||
+        std::holds_alternative<Reinitializing>(s.procedure) ||
+        std::holds_alternative<HandingOver>(s.procedure) ||
+        std::holds_alternative<Bootstrapping>(s.procedure))
+        return;
+    if (std::holds_alternative<PromotePg>(issued.effect) && s.dcs && s.dcs->failover &&
+        s.dcs->failover->member == s.self.name)
+        return;
+    if (parts_.world.now() - pause_changed_ < seconds(10)) return;  // what had begun before
+    fail(
+        fmt::format("{} acts in maintenance mode: {}", name(who.index()), describe(issued.effect)));
+}
+
+void Checkers::check_one_action(Member& who) {
+    const auto count = std::ranges::count_if(
+        who.state().running, [](const core::Running& r) { return changes_server(r.effect); });
+    const bool killing = std::ranges::any_of(who.state().running, [](const core::Running& r) {
+        return std::holds_alternative<core::KillPg>(r.effect);
+    });
+    if (count > 1 && !killing)
+        fail(name(who.index()) + " does two things to PostgreSQL at the same time");
+}
+
+void Checkers::on_effect(Member& who, const core::Issued& issued) {
+    const auto& world = parts_.world;
+    const auto index = static_cast<std::size_t>(who.index());
+    if (leader() >= 0) last_led_ = world.now();
+    check_pause(who, issued);
+    if (changes_server(issued.effect)) check_one_action(who);
+    const bool quiet =
+        world.plan.profile == Profile::quiet || world.plan.profile == Profile::blinks;
+    if (quiet && formed && automation(issued.effect))
+        fail(
+            fmt::format("{} acts without a fault: {}", name(who.index()), describe(issued.effect)));
+    if (const auto* probe = std::get_if<core::ProbePeers>(&issued.effect);
+        probe && probe->purpose == core::ProbeFor::race) {
+        Probe& seen = probes_[index];
+        seen = Probe{world.now(), {}, {}};
+        for (int other = 0; other < world.size(); ++other) {
+            const auto& pg = parts_.postgres.at(other);
+            seen.ends.push_back(pg.data().end);
+            const auto report = pg.report();
+            seen.reachable.push_back(
+                other != who.index() && member(other).decides() &&
+                parts_.world.host(other).awake() && world.linked_both(who.index(), other) &&
+                report.server == cluster::Server::running && report.in_recovery &&
+                !member(other).state().self.tags.nofailover() &&
+                world.now() - member(other).deciding_since() > seconds(2));
+        }
+    }
+    if (const auto* commit = std::get_if<core::Commit>(&issued.effect)) {
+        if (commit->purpose == core::CommitFor::acquire) {
+            // A candidate that an operator named does not ask.
+            const auto& failover = who.state().dcs->failover;
+            if (failover && failover->member == name(who.index())) probes_[index] = {};
+        }
+        if (commit->purpose == core::CommitFor::release &&
+            std::holds_alternative<core::HandingOver>(who.state().procedure))
+            handed_over_ = world.now();
+    }
+}
+
+std::string Checkers::unrest() const {
+    const int leads = leader();
+    if (leads < 0) return "nobody leads";
+    const auto& pg = parts_.postgres.at(leads);
+    if (!pg.accepts_writes()) return name(leads) + " leads but does not accept writes";
+    for (int other = 0; other < parts_.world.size(); ++other) {
+        if (other == leads) continue;
+        const auto& theirs = parts_.postgres.at(other);
+        if (theirs.is_primary()) return name(other) + " is a primary without being the leader";
+        if (theirs.server() == cluster::Server::running && theirs.streams() &&
+            theirs.upstream() == leads &&
+            parts_.postgres.wal.covers(pg.data().end, theirs.data().end))
+            continue;
+        const auto& said = member(other).state().said;
+        const bool waits_for_a_person =
+            member(other).decides() && said.contains("diverged") &&
+            theirs.data().kind == cluster::DataDir::initialized &&
+            !parts_.postgres.wal.covers(pg.data().end, theirs.data().end);
+        if (!waits_for_a_person) return name(other) + " does not stream from " + name(leads);
+    }
+    return {};
+}
+
+}  // namespace relevo::sim

@@ -1,0 +1,74 @@
+// What must hold, looked at as it happens (failover.md section 8, for the lease). A broken promise
+// is a failure; what the lease cannot prevent (an agent that is dead or frozen over a living
+// primary) is counted as an overlap and reported.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/member.h"
+
+namespace relevo::sim {
+
+struct Findings {
+    std::vector<std::string> failures;
+    int overlaps = 0;      // two primaries that accepted writes, excused
+    std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
+    int promotions = 0;
+    int twins = 0;
+    std::uint64_t steps = 0;
+    std::uint64_t commits = 0;
+};
+
+class Checkers {
+public:
+    explicit Checkers(Parts parts);
+
+    Findings findings;
+    void fail(const std::string& what);
+
+    void on_effect(Member& member, const core::Issued& issued);
+    void on_primary(int member);
+    void on_promoting(int member, WalEnd from);
+    void on_commit(int member);
+    void on_wipe(int member, const Data& data, const char* how);
+
+    // For faults: an agent's grace begins anew.
+    void excuse(int member) {
+        excused_since_[static_cast<std::size_t>(member)] = parts_.world.now();
+    }
+    void excuse_pause();
+    // The cluster stands: from now on nothing may move without a fault (quiet profiles).
+    bool formed = false;
+    // One leader serves and all others stream from it, or have said why they wait for a person.
+    // Empty: so it is.
+    std::string unrest() const;
+
+private:
+    struct Probe {  // what a race's asker could have seen
+        Instant at;
+        std::vector<WalEnd> ends;
+        std::vector<bool> reachable;
+    };
+    Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
+    const Data& data(int index) const { return parts_.postgres.at(index).data(); }
+    std::string name(int index) const { return parts_.world.name(index); }
+    int leader() const;                         // by the DCS itself; -1: none
+    std::string why_excused(int member) const;  // empty: it is not
+    void two_primaries(int a, int b);
+    void check_pause(Member& who, const core::Issued& issued);
+    void check_one_action(Member& who);
+    void check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost);
+    void check_switchover(int winner, const WalTree::Lost& lost);
+
+    Parts parts_;
+    BranchId line_ = -1;  // what the newest leader writes or wrote
+    std::vector<Instant> excused_since_;
+    Instant pause_changed_{};
+    std::vector<Probe> probes_;
+    Instant handed_over_{};
+    Instant last_led_{};
+};
+
+}  // namespace relevo::sim

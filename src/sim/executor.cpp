@@ -1,0 +1,226 @@
+// Each effect of the core, done with the simulated part. The deliberate bugs sit here.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/keys.h"
+#include "sim/member.h"
+
+namespace relevo::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+void Member::carry_out(const core::Issued& issued) {
+    auto& world = parts_.world;
+    if (world.trace.on()) {
+        const bool note = std::holds_alternative<core::Note>(issued.effect);
+        world.say(index_, (note ? "   \"" : "   => ") + core::describe(issued.effect) +
+                              (note ? "\"" : fmt::format(" [{}]", issued.id)));
+    }
+    parts_.watchers.on_effect(*this, issued);
+    if (const auto* exit = std::get_if<core::Exit>(&issued.effect)) {
+        const bool asked = exit->code == 0;
+        kill_agent();
+        // Its service manager starts it again.
+        world.on_host(index_, world.dice.between(seconds(1), seconds(asked ? 20 : 5)),
+                      [this] { start_agent(); });
+        return;
+    }
+    if (issued.id == 0) return;
+    if (do_server(issued.id, issued.effect)) return;
+    if (do_data(issued.id, issued.effect)) return;
+    do_dcs(issued.id, issued.effect);
+}
+
+bool Member::too_late(core::EffectId id, Instant not_after) {
+    if (parts_.world.mono(index_) < not_after) return false;
+    later({}, [this, id] {
+        finish(id, {}, Error{ErrorCode::cancelled, "the right to lead had run out"});
+    });
+    return true;
+}
+
+void Member::do_dcs(core::EffectId id, const core::Effect& effect) {
+    const int incarnation = incarnation_;
+    if (const auto* read = std::get_if<core::ReadDcs>(&effect)) {
+        parts_.dcs.read(index_, read->deadline, [this, id, incarnation](Result<SnapshotPtr> view) {
+            if (incarnation != incarnation_) return;
+            if (view) see(*view);
+            if (incarnation != incarnation_) return;
+            finish(id, {}, view ? std::nullopt : std::optional(view.error()));
+        });
+    } else if (const auto* keep = std::get_if<core::KeepLease>(&effect)) {
+        const Instant asked_at = parts_.world.mono(index_);
+        parts_.dcs.keep_lease(
+            index_, keep->ttl, keep->deadline,
+            [this, id, incarnation, asked_at](Result<cluster::Lease> lease) {
+                if (incarnation != incarnation_) return;
+                if (!lease) return finish(id, {}, lease.error());
+                const bool wrong = has_bug(Bug::lease_counted_from_reply);
+                finish(id,
+                       core::LeaseKept{
+                           wrong ? parts_.world.mono(index_) + lease->ttl / 3 : asked_at, *lease});
+            });
+    } else if (const auto* commit = std::get_if<core::Commit>(&effect)) {
+        do_commit(id, *commit);
+    } else if (const auto* probe = std::get_if<core::ProbePeers>(&effect)) {
+        do_probe(id, *probe);
+    } else {
+        parts_.watchers.on_failure(*this,
+                                   "an effect that nobody carries out: " + core::describe(effect));
+    }
+}
+
+void Member::do_commit(core::EffectId id, core::Commit commit) {
+    if (too_late(id, commit.not_after)) return;
+    if (commit.purpose == core::CommitFor::acquire && has_bug(Bug::acquire_without_guard))
+        commit.txn.compares.clear();
+    parts_.dcs.commit(index_, std::move(commit.txn), commit.deadline,
+                      [this, id, incarnation = incarnation_](Result<cluster::TxnResult> result) {
+                          if (incarnation != incarnation_) return;
+                          if (result)
+                              finish(id, *result);
+                          else
+                              finish(id, {}, result.error());
+                      });
+}
+
+bool Member::do_server(core::EffectId id, const core::Effect& effect) {
+    if (std::holds_alternative<core::Observe>(effect)) {
+        pg().observe([this, id, incarnation = incarnation_](cluster::LocalPostgres seen) {
+            if (incarnation == incarnation_) finish(id, std::move(seen));
+        });
+    } else if (const auto* start = std::get_if<core::StartPg>(&effect)) {
+        if (too_late(id, start->not_after)) return true;
+        if (has_bug(Bug::wipe_without_leader) && !start->plan.as_primary && !start->plan.upstream) {
+            parts_.postgres.on_wipe(index_, pg().data(), "start");
+            pg().empty_it();
+        }
+        pg().start(start->plan, finisher(id));
+        if (has_bug(Bug::two_actions)) finisher(id)({});
+    } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
+        if (has_bug(Bug::release_before_stopped) &&
+            std::holds_alternative<core::HandingOver>(state_.procedure) && state_.lead)
+            parts_.dcs.commit(index_,
+                              cluster::keys::release_leader(state_.lead->term, std::nullopt),
+                              seconds(1), [](const Result<cluster::TxnResult>&) {});
+        pg().stop(stop->mode, stop->escalate_after, finisher(id));
+    } else if (std::holds_alternative<core::KillPg>(effect)) {
+        if (has_bug(Bug::fence_never_fires))
+            finisher(id)({});
+        else
+            pg().kill(finisher(id));
+    } else if (const auto* promote = std::get_if<core::PromotePg>(&effect)) {
+        do_promote(id, *promote);
+    } else if (const auto* follow = std::get_if<core::FollowPg>(&effect)) {
+        pg().follow(follow->upstream, finisher(id));
+    } else if (std::holds_alternative<core::CheckpointPg>(effect)) {
+        pg().checkpoint(finisher(id));
+    } else if (const auto* slots = std::get_if<core::SyncSlots>(&effect)) {
+        pg().sync_slots(slots->plan, finisher(id));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool Member::do_data(core::EffectId id, const core::Effect& effect) {
+    if (std::holds_alternative<core::MakeStandby>(effect)) {
+        if (has_bug(Bug::no_standby_signal))
+            finisher(id)({});
+        else
+            pg().make_standby(finisher(id));
+    } else if (std::holds_alternative<core::BootstrapPg>(effect)) {
+        pg().bootstrap(finisher(id));
+    } else if (std::holds_alternative<core::PostBootstrapPg>(effect)) {
+        pg().post_bootstrap(finisher(id));
+    } else if (const auto* clone = std::get_if<core::ClonePg>(&effect)) {
+        pg().clone(clone->source, clone->replace_existing, finisher(id));
+    } else if (const auto* compare = std::get_if<core::ComparePg>(&effect)) {
+        pg().compare(compare->source,
+                     [this, id, incarnation = incarnation_](Result<cluster::Divergence> verdict) {
+                         if (incarnation != incarnation_) return;
+                         if (verdict)
+                             finish(id, *verdict);
+                         else
+                             finish(id, {}, verdict.error());
+                     });
+    } else if (const auto* rewind = std::get_if<core::RewindPg>(&effect)) {
+        pg().rewind(rewind->source, finisher(id));
+    } else if (std::holds_alternative<core::CrashRecoverPg>(effect)) {
+        pg().crash_recover(finisher(id));
+    } else if (std::holds_alternative<core::SetAsidePg>(effect)) {
+        pg().set_aside(finisher(id));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+// A pre_promote hook may take its time; the right to lead is looked at once more after it.
+void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
+    if (has_bug(Bug::late_promotion))
+        return later(parts_.world.dice.between({}, seconds(40)),
+                     [this, id, promote] { pg().promote(promote.timeout, finisher(id)); });
+    Duration hook{};
+    if (promote.run_pre_promote) hook = parts_.world.dice.between(milliseconds(10), seconds(4));
+    later(hook, [this, id, promote] {
+        if (too_late(id, promote.not_after)) return;
+        pg().promote(promote.timeout, finisher(id));
+    });
+}
+
+// All at once; a silent one is waited for until its deadline.
+void Member::do_probe(core::EffectId id, const core::ProbePeers& probe) {
+    struct Gather {
+        core::PeerAnswers answers;
+        std::size_t open = 0;
+    };
+    auto gather = std::make_shared<Gather>();
+    gather->open = probe.peers.size();
+    auto& world = parts_.world;
+    const auto closed = [this, id, gather] {
+        if (--gather->open == 0) finish(id, gather->answers);
+    };
+    if (probe.peers.empty()) return later({}, [this, id] { finish(id, core::PeerAnswers{}); });
+    for (const auto& peer : probe.peers) {
+        const std::string who = peer.member.name;
+        gather->answers[who] = std::nullopt;
+        const int other = world.index_of(who);
+        const auto there = world.plain_latency();
+        const auto thinks = world.dice.between(microseconds(500), milliseconds(8));
+        const auto back = world.plain_latency();
+        auto settled = std::make_shared<bool>(false);
+        const bool deaf =
+            has_bug(Bug::race_ignores_positions) && probe.purpose == core::ProbeFor::race;
+        later(peer.deadline, [closed, settled] {
+            if (!std::exchange(*settled, true)) closed();
+        });
+        if (other < 0 || deaf || !world.linked(index_, other)) continue;
+        if (!parts_.members[static_cast<std::size_t>(other)]->agent_runs() &&
+            world.host(other).awake()) {
+            later(there + back, [closed, settled] {  // connection refused
+                if (!std::exchange(*settled, true)) closed();
+            });
+            continue;
+        }
+        world.on_host(
+            other, there + thinks,
+            [this, other, who, back, gather, settled, closed, incarnation = incarnation_] {
+                auto& peer_member = *parts_.members[static_cast<std::size_t>(other)];
+                auto status = peer_member.status();
+                if (!status || !parts_.world.linked(other, index_)) return;
+                parts_.world.on_host(
+                    index_, back, [this, who, status, gather, settled, closed, incarnation] {
+                        if (incarnation != incarnation_ || std::exchange(*settled, true)) return;
+                        gather->answers[who] = *status;
+                        closed();
+                    });
+            });
+    }
+}
+
+}  // namespace relevo::sim

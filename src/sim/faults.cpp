@@ -1,0 +1,267 @@
+#include "sim/faults.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/keys.h"
+
+namespace relevo::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+Faults::Faults(Parts parts, Checkers& checkers) : parts_(parts), checkers_(checkers) {}
+
+void Faults::happened(int member, const std::string& what) {
+    world().last_fault = world().now();
+    if (!world().trace.on()) return;
+    if (member >= 0)
+        world().say(member, "** " + what);
+    else
+        world().say("** " + what);
+}
+
+int Faults::leader_or_anyone() const {
+    const auto truth = parts_.dcs.truth();
+    if (truth->leader && world().dice.chance(0.6)) return world().index_of(truth->leader->name);
+    return anyone();
+}
+
+Duration Faults::length() const {
+    const auto ttl = Duration(world().plan.settings.ttl);
+    if (world().dice.chance(0.5)) return world().dice.between(milliseconds(10), seconds(5));
+    return world().dice.between(seconds(1), 2 * ttl + seconds(10));
+}
+
+void Faults::power_loss(int index) {
+    happened(index, "loses power");
+    parts_.postgres.at(index).power_lost();
+    member(index).kill_agent();
+    world().power_off(index);
+}
+
+void Faults::power_back(int index) {
+    if (world().host(index).powered) return;
+    happened(index, "power is back");
+    world().power_on(index);
+    world().on_host(index, world().dice.between(milliseconds(500), seconds(5)),
+                    [this, index] { member(index).start_agent(); });
+}
+
+void Faults::crash_agent(int index, Duration back_after) {
+    if (!world().host(index).awake()) return;
+    happened(index, "the agent crashes");
+    member(index).kill_agent();
+    world().on_host(index, back_after, [this, index] { member(index).start_agent(); });
+}
+
+void Faults::crash_postgres(int index) {
+    if (!world().host(index).awake()) return;
+    happened(index, "kill -9 of the postmaster");
+    parts_.postgres.at(index).crash();
+}
+
+void Faults::freeze(int index, Duration how_long) {
+    if (!world().host(index).awake()) return;
+    happened(index, fmt::format("freezes for {:.1f} s", to_s(how_long)));
+    world().freeze(index);
+    world().after(how_long, [this, index, boot = world().host(index).boot] {
+        if (world().host(index).boot != boot || !world().host(index).frozen) return;
+        happened(index, "awakes");
+        checkers_.excuse(index);
+        world().thaw(index);
+    });
+}
+
+void Faults::hang(int index, Duration how_long) {
+    auto& pg = parts_.postgres.at(index);
+    if (!world().host(index).awake() || pg.server() == cluster::Server::stopped) return;
+    happened(index, fmt::format("PostgreSQL hangs for {:.1f} s", to_s(how_long)));
+    pg.hang(true);
+    world().on_host(index, how_long, [this, index] {
+        happened(index, "PostgreSQL hangs no longer");
+        parts_.postgres.at(index).hang(false);
+    });
+}
+
+void Faults::cut(int a, int b, bool one_way, Duration how_long) {
+    const auto label = [this](int node) {
+        return node == world().dcs_node() ? std::string("the DCS") : world().name(node);
+    };
+    happened(-1, fmt::format("cut {} {} {} for {:.1f} s", label(a), one_way ? "->" : "<->",
+                             label(b), to_s(how_long)));
+    world().set_cut(a, b, true);
+    if (!one_way) world().set_cut(b, a, true);
+    world().changed();
+    world().after(how_long, [this, a, b] {
+        happened(-1, "mended a link");
+        world().set_cut(a, b, false);
+        world().set_cut(b, a, false);
+        world().changed();
+    });
+}
+
+void Faults::dcs_away(Duration how_long) {
+    if (!parts_.dcs.up()) return;
+    happened(-1, fmt::format("the DCS is away for {:.1f} s", to_s(how_long)));
+    parts_.dcs.go_down();
+    world().after(how_long, [this] {
+        if (parts_.dcs.up()) return;
+        happened(-1, "the DCS is back");
+        parts_.dcs.come_back();
+    });
+}
+
+void Faults::switchover(const std::string& leader, const std::string& candidate, Duration ahead) {
+    happened(-1, fmt::format("an operator asks: {} from '{}' to '{}'",
+                             leader.empty() ? "failover" : "switchover", leader, candidate));
+    cluster::FailoverRequest request;
+    request.leader = leader;
+    request.member = candidate;
+    if (ahead > Duration{})
+        request.scheduled_at =
+            world().wall(0) + std::chrono::duration_cast<std::chrono::microseconds>(ahead);
+    parts_.dcs.operate(cluster::keys::put_failover(request, std::nullopt));
+}
+
+void Faults::pause(bool on) {
+    const auto truth = parts_.dcs.truth();
+    if (!truth->config) return;
+    const auto patched =
+        cluster::patch_json(truth->config->json, on ? R"({"pause":true})" : R"({"pause":null})");
+    if (!patched || !parts_.dcs.operate(cluster::keys::put_config(*patched, std::nullopt))) return;
+    happened(-1, on ? "maintenance mode on" : "maintenance mode off");
+    checkers_.excuse_pause();
+}
+
+void Faults::operator_acts() {
+    auto& dice = world().dice;
+    const auto truth = parts_.dcs.truth();
+    const std::string leader = truth->leader ? truth->leader->name : std::string();
+    const std::string candidate = dice.chance(0.5) ? world().name(anyone()) : std::string();
+    switch (dice.below(8)) {
+        case 0:
+        case 1:
+        case 2:
+            if (!leader.empty())
+                switchover(leader, candidate,
+                           dice.chance(0.2) ? dice.between(seconds(1), seconds(30)) : Duration{});
+            break;
+        case 3: switchover({}, world().name(anyone()), {}); break;
+        case 4: {
+            const int index = leader_or_anyone();
+            happened(index, "an operator asks for a restart");
+            world().on_host(index, {}, [this, index] { member(index).order_restart(); });
+            break;
+        }
+        case 5: {
+            const int index = anyone();
+            happened(index, "an operator asks for reinit");
+            world().on_host(index, {}, [this, index] { member(index).order_reinit(); });
+            break;
+        }
+        case 6: pause(true); break;
+        case 7: pause(false); break;
+        default: break;
+    }
+}
+
+void Faults::one() {
+    auto& dice = world().dice;
+    const int index = leader_or_anyone();
+    switch (dice.below(14)) {
+        case 0:
+            power_loss(index);
+            if (dice.chance(0.8)) world().after(length(), [this, index] { power_back(index); });
+            break;
+        case 1:
+            crash_agent(index,
+                        dice.chance(0.7) ? dice.between(milliseconds(100), seconds(5)) : length());
+            break;
+        case 2:
+        case 3: crash_postgres(index); break;
+        case 4: freeze(index, length()); break;
+        case 5: hang(index, length()); break;
+        case 6: cut(index, anyone(), dice.chance(0.4), length()); break;
+        case 7:
+        case 8:
+            if (dice.chance(0.3))
+                cut(world().dcs_node(), index, true, length());
+            else
+                cut(index, world().dcs_node(), dice.chance(0.3), length());
+            break;
+        case 9:
+            dcs_away(dice.chance(0.6) ? dice.between(milliseconds(100), seconds(3)) : length());
+            break;
+        case 10:
+            if (world().host(index).awake() &&
+                parts_.postgres.at(index).server() == cluster::Server::stopped) {
+                happened(index, "somebody starts PostgreSQL past the agent");
+                parts_.postgres.at(index).start_outside();
+            }
+            break;
+        case 11:
+            if (dice.chance(0.3)) {
+                happened(index, "the agent is asked to stop");
+                world().on_host(index, {}, [this, index] { member(index).stop_agent(); });
+            } else {
+                happened(index, "the next start will fail");
+                parts_.postgres.at(index).fail_next_start();
+            }
+            break;
+        case 12:
+        case 13: operator_acts(); break;
+        default: break;
+    }
+}
+
+void Faults::next() {
+    const auto wait = world().dice.between(milliseconds(50), 2 * world().plan.fault_every);
+    world().after(wait, [this, generation = generation_] {
+        if (generation != generation_) return;
+        if (world().plan.profile == Profile::blinks) {
+            // Shorter than what is left of a lease at its worst moment: the margin, the time
+            // between two renewals, and one failed try.
+            const auto& s = world().plan.settings;
+            const auto ttl = Duration(s.ttl);
+            const auto worst =
+                ttl - core::fence_margin(s) - std::min<Duration>(s.loop_wait, ttl / 3) - seconds(1);
+            if (worst > milliseconds(200))
+                dcs_away(world().dice.between(milliseconds(10), worst * 8 / 10));
+        } else {
+            one();
+            // Trouble seldom comes alone.
+            while (world().dice.chance(0.25)) one();
+        }
+        next();
+    });
+}
+
+void Faults::begin() {
+    world().faults_on = true;
+    ++generation_;
+    if (world().plan.profile == Profile::rough || world().plan.profile == Profile::blinks) next();
+}
+
+void Faults::mend() {
+    ++generation_;
+    happened(-1, "==== no more faults");
+    world().faults_on = false;
+    world().heal_all();
+    parts_.dcs.come_back();
+    for (int m = 0; m < world().size(); ++m) {
+        if (world().host(m).frozen) {
+            checkers_.excuse(m);
+            world().thaw(m);
+        }
+        power_back(m);
+        parts_.postgres.at(m).hang(false);
+        world().on_host(m, seconds(1), [this, m] { member(m).start_agent(); });
+    }
+    world().changed();
+    pause(false);
+}
+
+}  // namespace relevo::sim

@@ -1,0 +1,49 @@
+// What goes wrong, and what operators do meanwhile: drawn from the seed, one after the other, each
+// with its end. mend() ends them all.
+#pragma once
+
+#include <vector>
+
+#include "sim/checkers.h"
+
+namespace relevo::sim {
+
+class Faults {
+public:
+    Faults(Parts parts, Checkers& checkers);
+
+    void begin();  // until mend()
+    void mend();   // everything works again, everybody is started
+
+    // Single ones, also for scenarios.
+    void power_loss(int member);
+    void power_back(int member);
+    void crash_agent(int member, Duration back_after);
+    void crash_postgres(int member);
+    void freeze(int member, Duration how_long);
+    void hang(int member, Duration how_long);
+    void cut(int a, int b, bool one_way, Duration how_long);
+    void dcs_away(Duration how_long);
+    void switchover(const std::string& leader, const std::string& candidate, Duration ahead);
+    void pause(bool on);
+
+private:
+    World& world() const { return parts_.world; }
+    int anyone() const {
+        return static_cast<int>(
+            parts_.world.dice.below(static_cast<std::uint64_t>(parts_.world.size())));
+    }
+    int leader_or_anyone() const;
+    Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
+    void next();
+    void one();
+    void operator_acts();
+    void happened(int member, const std::string& what);
+    Duration length() const;
+
+    Parts parts_;
+    Checkers& checkers_;
+    int generation_ = 0;
+};
+
+}  // namespace relevo::sim

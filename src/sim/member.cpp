@@ -1,0 +1,188 @@
+// The agent's life: start, events, timers.
+#include "sim/member.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace relevo::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr int steps_in_a_second_max = 400;
+
+core::Self self_of(const World& world, int index) {
+    core::Self self;
+    self.name = world.name(index);
+    self.conn_url = fmt::format("postgres://10.0.0.{}:5432/postgres", index + 1);
+    self.api_url = fmt::format("http://10.0.0.{}:8008/patroni", index + 1);
+    self.version = "4.1.4";
+    self.may_bootstrap = true;
+    self.initial_config = world.plan.config_json;
+    self.has_pre_promote = world.plan.pre_promote;
+    const auto& p = world.plan;
+    if (std::ranges::find(p.nofailover, index) != p.nofailover.end())
+        self.tags.published["nofailover"] = {"true"};
+    if (std::ranges::find(p.clonefrom, index) != p.clonefrom.end())
+        self.tags.published["clonefrom"] = {"true"};
+    return self;
+}
+
+}  // namespace
+
+Member::Member(Parts parts, int index) : parts_(parts), index_(index) {}
+
+void Member::later(Duration delay, Action what) {
+    parts_.world.on_host(index_, delay, [this, incarnation = incarnation_, what = std::move(what)] {
+        if (incarnation == incarnation_ && runs_) what();
+    });
+}
+
+void Member::start_agent() {
+    if (runs_ || !parts_.world.host(index_).powered) return;
+    runs_ = true;
+    ready_ = false;
+    ++incarnation_;
+    state_ = core::State{};
+    state_.self = self_of(parts_.world, index_);
+    state_.settings = parts_.world.plan.settings;  // the local file's, until the DCS's are read
+    state_.settings.pause = false;
+    pause_seen_ = false;
+    seen_config_.clear();
+    armed_ = Instant::max();
+    if (parts_.world.trace.on()) parts_.world.say(index_, "== the agent starts");
+    parts_.dcs.reset(index_);
+    wait_for_dcs();
+}
+
+void Member::kill_agent() {
+    if (!runs_) return;
+    runs_ = ready_ = false;
+    ++incarnation_;
+    parts_.dcs.reset(index_);
+    pg().agent_gone();
+    state_ = core::State{};
+    if (parts_.world.trace.on()) parts_.world.say(index_, "== the agent is gone");
+}
+
+// Nothing is decided before the DCS was read once (agent/agent.cpp, wait_for_dcs).
+void Member::wait_for_dcs() {
+    parts_.dcs.read(
+        index_, seconds(5), [this, incarnation = incarnation_](Result<SnapshotPtr> view) {
+            if (incarnation != incarnation_) return;
+            if (!view) return later(milliseconds(100), [this] { wait_for_dcs(); });
+            ready_ = true;
+            deciding_since_ = parts_.world.now();
+            pg().on_exit = [this] { later({}, [this] { feed(core::PostmasterExited{}); }); };
+            parts_.dcs.watch(index_, [this](SnapshotPtr changed) { see(changed); });
+            see(*view);
+            feed(core::TimerFired{});
+        });
+}
+
+void Member::see(const SnapshotPtr& view) {
+    if (view->config && view->config->json != seen_config_) {
+        seen_config_ = view->config->json;
+        if (auto read = cluster::read_settings(seen_config_)) {
+            auto settings = read->settings;
+            const auto& local = parts_.world.plan.settings;
+            settings.remove_data_directory_on_diverged_timelines =
+                local.remove_data_directory_on_diverged_timelines;
+            settings.remove_data_directory_on_rewind_failure =
+                local.remove_data_directory_on_rewind_failure;
+            pause_seen_ = settings.pause;
+            if (has_bug(Bug::pause_not_heard)) settings.pause = false;
+            feed(core::SettingsChanged{settings});
+        }
+    }
+    feed(core::DcsView{view});
+}
+
+void Member::feed(core::Event event) {
+    if (!decides()) return;
+    auto& world = parts_.world;
+    if (world.trace.on()) world.say(index_, "-> " + core::describe(event));
+    ++steps_;
+    if (world.now() - second_ >= seconds(1)) {
+        second_ = world.now();
+        steps_in_second_ = 0;
+    }
+    if (++steps_in_second_ == steps_in_a_second_max)
+        parts_.watchers.on_failure(*this, fmt::format("more than {} steps in a second: a busy loop",
+                                                      steps_in_a_second_max));
+    const core::Now now{world.mono(index_), world.wall(index_)};
+    world.trace.mix(static_cast<std::uint64_t>(world.now().time_since_epoch().count()));
+    world.trace.mix(event.index() * 64 + static_cast<std::uint64_t>(index_));
+    const core::Step step = core::step(state_, event, now);
+    arm(step.wake_at);
+    for (const auto& issued : step.effects) {
+        world.trace.mix(issued.effect.index());
+        if (!runs_) return;
+        carry_out(issued);
+    }
+}
+
+void Member::arm(Instant wake_at) {
+    if (wake_at == armed_) return;
+    armed_ = wake_at;
+    const int alarm = ++alarm_;
+    if (wake_at == Instant::max()) return;
+    const auto when = parts_.world.world_time(index_, wake_at);
+    const Duration delay = std::max<Duration>(when - parts_.world.now(), microseconds(1));
+    later(delay, [this, alarm] {
+        if (alarm != alarm_) return;
+        armed_ = Instant::max();
+        feed(core::TimerFired{});
+    });
+}
+
+void Member::answer(int incarnation, core::EffectDone done) {
+    if (incarnation == incarnation_ && runs_) feed(std::move(done));
+}
+
+void Member::finish(core::EffectId id, core::Payload payload, std::optional<Error> error) {
+    answer(incarnation_, core::EffectDone{id, std::move(error), std::move(payload)});
+}
+
+Finish Member::finisher(core::EffectId id) {
+    return [this, id, incarnation = incarnation_](const Status& status) {
+        core::EffectDone done;
+        done.id = id;
+        if (!status) done.error = status.error();
+        // Never from within a step.
+        later({}, [this, incarnation, done] { answer(incarnation, done); });
+    };
+}
+
+std::optional<cluster::PeerStatus> Member::status() const {
+    if (!decides() || !parts_.world.host(index_).awake()) return std::nullopt;
+    const auto seen = parts_.postgres.at(index_).report();
+    cluster::PeerStatus answer;
+    answer.primary = seen.primary() || core::shown_role(state_) == cluster::Role::primary;
+    answer.running = seen.server == cluster::Server::running;
+    answer.position = seen.position();
+    answer.timeline = seen.timeline;
+    answer.nofailover = state_.self.tags.nofailover();
+    answer.failover_priority = state_.self.tags.failover_priority();
+    answer.system_id = seen.system_id;
+    return answer;
+}
+
+void Member::order_restart() {
+    core::RestartAsked asked;
+    asked.order = ++last_order_;
+    feed(asked);
+}
+
+void Member::order_reinit() {
+    core::ReinitAsked asked;
+    asked.order = ++last_order_;
+    feed(asked);
+}
+
+}  // namespace relevo::sim

@@ -1,0 +1,91 @@
+// One simulated agent: the shell around core::step that agent/ is in the daemon. Events in, effects
+// out to the simulated parts, each answered as the real ones do. A crash loses the core's state;
+// PostgreSQL and what was sent to the DCS live on.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/state.h"
+#include "sim/sim_dcs.h"
+#include "sim/sim_postgres.h"
+#include "sim/world.h"
+
+namespace relevo::sim {
+
+class Member;
+
+// What checkers look at.
+struct Watchers {
+    std::function<void(Member&, const core::Issued&)> on_effect;
+    std::function<void(Member&, const std::string&)> on_failure;
+};
+
+struct Parts {
+    World& world;
+    SimDcs& dcs;
+    Postgreses& postgres;
+    std::vector<std::unique_ptr<Member>>& members;
+    Watchers& watchers;
+};
+
+class Member {
+public:
+    Member(Parts parts, int index);
+
+    void start_agent();
+    void kill_agent();
+    void stop_agent() { feed(core::StopAsked{}); }  // SIGTERM
+    bool agent_runs() const { return runs_; }
+    // The core has seen the DCS: it decides.
+    bool decides() const { return runs_ && ready_; }
+    Instant deciding_since() const { return deciding_since_; }
+
+    void order_restart();
+    void order_reinit();
+
+    int index() const { return index_; }
+    const core::State& state() const { return state_; }
+    bool pause_seen() const { return pause_seen_; }
+    SimPostgres& pg() { return parts_.postgres.at(index_); }
+    std::uint64_t steps() const { return steps_; }
+    // A peer's or client's question, answered with what is there now; nullopt: no agent answers.
+    std::optional<cluster::PeerStatus> status() const;
+
+private:
+    void feed(core::Event event);
+    void see(const SnapshotPtr& view);
+    void wait_for_dcs();
+    void arm(Instant wake_at);
+    void carry_out(const core::Issued& issued);
+    void answer(int incarnation, core::EffectDone done);
+    Finish finisher(core::EffectId id);
+    void finish(core::EffectId id, core::Payload payload, std::optional<Error> error = {});
+    bool too_late(core::EffectId id, Instant not_after);
+    void do_dcs(core::EffectId id, const core::Effect& effect);
+    void do_commit(core::EffectId id, core::Commit commit);
+    bool do_server(core::EffectId id, const core::Effect& effect);
+    bool do_data(core::EffectId id, const core::Effect& effect);
+    void do_promote(core::EffectId id, const core::PromotePg& promote);
+    void do_probe(core::EffectId id, const core::ProbePeers& probe);
+    void later(Duration delay, Action what);  // for this incarnation of the agent
+    bool has_bug(Bug bug) const { return parts_.world.plan.bug == bug; }
+
+    Parts parts_;
+    int index_;
+    bool runs_ = false, ready_ = false;
+    bool pause_seen_ = false;
+    Instant deciding_since_;
+    int incarnation_ = 0;
+    core::State state_;
+    std::string seen_config_;
+    Instant armed_ = Instant::max();
+    int alarm_ = 0;
+    std::uint64_t steps_ = 0;
+    Instant second_;
+    int steps_in_second_ = 0;
+    core::OrderId last_order_ = 0;
+};
+
+}  // namespace relevo::sim

@@ -1,0 +1,432 @@
+// Starting, stopping, promoting and observing. Streaming: sim_streaming.cpp; copies:
+// sim_copies.cpp.
+#include "sim/sim_postgres.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace relevo::sim {
+
+using cluster::ControlState;
+using cluster::Lsn;
+using cluster::Server;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+constexpr std::uint64_t record_bytes = 0x70;  // of a checkpoint or end-of-recovery record
+}
+
+Postgreses::Postgreses(World& in) : world(in) {}
+Postgreses::~Postgreses() = default;
+
+SimPostgres::SimPostgres(Postgreses& all, int member) : all_(all), me_(member) {
+    world().on_change.push_back([this] { network_changed(); });
+}
+
+Duration SimPostgres::takes(Duration low, Duration high) const {
+    return world().dice.between(low, high) * (world().faults_on ? world().plan.slow : 1);
+}
+
+bool SimPostgres::fails() const {
+    return world().faults_on && world().dice.chance(world().plan.failures);
+}
+
+int SimPostgres::begin(Finish done) {
+    if (pending_)
+        all_.on_impossible(world().name(me_) + ": two actions on PostgreSQL at the same time");
+    pending_ = std::move(done);
+    child_of_agent_ = touched_ = false;
+    return ++action_;
+}
+
+void SimPostgres::end(int action, Status status) {
+    if (action != action_ || !pending_) return;
+    auto done = std::exchange(pending_, nullptr);
+    ++action_;
+    done(std::move(status));
+}
+
+void SimPostgres::later(Duration delay, int action, Action what) {
+    world().on_host(me_, delay, [this, action, what = std::move(what)] {
+        if (action == action_) what();
+    });
+}
+
+bool SimPostgres::accepts_writes() const {
+    return is_primary() && !hung_ && world().host(me_).awake();
+}
+
+void SimPostgres::write(std::uint64_t bytes) {
+    Branch& branch = all_.wal.at(data_.end.branch);
+    if (branch.writer != me_)
+        all_.on_impossible(
+            fmt::format("{} writes on a timeline of another primary", world().name(me_)));
+    data_.end.lsn.value += bytes;
+    branch.acked.push_back({data_.end.lsn, world().now()});
+    all_.on_commit(me_);
+    for (auto& other : all_.servers)
+        if (other->receiver_.from == me_) other->receiver_sync();
+}
+
+// Everything that the end of a postmaster means here; the agent hears of it through pidfd.
+void SimPostgres::gone(bool tell) {
+    server_ = Server::stopped;
+    hung_ = false;
+    started_outside_ = false;
+    ++epoch_;
+    receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+    for (auto& slot : slots_) slot.active = false;
+    for (auto& other : all_.servers)
+        if (other->receiver_.from == me_) other->network_changed();
+    if (tell)
+        world().on_host(me_, world().dice.between(microseconds(200), milliseconds(3)), [this] {
+            if (on_exit) on_exit();
+        });
+}
+
+void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
+    if (server_ != Server::stopped) {
+        world().on_host(me_, milliseconds(5), [done = std::move(done)] {
+            done(fail(ErrorCode::failed, "a postmaster runs already"));
+        });
+        return;
+    }
+    const int action = begin(std::move(done));
+    if (data_.kind != cluster::DataDir::initialized)
+        return later(milliseconds(5), action,
+                     [this, action] { end(action, fail(ErrorCode::failed, "no data directory")); });
+    data_.standby_signal = !plan.as_primary;
+    data_.upstream = plan.as_primary ? std::nullopt : plan.upstream;
+    const int epoch = ++epoch_;
+    server_ = Server::starting;
+    recovering_ = data_.standby_signal;
+    const bool unclean = data_.control == ControlState::in_production;
+    Duration takes_time = takes(milliseconds(100), milliseconds(600));
+    if (unclean) takes_time += takes(milliseconds(50), seconds(world().dice.chance(0.1) ? 30 : 3));
+    if (plan.timeout > Duration::zero() && takes_time > plan.timeout)
+        later(plan.timeout, action,
+              [this, action] { end(action, fail(ErrorCode::outcome_unknown, "still starting")); });
+    const bool breaks = std::exchange(fail_next_start_, false) || fails();
+    world().on_host(me_, takes_time, [this, epoch, action, breaks] {
+        if (epoch != epoch_) return;
+        if (breaks) {
+            gone(true);
+            end(action, fail(ErrorCode::failed, "could not start"));
+            return;
+        }
+        arm_consistency(epoch, action);
+    });
+    if (recovering_ && data_.upstream) receiver_soon(milliseconds(50));
+}
+
+// A rewound standby opens only when it has the WAL that its source had.
+void SimPostgres::arm_consistency(int epoch, int action) {
+    if (epoch != epoch_) return;
+    if (recovering_ && !all_.wal.covers(data_.end, data_.needs)) {
+        world().on_host(me_, milliseconds(200),
+                        [this, epoch, action] { arm_consistency(epoch, action); });
+        return;
+    }
+    data_.needs = {};
+    started(epoch);
+    end(action, {});
+}
+
+void SimPostgres::started(int epoch) {
+    if (epoch != epoch_) return;
+    server_ = Server::running;
+    if (recovering_) {
+        data_.control = ControlState::in_archive_recovery;
+        return;
+    }
+    if (all_.wal.at(data_.end.branch).writer != me_)
+        all_.on_impossible(world().name(me_) + " came up as a primary on a timeline of another");
+    if (data_.control == ControlState::in_production) data_.end.lsn.value += record_bytes;
+    data_.control = ControlState::in_production;
+    data_.checkpoint = data_.end.lsn;
+    data_.checkpoint_timeline = all_.wal.timeline(data_.end);
+    checkpointed_ = true;
+    primary_since_ = world().now();
+    all_.on_primary(me_);
+}
+
+void SimPostgres::adopt_running(const std::string& system_id) {
+    data_.kind = cluster::DataDir::initialized;
+    data_.system_id = system_id;
+    data_.end = {all_.wal.root(me_), Lsn{0x3000000}};
+    server_ = Server::running;
+    recovering_ = false;
+    data_.control = ControlState::in_production;
+    data_.checkpoint = data_.end.lsn;
+    data_.checkpoint_timeline = 1;
+    primary_since_ = world().now();
+}
+
+void SimPostgres::start_outside() {
+    if (server_ != Server::stopped || pending_ || data_.kind != cluster::DataDir::initialized)
+        return;
+    cluster::StartPlan plan;
+    plan.as_primary = !data_.standby_signal;
+    plan.upstream = data_.upstream;
+    start(plan, [](const Status&) {});
+    auto none = std::exchange(pending_, nullptr);  // not the agent's action: it may do its own
+    ++action_;
+    started_outside_ = true;
+}
+
+// How long a fast shutdown waits for walsenders: those that can hear it take the shutdown record at
+// once.
+Duration SimPostgres::walsenders_wait() const {
+    Duration longest = milliseconds(0);
+    for (const auto& other : all_.servers) {
+        if (other->receiver_.from != me_ || !other->receiver_.streaming) continue;
+        const bool hears = world().linked_both(me_, other->me_) &&
+                           world().host(other->me_).awake() && !other->hung_;
+        longest = std::max<Duration>(longest, hears ? milliseconds(5) : seconds(60));
+    }
+    return longest;
+}
+
+void SimPostgres::shut_down_cleanly() {
+    if (recovering_) {
+        data_.control = ControlState::shut_down_in_recovery;
+    } else {
+        data_.checkpoint = data_.end.lsn;
+        data_.checkpoint_timeline = all_.wal.timeline(data_.end);
+        data_.end.lsn.value += record_bytes;
+        data_.control = ControlState::shut_down;
+        // What walsenders still deliver before they end.
+        for (auto& other : all_.servers)
+            if (other->receiver_.from == me_ && other->receiver_.streaming &&
+                world().linked_both(me_, other->me_) && world().host(other->me_).awake() &&
+                !other->hung_ && all_.wal.covers(data_.end, other->data_.end))
+                other->data_.end = data_.end;
+    }
+}
+
+// Its steps hang on the postmaster, not on who asked: they go on when the agent is gone.
+void SimPostgres::stop(cluster::StopMode mode, Duration escalate_after, Finish done) {
+    const int action = begin(std::move(done));
+    if (server_ == Server::stopped)
+        return later(milliseconds(2), action, [this, action] { end(action, {}); });
+    const int epoch = epoch_;
+    const auto ends_after = [this, action, epoch](Duration delay) {
+        world().on_host(me_, delay, [this, action, epoch] {
+            if (epoch != epoch_) return;
+            gone(true);
+            end(action, {});
+        });
+    };
+    if (escalate_after > Duration{})
+        ends_after(hung_ ? 2 * escalate_after : escalate_after + milliseconds(50));
+    if (mode == cluster::StopMode::immediate)
+        return ends_after(takes(milliseconds(5), milliseconds(50)));
+    stop_fast(action, epoch);
+}
+
+void SimPostgres::stop_fast(int action, int epoch) {
+    if (epoch != epoch_) return;
+    if (hung_) {  // the signal waits with everything else
+        world().on_host(me_, milliseconds(500),
+                        [this, action, epoch] { stop_fast(action, epoch); });
+        return;
+    }
+    const bool was_running = server_ == Server::running;
+    if (was_running) server_ = Server::stopping;
+    world().on_host(me_, takes(milliseconds(20), milliseconds(200)),
+                    [this, action, epoch, was_running] {
+                        if (epoch != epoch_) return;
+                        const Duration senders = recovering_ ? Duration{} : walsenders_wait();
+                        if (was_running) shut_down_cleanly();
+                        world().on_host(me_, senders + milliseconds(5), [this, action, epoch] {
+                            if (epoch != epoch_) return;
+                            gone(true);
+                            end(action, {});
+                        });
+                    });
+}
+
+void SimPostgres::kill(Finish done) {
+    // What runs is made to fail; a copy that had begun stays half made.
+    const Duration dies = server_ == Server::stopped
+                              ? milliseconds(2)
+                              : world().dice.between(milliseconds(5), milliseconds(230));
+    if (pending_) {
+        if (touched_) data_.kind = cluster::DataDir::half_made;
+        const int action = action_;
+        world().on_host(me_, milliseconds(1), [this, action] {
+            end(action, fail(ErrorCode::failed, "PostgreSQL was killed"));
+        });
+    }
+    world().on_host(me_, dies, [this, done = std::move(done)] {
+        if (server_ != Server::stopped) gone(true);
+        done({});
+    });
+}
+
+void SimPostgres::make_standby(Finish done) {
+    world().on_host(me_, world().dice.between(milliseconds(1), milliseconds(8)),
+                    [this, done = std::move(done)] {
+                        if (data_.kind != cluster::DataDir::initialized)
+                            return done(fail(ErrorCode::failed, "no data directory"));
+                        data_.standby_signal = true;
+                        done({});
+                    });
+}
+
+void SimPostgres::promote(Duration timeout, Finish done) {
+    const int action = begin(std::move(done));
+    const Duration patience = timeout > Duration{} ? timeout : Duration(seconds(60));
+    if (server_ != Server::running || !recovering_)
+        return later(milliseconds(5), action, [this, action] {
+            end(action, fail(ErrorCode::failed, "no running standby"));
+        });
+    const Duration wait = takes(milliseconds(10), milliseconds(60));
+    const int epoch = epoch_;
+    if (hung_ || wait > patience)
+        later(patience, action, [this, action] {
+            end(action, fail(ErrorCode::outcome_unknown, "not promoted in time"));
+        });
+    if (hung_) return;
+    if (fails())
+        return later(wait, action,
+                     [this, action] { end(action, fail(ErrorCode::failed, "promotion failed")); });
+    world().on_host(me_, wait, [this, action, epoch] {
+        if (epoch != epoch_ || !recovering_ || server_ != Server::running) return;
+        receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+        const WalEnd from = data_.end;
+        all_.on_promoting(me_, from);
+        data_.end.branch = all_.wal.fork(from, me_);
+        data_.end.lsn.value += record_bytes;
+        data_.standby_signal = false;
+        data_.upstream.reset();
+        data_.control = ControlState::in_production;
+        recovering_ = false;
+        checkpointed_ = false;
+        primary_since_ = world().now();
+        all_.on_primary(me_);
+        end(action, {});
+    });
+}
+
+void SimPostgres::checkpoint(Finish done) {
+    const int epoch = epoch_;
+    Duration wait = takes(milliseconds(20), milliseconds(800));
+    world().on_host(me_, wait, [this, epoch, done = std::move(done)] {
+        if (epoch != epoch_ || server_ != Server::running || hung_)
+            return done(fail(ErrorCode::failed, "no connection"));
+        if (!recovering_) {
+            checkpointed_ = true;
+            data_.checkpoint = data_.end.lsn;
+            data_.checkpoint_timeline = all_.wal.timeline(data_.end);
+        }
+        done({});
+    });
+}
+
+void SimPostgres::crash() {
+    if (server_ == Server::stopped) return;
+    gone(true);
+    if (pending_ && !child_of_agent_) end(action_, fail(ErrorCode::failed, "the postmaster ended"));
+}
+
+void SimPostgres::power_lost() {
+    if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
+    pending_ = nullptr;
+    ++action_;
+    gone(false);
+}
+
+void SimPostgres::hang(bool hung) {
+    if (server_ == Server::stopped) return;
+    hung_ = hung;
+    world().changed();
+    if (!hung)
+        for (auto& server : all_.servers) server->receiver_sync();
+}
+
+void SimPostgres::observe(std::function<void(cluster::LocalPostgres)> done) {
+    if (hung_) {
+        world().on_host(me_, seconds(2), [this, done = std::move(done)] { done(report()); });
+        return;
+    }
+    world().on_host(
+        me_, takes(microseconds(500), milliseconds(10)), [this, done = std::move(done)]() mutable {
+            world().on_host(me_, world().dice.between(microseconds(100), milliseconds(10)),
+                            [done = std::move(done), seen = report()] { done(seen); });
+        });
+}
+
+cluster::LocalPostgres SimPostgres::report() const {
+    cluster::LocalPostgres pg;
+    pg.data_dir = data_.kind;
+    pg.server = hung_ ? Server::hung : server_;
+    pg.standby_signal = data_.standby_signal;
+    pg.version = 150020;
+    pg.data_version = 15;
+    const bool up = server_ == Server::running || server_ == Server::stopping;
+    pg.in_recovery = up && !hung_ ? recovering_ : data_.standby_signal;
+    if (data_.kind != cluster::DataDir::initialized) return pg;
+    pg.system_id = data_.system_id;
+    if (!up) {
+        cluster::ControlData control;
+        control.state = data_.control;
+        control.system_id = data_.system_id;
+        control.checkpoint = data_.checkpoint;
+        control.checkpoint_timeline = data_.checkpoint_timeline;
+        if (data_.control == ControlState::shut_down_in_recovery ||
+            data_.control == ControlState::in_archive_recovery) {
+            control.min_recovery_end = data_.end.lsn;
+            control.min_recovery_end_timeline = all_.wal.timeline(data_.end);
+        }
+        control.wal_log_hints = world().plan.wal_log_hints;
+        pg.control = control;
+        return pg;
+    }
+    if (hung_) {
+        pg.problem = "a new connection got no answer in time";
+        return pg;
+    }
+    pg.timeline = all_.wal.timeline(data_.end);
+    pg.slots = slots_;
+    if (!recovering_) {
+        pg.wal = data_.end.lsn;
+        pg.checkpoint_after_promote = checkpointed_;
+        pg.history = all_.wal.history(data_.end.branch);
+        return pg;
+    }
+    pg.replay = data_.end.lsn;
+    if (receiver_.streaming) {
+        pg.receive = data_.end.lsn;
+        pg.replication_state = "streaming";
+    }
+    if (data_.upstream) {
+        pg.upstream_host = data_.upstream->host;
+        pg.upstream_port = data_.upstream->port;
+    }
+    return pg;
+}
+
+void SimPostgres::sync_slots(const cluster::SlotPlan& plan, Finish done) {
+    world().on_host(me_, takes(milliseconds(2), milliseconds(20)),
+                    [this, plan, done = std::move(done)] {
+                        if (server_ != Server::running || hung_)
+                            return done(fail(ErrorCode::failed, "no connection"));
+                        std::vector<cluster::Slot> next;
+                        for (const auto& wanted : plan.wanted) {
+                            cluster::Slot slot;
+                            slot.name = wanted.name;
+                            slot.type = "physical";
+                            slot.restart = std::max(data_.end.lsn, wanted.advance_to);
+                            next.push_back(std::move(slot));
+                        }
+                        slots_ = std::move(next);
+                        done({});
+                    });
+}
+
+}  // namespace relevo::sim

@@ -1,0 +1,160 @@
+// PostgreSQL on one simulated host: a data directory, a server, and streaming between the members.
+// It keeps the promises of ports/postgres.h and PostgreSQL's own; see docs/adr about what is
+// modelled.
+//
+// Actions end in a callback, later; at most one long one at a time. kill() ends whichever runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cluster/postgres_plan.h"
+#include "cluster/postgres_state.h"
+#include "sim/wal.h"
+#include "sim/world.h"
+
+namespace relevo::sim {
+
+using Finish = std::function<void(Status)>;
+
+struct Data {
+    cluster::DataDir kind = cluster::DataDir::empty;
+    bool standby_signal = false;
+    std::string system_id;
+    WalEnd end;
+    WalEnd needs;  // not consistent before its WAL is there (after a rewind)
+    cluster::ControlState control = cluster::ControlState::unknown;
+    cluster::Lsn checkpoint;
+    cluster::Timeline checkpoint_timeline = 0;
+    std::optional<cluster::Upstream> upstream;
+};
+
+class SimPostgres;
+
+// What all servers share, and what checkers want to hear.
+struct Postgreses {
+    explicit Postgreses(World& in);
+    ~Postgreses();
+
+    World& world;
+    WalTree wal;
+    std::vector<std::unique_ptr<SimPostgres>> servers;
+    int systems = 0;
+
+    std::function<void(int)> on_primary;  // a server begins to accept writes
+    std::function<void(int, WalEnd)>
+        on_promoting;  // and this is where its history leaves the old one
+    std::function<void(int)> on_commit;
+    std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
+    std::function<void(const std::string&)> on_impossible;
+    int twins = 0;  // standbys that took a foreign history for their own
+
+    SimPostgres& at(int member) { return *servers[static_cast<std::size_t>(member)]; }
+};
+
+class SimPostgres {
+public:
+    SimPostgres(Postgreses& all, int member);
+
+    // For the agent.
+    std::function<void()> on_exit;  // a postmaster ended
+    void observe(std::function<void(cluster::LocalPostgres)> done);
+    void start(const cluster::StartPlan& plan, Finish done);
+    void stop(cluster::StopMode mode, Duration escalate_after, Finish done);
+    void kill(Finish done);
+    void make_standby(Finish done);
+    void promote(Duration timeout, Finish done);
+    void follow(std::optional<cluster::Upstream> upstream, Finish done);
+    void bootstrap(Finish done);
+    void post_bootstrap(Finish done);
+    void clone(std::optional<cluster::Upstream> source, bool replace, Finish done);
+    void compare(const cluster::Upstream& source,
+                 std::function<void(Result<cluster::Divergence>)> done);
+    void rewind(const cluster::Upstream& source, Finish done);
+    void crash_recover(Finish done);
+    void checkpoint(Finish done);
+    void set_aside(Finish done);
+    void sync_slots(const cluster::SlotPlan& plan, Finish done);
+    void agent_gone();  // its children (copies, rewinds) die with it
+
+    // For faults.
+    void crash();  // kill -9 of the postmaster
+    void power_lost();
+    void hang(bool hung);
+    void start_outside();  // somebody starts it past the agent
+    void fail_next_start() { fail_next_start_ = true; }
+
+    // For clients and checkers.
+    bool accepts_writes() const;
+    void write(std::uint64_t bytes);
+    const Data& data() const { return data_; }
+    Data& data_to_break() { return data_; }
+    cluster::Server server() const { return server_; }
+    bool is_primary() const { return server_ == cluster::Server::running && !recovering_; }
+    bool streams() const { return receiver_.streaming; }
+    int upstream() const { return receiver_.from; }
+    Instant primary_since() const { return primary_since_; }
+    bool started_outside() const { return started_outside_; }
+    bool busy() const { return static_cast<bool>(pending_); }
+    cluster::LocalPostgres report() const;
+    void empty_it() { data_ = Data{}; }
+    void adopt_running(const std::string& system_id);
+
+private:
+    struct Receiver {
+        int from = -1;
+        bool streaming = false;
+        bool in_flight = false;
+        int session = 0;
+    };
+
+    World& world() const { return all_.world; }
+    Duration takes(Duration low, Duration high) const;
+    bool fails() const;
+    // One long action: finish is called once, by itself or by what ends it.
+    int begin(Finish done);
+    void end(int action, Status status);
+    void later(Duration delay, int action, Action what);
+    void gone(bool tell);  // the postmaster ended, whatever the reason
+    void started(int epoch);
+    void arm_consistency(int epoch, int action);
+    void shut_down_cleanly();
+    void stop_fast(int action, int epoch);
+    Duration walsenders_wait() const;
+
+    void receiver_try(int session);
+    void receiver_soon(Duration delay);
+    void receiver_sync();
+    void receiver_arrived(int session, WalEnd upto);
+    void receiver_lost(Duration retry);
+    void network_changed();
+    bool source_answers(int from) const;
+
+    cluster::Divergence judge(const SimPostgres& source) const;
+
+    Postgreses& all_;
+    int me_;
+    Data data_;
+    std::optional<Data> aside_;
+    cluster::Server server_ = cluster::Server::stopped;
+    bool hung_ = false;
+    bool recovering_ = true;
+    bool checkpointed_ = true;  // since the promotion
+    bool started_outside_ = false;
+    bool fail_next_start_ = false;
+    int epoch_ = 0;  // of the postmaster
+    Instant primary_since_;
+    Receiver receiver_;
+    std::vector<cluster::Slot> slots_;
+
+    int action_ = 0;
+    Finish pending_;
+    bool child_of_agent_ = false;  // the running action is done by the agent's child
+    bool touched_ = false;         // it has begun to change the data directory
+};
+
+}  // namespace relevo::sim

@@ -1,0 +1,116 @@
+// Streaming replication: a standby's walreceiver, as PostgreSQL's own behaves when links are cut,
+// hosts die and timelines change.
+#include <algorithm>
+#include <utility>
+
+#include "sim/sim_postgres.h"
+
+namespace relevo::sim {
+
+using cluster::Server;
+using std::chrono::milliseconds;
+
+bool SimPostgres::source_answers(int from) const {
+    if (from < 0 || from == me_) return false;
+    const SimPostgres& up = all_.at(from);
+    return world().linked_both(me_, from) && world().host(from).awake() &&
+           up.server_ == Server::running && !up.hung_;
+}
+
+void SimPostgres::follow(std::optional<cluster::Upstream> upstream, Finish done) {
+    const int action = begin(std::move(done));
+    later(takes(milliseconds(3), milliseconds(30)), action,
+          [this, action, upstream = std::move(upstream)] {
+              if (server_ == Server::stopped || hung_ || !recovering_)
+                  return end(action, fail(ErrorCode::failed, "no standby is running"));
+              if (data_.upstream != upstream) {
+                  data_.upstream = upstream;
+                  receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+                  if (upstream) receiver_soon(milliseconds(5));
+              }
+              end(action, {});
+          });
+}
+
+void SimPostgres::receiver_soon(Duration delay) {
+    const int session = ++receiver_.session;
+    world().on_host(me_, delay, [this, session] { receiver_try(session); });
+}
+
+void SimPostgres::receiver_try(int session) {
+    if (session != receiver_.session || receiver_.streaming || !recovering_ || !data_.upstream)
+        return;
+    if (server_ != Server::running && server_ != Server::starting) return;
+    const int from = world().index_of(data_.upstream->member);
+    const auto again = [this] { receiver_soon(world().plan.receiver_retry); };
+    if (hung_ || !source_answers(from)) return again();
+    SimPostgres& up = all_.at(from);
+    if (up.data_.system_id != data_.system_id) return again();
+    if (!all_.wal.covers(up.data_.end, data_.end)) {
+        // PostgreSQL compares numbers: two promotions apart from each other that chose the same
+        // timeline number look like one history to it.
+        const bool same_number = all_.wal.timeline(up.data_.end) == all_.wal.timeline(data_.end) &&
+                                 up.data_.end.branch != data_.end.branch &&
+                                 up.data_.end.lsn >= data_.end.lsn;
+        if (!same_number) return again();
+        ++all_.twins;
+        data_.end = up.data_.end;
+    }
+    receiver_.from = from;
+    receiver_.streaming = true;
+    receiver_.in_flight = false;
+    receiver_sync();
+}
+
+// Sends what the upstream has and we lack; one message under way at a time, the next follows its
+// arrival.
+void SimPostgres::receiver_sync() {
+    if (!receiver_.streaming || receiver_.in_flight || hung_) return;
+    SimPostgres& up = all_.at(receiver_.from);
+    if (up.data_.end == data_.end || !source_answers(receiver_.from)) return;
+    if (!all_.wal.covers(up.data_.end, data_.end))
+        return receiver_lost(world().plan.receiver_retry);
+    receiver_.in_flight = true;
+    world().after(world().latency(), [this, session = receiver_.session, upto = up.data_.end] {
+        world().on_host(me_, {}, [this, session, upto] { receiver_arrived(session, upto); });
+    });
+}
+
+void SimPostgres::receiver_arrived(int session, WalEnd upto) {
+    if (session != receiver_.session || !receiver_.streaming) return;
+    receiver_.in_flight = false;
+    if (!world().linked(receiver_.from, me_) || hung_) return;  // sent again when the link is back
+    if (!all_.wal.covers(upto, data_.end)) return receiver_lost(world().plan.receiver_retry);
+    data_.end = upto;
+    for (auto& other : all_.servers)
+        if (other->receiver_.from == me_) other->receiver_sync();
+    receiver_sync();
+}
+
+void SimPostgres::receiver_lost(Duration retry) {
+    receiver_.streaming = receiver_.in_flight = false;
+    receiver_.from = -1;
+    receiver_soon(retry);
+}
+
+// A process that ended closes its connections at once; a cut, frozen or powerless one is only
+// noticed when wal_receiver_timeout has passed.
+void SimPostgres::network_changed() {
+    if (!receiver_.streaming) return;
+    const int from = receiver_.from;
+    if (source_answers(from)) return receiver_sync();
+    const SimPostgres& up = all_.at(from);
+    const bool told = world().linked_both(me_, from) && world().host(from).awake() &&
+                      up.server_ == Server::stopped;
+    const int session = receiver_.session;
+    const auto wait = told ? world().dice.between(milliseconds(1), milliseconds(5))
+                           : world().plan.receiver_timeout;
+    world().on_host(me_, wait, [this, session, told] {
+        if (session != receiver_.session || !receiver_.streaming) return;
+        if (!told && source_answers(receiver_.from)) return receiver_sync();
+        receiver_lost(told ? world().dice.between({}, world().plan.receiver_retry)
+                           : milliseconds(100));
+    });
+}
+
+}  // namespace relevo::sim

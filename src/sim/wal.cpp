@@ -1,0 +1,86 @@
+#include "sim/wal.h"
+
+#include <algorithm>
+
+namespace relevo::sim {
+
+using cluster::Lsn;
+
+BranchId WalTree::root(int writer) {
+    Branch branch;
+    branch.begins = Lsn{0x1000000};
+    branch.writer = writer;
+    branches_.push_back(std::move(branch));
+    return static_cast<BranchId>(branches_.size()) - 1;
+}
+
+BranchId WalTree::fork(WalEnd from, int writer) {
+    Branch branch;
+    branch.timeline = timeline(from) + 1;
+    branch.parent = from.branch;
+    branch.begins = from.lsn;
+    branch.writer = writer;
+    branches_.push_back(std::move(branch));
+    return static_cast<BranchId>(branches_.size()) - 1;
+}
+
+bool WalTree::covers(WalEnd holder, WalEnd what) const {
+    if (what.branch < 0) return true;
+    Lsn limit = holder.lsn;
+    BranchId at_branch = holder.branch;
+    while (at_branch >= 0 && at_branch != what.branch) {
+        limit = at(at_branch).begins;
+        at_branch = at(at_branch).parent;
+    }
+    return at_branch >= 0 && what.lsn <= limit;
+}
+
+WalEnd WalTree::common(WalEnd a, WalEnd b) const {
+    Lsn limit_a = a.lsn;
+    for (BranchId in_a = a.branch; in_a >= 0; limit_a = at(in_a).begins, in_a = at(in_a).parent) {
+        Lsn limit_b = b.lsn;
+        for (BranchId in_b = b.branch; in_b >= 0; limit_b = at(in_b).begins, in_b = at(in_b).parent)
+            if (in_a == in_b) return {in_a, std::min(limit_a, limit_b)};
+    }
+    return {};
+}
+
+WalEnd WalTree::last_acked(WalEnd line) const {
+    Lsn limit = line.lsn;
+    for (BranchId b = line.branch; b >= 0; limit = at(b).begins, b = at(b).parent) {
+        const auto& acked = at(b).acked;
+        const auto end = std::ranges::upper_bound(acked, limit, {}, &Acked::lsn);
+        if (end != acked.begin()) return {b, std::prev(end)->lsn};
+    }
+    return {};
+}
+
+WalTree::Lost WalTree::lost(WalEnd line, WalEnd holder) const {
+    Lost result;
+    const WalEnd shared = common(line, holder);
+    Lsn limit = line.lsn;
+    for (BranchId b = line.branch; b >= 0; limit = at(b).begins, b = at(b).parent) {
+        const auto& acked = at(b).acked;
+        const auto end = std::ranges::upper_bound(acked, limit, {}, &Acked::lsn);
+        const auto begin = b == shared.branch
+                               ? std::ranges::upper_bound(acked, shared.lsn, {}, &Acked::lsn)
+                               : acked.begin();
+        if (begin < end) {
+            result.count += static_cast<std::size_t>(end - begin);
+            result.first = begin->at;
+        }
+        if (b == shared.branch) break;
+    }
+    return result;
+}
+
+std::vector<cluster::HistoryLine> WalTree::history(BranchId id) const {
+    std::vector<cluster::HistoryLine> lines;
+    for (BranchId b = id; b >= 0 && at(b).parent >= 0; b = at(b).parent)
+        lines.push_back(
+            {at(at(b).parent).timeline, at(b).begins, "no recovery target specified", {}, {}});
+    std::ranges::reverse(lines);
+    return lines;
+}
+
+}  // namespace relevo::sim

@@ -1,0 +1,62 @@
+// Write-ahead log without bytes. A branch is what one primary wrote between its promotion and its
+// end; two primaries never write the same branch, so (branch, position) says exactly what a data
+// directory holds, also when two promotions apart from each other chose the same timeline number.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/time.h"
+#include "cluster/lsn.h"
+#include "cluster/snapshot.h"
+
+namespace relevo::sim {
+
+using BranchId = int;  // -1: none
+
+struct WalEnd {
+    BranchId branch = -1;
+    cluster::Lsn lsn;
+    bool operator==(const WalEnd&) const = default;
+};
+
+struct Acked {  // a commit that a client was told is done
+    cluster::Lsn lsn;
+    Instant at;
+};
+
+struct Branch {
+    cluster::Timeline timeline = 1;
+    BranchId parent = -1;
+    cluster::Lsn begins;  // on the parent
+    int writer = -1;      // the only member that writes it
+    std::vector<Acked> acked;
+};
+
+class WalTree {
+public:
+    BranchId root(int writer);
+    BranchId fork(WalEnd from, int writer);
+    Branch& at(BranchId id) { return branches_[static_cast<std::size_t>(id)]; }
+    const Branch& at(BranchId id) const { return branches_[static_cast<std::size_t>(id)]; }
+    cluster::Timeline timeline(WalEnd end) const {
+        return end.branch < 0 ? 0 : at(end.branch).timeline;
+    }
+
+    bool covers(WalEnd holder, WalEnd what) const;  // everything up to `what` is in `holder`
+    WalEnd common(WalEnd a, WalEnd b) const;  // how far both are the same; branch -1: not at all
+    // The end of `line` as far as clients were told of it.
+    WalEnd last_acked(WalEnd line) const;
+    // Acknowledged commits on `line` that `holder` lacks, and the oldest of them.
+    struct Lost {
+        std::size_t count = 0;
+        Instant first;
+    };
+    Lost lost(WalEnd line, WalEnd holder) const;
+    std::vector<cluster::HistoryLine> history(BranchId id) const;
+
+private:
+    std::vector<Branch> branches_;
+};
+
+}  // namespace relevo::sim

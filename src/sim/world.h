@@ -1,0 +1,106 @@
+// Virtual time, hosts and the network between them. Everything in a run happens in one queue,
+// ordered by (time, sequence), so that a seed gives one trace.
+//
+// A host can lose power (what it had queued is gone) or freeze (it happens later, when it is awake
+// again, with a clock that jumped). The DCS is a node of the network, but no host: dcs_node().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "sim/plan.h"
+#include "sim/random.h"
+#include "sim/trace.h"
+
+namespace relevo::sim {
+
+using Action = std::function<void()>;
+
+struct Host {
+    std::string name;
+    bool powered = true;
+    bool frozen = false;
+    int boot = 0;     // counts power losses: what was queued for an earlier one never happens
+    double rate = 1;  // of its clock against the world's
+    Duration clock_start{};
+    Duration wall_offset{};
+    std::vector<Action> deferred;
+    bool awake() const { return powered && !frozen; }
+};
+
+class World {
+public:
+    explicit World(const Plan& plan);
+
+    const Plan& plan;
+    Random dice;
+    Trace trace;
+    std::vector<Host> hosts;
+    bool faults_on = false;
+    Instant last_fault{};  // when something last broke or was mended
+
+    Instant now() const { return now_; }
+    int size() const { return plan.members; }
+    int dcs_node() const { return plan.members; }
+    const std::string& name(int member) const {
+        return hosts[static_cast<std::size_t>(member)].name;
+    }
+    Host& host(int member) { return hosts[static_cast<std::size_t>(member)]; }
+    int index_of(const std::string& member_name) const;  // -1: none
+
+    void at(Instant when, Action what);
+    void after(Duration delay, Action what) { at(now_ + delay, std::move(what)); }
+    // On a host: not at all when it has lost power meanwhile, later when it is frozen.
+    void on_host(int member, Duration delay, Action what);
+    void run_until(Instant end);
+    bool stopped = false;  // set to end run_until early
+
+    // The member's own clock, and back.
+    Instant mono(int member) const;
+    WallTime wall(int member) const;
+    Instant world_time(int member, Instant mono) const;
+
+    // The network. One-way: from -> to.
+    bool linked(int from, int to) const { return !cut_[index(from, to)]; }
+    bool linked_both(int a, int b) const { return linked(a, b) && linked(b, a); }
+    void set_cut(int from, int to, bool cut);
+    void heal_all();
+    Duration latency();  // now and then a very long one, while faults are on
+    Duration plain_latency();
+    // Called after any change of links, power or freeze.
+    std::vector<Action> on_change;
+    void changed();
+
+    void power_off(int member);
+    void power_on(int member);
+    void freeze(int member);
+    void thaw(int member);
+
+    void say(int member, std::string_view what) { trace.line(now_, name(member), what); }
+    void say(std::string_view what) { trace.line(now_, "-", what); }
+
+private:
+    struct Entry {
+        Instant at;
+        std::uint64_t sequence;
+        Action what;
+    };
+    static bool later(const Entry& a, const Entry& b) {
+        return a.at != b.at ? a.at > b.at : a.sequence > b.sequence;
+    }
+    void run_on_host(int member, int boot, Action what);
+    std::size_t index(int from, int to) const {
+        return static_cast<std::size_t>(from) * static_cast<std::size_t>(plan.members + 1) +
+               static_cast<std::size_t>(to);
+    }
+
+    Instant now_{};
+    std::uint64_t sequence_ = 0;
+    std::vector<Entry> queue_;  // a heap
+    std::vector<char> cut_;
+};
+
+}  // namespace relevo::sim
