@@ -1,0 +1,105 @@
+// The fuzz targets over a small corpus and its mutations, the same ones in every run.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cluster/fuzz/targets.h"
+
+namespace relevo::cluster::fuzz {
+namespace {
+
+using Corpus = std::vector<std::string>;
+
+const Corpus members = {
+    R"({"conn_url":"postgres://10.0.0.2:5432/postgres","api_url":"http://10.0.0.2:8008/patroni","state":"running","role":"replica","version":"4.1.4","tags":{"clonefrom":true,"failover_priority":"3"},"xlog_location":67108960,"replay_lsn":67108960,"receive_lsn":67108960,"replication_state":"streaming","timeline":1})",
+    R"({"state":"stopped","role":"master","pending_restart":true,"pending_restart_reason":{"a":{"old_value":"1","new_value":2}},"scheduled_restart":{"schedule":"2030-01-01T00:00:00Z","timeout":"60","restart_pending":""},"pause":true,"checkpoint_after_promote":false})",
+    "postgres://u:p@[fd00::1]:5433/db?application_name=http%3A%2F%2Fh:8008/patroni",
+    "{}",
+};
+
+const Corpus configs = {
+    R"({"ttl":30,"loop_wait":10,"retry_timeout":10,"maximum_lag_on_failover":1048576,"postgresql":{"use_pg_rewind":true,"parameters":{"max_connections":50}}})",
+    R"({"ttl":"3","synchronous_mode":"quorum","synchronous_node_count":2,"standby_cluster":{"host":"h","port":5432,"create_replica_methods":["basebackup"]}})",
+    R"({"slots":{"a":{"type":"logical","database":"d","plugin":"p"},"b":null},"ignore_slots":[{"name":"x"}],"member_slots_ttl":"30min","pause":true})",
+    R"({"ttl":1e3,"loop_wait":-1,"retry_timeout":99999999999999999999})",
+};
+
+Corpus trees() {
+    std::string all =
+        "initialize\n7711188255317205645\nleader\npg-1\nstatus\n"
+        R"({"optime":67108960,"slots":{"pg_2":5},"retain_slots":["pg_2"]})"
+        "\nfailover\n"
+        R"({"leader":"pg-1","member":"pg-2","scheduled_at":"2030-01-01T00:00:00+02:00"})"
+        "\nsync\n"
+        R"({"leader":"pg-1","quorum":1,"sync_standby":"pg-0,pg-2"})"
+        "\nhistory\n"
+        R"([[1,67382056,"no recovery target specified","2026-01-02T03:04:05.678901+00:00","pg-1"]])"
+        "\nfailsafe\n"
+        R"({"pg-0":"http://10.0.0.1:8008/patroni"})";
+    Corpus corpus = {
+        all, "failover\npg-1:pg-2\noptime/leader\n67108960\nstatus\n5\nstatus\n{}\nfailover\n{}"};
+    for (const std::string& member : members) all += "\nmembers/pg-1\n" + member;
+    for (const std::string& config : configs) all += "\nconfig\n" + config;
+    corpus.push_back(all);
+    return corpus;
+}
+
+// One text made from the corpus by a few random edits.
+class Mutator {
+public:
+    explicit Mutator(Corpus corpus) : corpus_(std::move(corpus)) {}
+
+    std::string next() {
+        std::string text = corpus_[below(corpus_.size())];
+        for (std::size_t edits = 1 + below(4); edits > 0; --edits) edit(text);
+        return text;
+    }
+
+private:
+    std::size_t below(std::size_t limit) { return static_cast<std::size_t>(random_() % limit); }
+
+    void edit(std::string& text) {
+        static const Corpus tokens = {
+            "null",       "true", "-1",      "1e999", "18446744073709551616",
+            "4294967295", "\"",   "\\",      "{",     "}",
+            "[",          "]",    ":",       ",",     "\xFF",
+            "\xC3",       "\n",   "\\u0000", "{}",    "\\ud800",
+            "\"\"",       "0x",   "1.5",     "/",     "%",
+            "%zz",        "9",    "-",       "@",     "[[[[[[",
+        };
+        const std::size_t at = below(text.size() + 1);
+        const std::size_t length = below(std::min<std::size_t>(text.size() - at, 20) + 1);
+        switch (below(6)) {
+            case 0: text.erase(at, length); break;
+            case 1: text.insert(at, tokens[below(tokens.size())]); break;
+            case 2: text.replace(at, length, tokens[below(tokens.size())]); break;
+            case 3: text.insert(at, text.substr(at, length)); break;
+            case 4:
+                if (at < text.size()) text[at] = static_cast<char>(random_() & 0xFFU);
+                break;
+            default: text.resize(at); break;
+        }
+    }
+
+    Corpus corpus_;
+    std::mt19937_64 random_{20260101};  // its sequence is fixed by the standard
+};
+
+void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) {
+    for (const std::string& text : corpus) target(text);
+    Mutator mutator(corpus);
+    for (int i = 0; i < mutations; ++i) {
+        const std::string text = mutator.next();
+        SCOPED_TRACE(text);
+        ASSERT_NO_THROW(target(text)) << text;
+    }
+}
+
+TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
+TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
+TEST(Fuzz, SnapshotsNeverThrowAndReportOnce) { run(trees(), 3'000, snapshot); }
+
+}  // namespace
+}  // namespace relevo::cluster::fuzz

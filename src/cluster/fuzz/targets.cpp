@@ -1,0 +1,89 @@
+#include "cluster/fuzz/targets.h"
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "cluster/member.h"
+#include "cluster/publish.h"
+#include "cluster/settings.h"
+#include "cluster/snapshot.h"
+
+namespace relevo::cluster::fuzz {
+namespace {
+
+// Writing may change a text once (bytes that are not UTF-8 in a legacy URL), never twice.
+template <class Parse>
+void settles(const std::string& once, Parse parse) {
+    const auto read = parse(once);
+    RLV_ASSERT(read.has_value());
+    RLV_ASSERT(to_json(*read) == once);
+}
+
+void check_settings(const Settings& settings) {
+    RLV_ASSERT(settings.ttl.count() >= 3 && settings.loop_wait.count() >= 1 &&
+               settings.retry_timeout.count() >= 1);
+    RLV_ASSERT(settings.loop_wait + 2 * settings.retry_timeout <= settings.ttl);
+    RLV_ASSERT(settings.maximum_lag_on_syncnode >= -1 && settings.synchronous_node_count >= 0);
+}
+
+void check_snapshot(const Snapshot& snapshot) {
+    Settings settings;
+    if (snapshot.config) {
+        const auto read = read_settings(snapshot.config->json);
+        RLV_ASSERT(read.has_value());
+        check_settings(read->settings);
+        settings = read->settings;
+    }
+    if (snapshot.failover) {
+        RLV_ASSERT(!snapshot.failover->leader.empty() || !snapshot.failover->member.empty());
+        settles(to_json(*snapshot.failover), parse_failover);
+    }
+    if (snapshot.sync.active()) settles(to_json(snapshot.sync), parse_sync);
+    if (snapshot.has_status) settles(to_json(snapshot.status), parse_status);
+    if (snapshot.history) RLV_ASSERT(parse_history(to_json(*snapshot.history)).has_value());
+    for (const auto& [name, member] : snapshot.members) RLV_ASSERT(member.name == name);
+    RLV_ASSERT(member_rows(snapshot, settings).size() == snapshot.members.size());
+    RLV_ASSERT(!cluster_json("fuzz", snapshot, settings).empty());
+}
+
+}  // namespace
+
+void member(std::string_view text) {
+    const auto read = parse_member("m", text);
+    if (!read) return;
+    const int port = read->port();
+    RLV_ASSERT(port > 0 && port < 65536);
+    RLV_ASSERT(read->tags.failover_priority() >= 0 && read->tags.sync_priority() >= 0);
+    settles(to_json(*read), [](std::string_view again) { return parse_member("m", again); });
+}
+
+void settings(std::string_view text) {
+    const auto read = read_settings(text);
+    if (!read) return;
+    check_settings(read->settings);
+    // What can be read can be patched, and a patch applied twice is a patch applied once.
+    const auto patched =
+        patch_json(text, R"({"ttl":30,"pause":null,"postgresql":{"use_slots":true}})");
+    if (!patched) return;  // more keys than an ordered object may have
+    RLV_ASSERT(patch_json(*patched, R"({"ttl":30,"pause":null,"postgresql":{"use_slots":true}})") ==
+               *patched);
+}
+
+void snapshot(std::string_view text) {
+    SnapshotReader reader;
+    KeyTree tree;
+    const std::vector<std::string> lines = split(text, '\n');
+    for (std::size_t i = 0; i + 1 < lines.size(); i += 2) {
+        KeyValue& entry = tree.keys[lines[i]];
+        entry.mod_revision = ++tree.revision;
+        if (entry.create_revision == 0) entry.create_revision = tree.revision;
+        entry.value = lines[i + 1];
+        const Snapshot read = reader.read(tree);
+        RLV_ASSERT(read.revision == tree.revision);
+        RLV_ASSERT(reader.take_problems().size() <= 1);  // one key changed
+        check_snapshot(read);
+    }
+    reader.read(tree);
+    RLV_ASSERT(reader.take_problems().empty());
+}
+
+}  // namespace relevo::cluster::fuzz

@@ -1,0 +1,17 @@
+// What the fuzzers call, and what must hold whatever they are given: no crash, no exception, and
+// that what was understood is written and read back to the same. A broken promise aborts
+// (RLV_ASSERT). fuzz_test.cpp runs each with a small corpus and its mutations in every test run;
+// libFuzzer programs come with -DRELEVO_FUZZ=ON.
+#pragma once
+
+#include <string_view>
+
+namespace relevo::cluster::fuzz {
+
+void member(std::string_view text);
+void settings(std::string_view text);
+// Keys and values of a tree in turn, separated by line ends; the same key may come again, as its
+// next revision.
+void snapshot(std::string_view text);
+
+}  // namespace relevo::cluster::fuzz
