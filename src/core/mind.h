@@ -25,7 +25,10 @@ public:
     // Logs the sentence once until the topic's sentence changes. forget: the next one is new again.
     void say(const std::string& topic, Note::Level level, std::string text);
     void forget(const std::string& topic) { s.said.erase(topic); }
-    void wake_by(Instant at) { step_.wake_at = std::min(step_.wake_at, at); }
+    // A time that has passed was looked at in this very step; what waits then waits for an effect's end.
+    void wake_by(Instant at) {
+        if (at > now.mono) step_.wake_at = std::min(step_.wake_at, at);
+    }
 
     template <class E>
     const E* running() const {
