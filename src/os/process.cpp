@@ -175,6 +175,7 @@ std::optional<ProcessInfo> process_info(pid_t pid) {
     info.directory = proc_link(pid, "cwd");
     info.title = read_proc(pid, "cmdline");
     std::ranges::replace(info.title, '\0', ' ');
+    info.title = trim(info.title);  // a server rewrites its own and pads it
     return info;
 }
 

@@ -1,0 +1,79 @@
+// One at a time, in the order of coming: a lock for coroutines of one thread.
+#pragma once
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "os/task.h"
+
+namespace relevo::os {
+
+class Turn {
+    struct Waiter {
+        boost::asio::steady_timer timer;
+        bool granted = false;
+    };
+    struct State {
+        bool taken = false;
+        std::deque<std::shared_ptr<Waiter>> waiting;
+        void pass_on() {
+            if (waiting.empty()) {
+                taken = false;
+                return;
+            }
+            waiting.front()->granted = true;
+            waiting.front()->timer.cancel();
+            waiting.pop_front();
+        }
+    };
+
+public:
+    class Held {
+    public:
+        Held() = default;
+        explicit Held(std::shared_ptr<State> state) : state_(std::move(state)) {}
+        Held(Held&& other) noexcept = default;
+        Held& operator=(Held&& other) noexcept {
+            std::swap(state_, other.state_);
+            return *this;
+        }
+        ~Held() {
+            if (state_) state_->pass_on();
+        }
+        explicit operator bool() const { return state_ != nullptr; }
+
+    private:
+        std::shared_ptr<State> state_;
+    };
+
+    // False only when the waiting coroutine was cancelled.
+    Task<Held> take() {
+        const auto state = state_;
+        if (!state->taken) {
+            state->taken = true;
+            co_return Held(state);
+        }
+        const auto executor = co_await boost::asio::this_coro::executor;
+        auto waiter = std::make_shared<Waiter>(Waiter{
+            boost::asio::steady_timer(executor, boost::asio::steady_timer::time_point::max())});
+        state->waiting.push_back(waiter);
+        boost::system::error_code ignored;
+        co_await waiter->timer.async_wait(
+            boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+        if (waiter->granted) co_return Held(state);
+        std::erase(state->waiting, waiter);
+        co_return Held();
+    }
+
+    bool taken() const { return state_->taken; }
+
+private:
+    std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+}  // namespace relevo::os

@@ -1,0 +1,100 @@
+// The class behind make_postgres(). Private to the room.
+#pragma once
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "os/blocking.h"
+#include "os/turn.h"
+#include "ports/postgres.h"
+#include "postgres/config_files.h"
+#include "postgres/hooks.h"
+#include "postgres/reconfigure.h"
+#include "postgres/server.h"
+
+namespace relevo::postgres {
+
+class Adapter final : public ports::Postgres {
+public:
+    Adapter(boost::asio::io_context& loop, boost::asio::thread_pool& pool, Server::Config config);
+
+    Task<cluster::LocalPostgres> observe() override;
+    void on_exit(std::function<void(ports::ExitInfo)> handler) override;
+    Task<Status> start(cluster::StartPlan plan) override;
+    Task<Status> stop(ports::StopPlan plan) override;
+    Task<Status> restart(ports::StopPlan stop, cluster::StartPlan start) override;
+    Task<Status> kill() override;
+    Task<Status> promote(Duration timeout) override;
+    Task<Status> checkpoint() override;
+    Task<Status> follow(std::optional<cluster::Upstream> upstream, cluster::Role role) override;
+    Task<Status> bootstrap() override;
+    Task<Status> post_bootstrap() override;
+    Task<Status> clone(ClonePlan plan) override;
+    Task<Result<cluster::Divergence>> compare(const cluster::Upstream& source) override;
+    Task<Status> rewind(const cluster::Upstream& source) override;
+    Task<Status> crash_recover() override;
+    Task<Status> set_aside() override;
+    Task<Status> sync_slots(cluster::SlotPlan plan) override;
+    Task<Status> set_synchronous_standby_names(std::string value) override;
+    Task<Status> make_standby_by_default() override;
+    Task<Status> reconfigure(bool force_reload) override;
+    void run_callback(const std::string& action, cluster::Role role) override;
+    Task<Status> run_hook(const std::string& which) override;
+
+private:
+    // The same without taking the turn: what the long actions are made of.
+    Task<Status> start_now(cluster::StartPlan plan);
+    Task<Status> stop_now(ports::StopPlan plan);
+    Task<Status> crash_recover_now();
+    Task<Status> rewind_now(cluster::Upstream source);
+    Task<Status> reconfigure_now(bool force_reload);
+    Task<Status> stop_for_work();  // fast, and harder after pg_ctl_timeout
+
+    // Runs a long action so that kill() can end it.
+    template <class T>
+    Task<Result<T>> interruptible(Task<Result<T>> action);
+
+    Task<Result<DiskView>> usable_disk();
+    Task<Result<RecoverySettings>> recovery_for(std::optional<cluster::Upstream> upstream,
+                                                int version);
+    Task<Result<FilesRequest>>
+    running_request();                    // for a server that runs, as it was last started or seen
+    Task<Result<int>> program_version();  // of the installed server, major * 10000
+    Task<void> learn_pending(cluster::LocalPostgres& postgres);
+    Task<void> undo_clone();
+    void learn(const Observer::Seen& seen);
+    void wrote(const FilesWritten& files);
+
+    boost::asio::io_context& loop_;
+    os::Blocking pool_;
+    Server::Config config_;
+    Server server_;
+    Callbacks callbacks_;
+    os::Turn acting_;
+    std::shared_ptr<boost::asio::cancellation_signal> interruption_;
+
+    std::optional<cluster::Role>
+        role_;  // whose parameters are written; nothing before the first look
+    std::optional<cluster::Upstream> upstream_;
+    bool in_recovery_ = true;  // as last started, seen or promoted
+    int version_ = 0;
+    std::optional<std::string> synchronous_standby_names_;
+    std::string running_synchronous_standby_names_;
+    std::string adopted_config_file_;
+    BootstrapOverrides bootstrap_;
+    Parameters effective_;
+    std::vector<std::string> raised_;
+    PendingRestart pending_;
+    bool pending_known_ = false;
+    std::string version_program_;  // whose version version_of_program_ is
+    int version_of_program_ = 0;
+    bool clone_undone_ = false;  // or there was nothing to undo
+    bool undoing_clone_ = false;
+    std::string undo_problem_;
+};
+
+}  // namespace relevo::postgres

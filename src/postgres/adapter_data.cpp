@@ -1,0 +1,203 @@
+// The half of the adapter that makes, copies, repairs and puts away data directories.
+#include <fmt/core.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "postgres/adapter.h"
+#include "postgres/bootstrap.h"
+#include "postgres/clone.h"
+#include "postgres/data_directory.h"
+#include "postgres/half_made.h"
+#include "postgres/rewind.h"
+
+namespace relevo::postgres {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+template <class T>
+Task<Result<T>> Adapter::interruptible(Task<Result<T>> action) {
+    const auto signal = std::make_shared<asio::cancellation_signal>();
+    interruption_ = signal;
+    auto token = asio::bind_cancellation_slot(signal->slot(), asio::as_tuple(asio::use_awaitable));
+    auto [thrown, result] = co_await asio::co_spawn(loop_, std::move(action), std::move(token));
+    if (interruption_ == signal) interruption_.reset();
+    // The only thing thrown is asio's word for a cancelled wait.
+    if (thrown) co_return fail(ErrorCode::cancelled, "it was given up");
+    co_return std::move(result);
+}
+
+Task<Result<int>> Adapter::program_version() {
+    const auto program = program_path(config_(), "postgres");
+    if (program == version_program_) co_return version_of_program_;
+    os::Command command;
+    command.arguments = {program, "--version"};
+    command.deadline = 10s;
+    auto ended = co_await os::run(pool_, std::move(command));
+    if (!ended) co_return within("asking PostgreSQL's version", ended.error());
+    // "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"
+    const auto words = split(trim(ended->out), ' ');
+    const auto major =
+        words.size() > 2
+            ? parse_decimal(words[2].substr(0, words[2].find_first_not_of("0123456789")))
+            : std::nullopt;
+    if (!ended->ok() || !major)
+        co_return fail(ErrorCode::failed, fmt::format("{} --version does not tell a version: {}",
+                                                      program, os::describe(*ended)));
+    version_program_ = program;
+    version_of_program_ = static_cast<int>(*major) * 10000;
+    co_return version_of_program_;
+}
+
+Task<Status> Adapter::bootstrap() {
+    const auto turn = co_await acting_.take();
+    if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
+    if (server_.alive())
+        co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
+    const auto config = config_();
+    auto made = co_await interruptible(postgres::bootstrap(pool_, config));
+    if (!made) co_return within("making a new cluster", made.error());
+    bootstrap_ = *std::move(made);
+    co_return Status{};
+}
+
+Task<Status> Adapter::post_bootstrap() {
+    const auto turn = co_await acting_.take();
+    const auto config = config_();
+    auto connection = co_await server_.patient_connection(5s);
+    if (!connection) co_return within("after the bootstrap", connection.error());
+    const int version = (*connection)->server_version();
+    auto done =
+        co_await interruptible(postgres::post_bootstrap(pool_, config, **connection, version));
+    if (!done) co_return within("after the bootstrap", done.error());
+    version_ = version;
+    in_recovery_ = false;
+    const bool opened_up = std::exchange(bootstrap_, {}).trust_local_only;
+    if (opened_up) co_return co_await reconfigure_now(true);
+    co_return Status{};
+}
+
+Task<Status> Adapter::clone(ClonePlan plan) {
+    const auto turn = co_await acting_.take();
+    if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
+    const bool running = co_await server_.find();
+    if (running)
+        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is replaced");
+    auto version = co_await program_version();
+    if (!version) co_return std::unexpected(version.error());
+    const auto config = config_();
+    auto done = co_await interruptible(postgres::clone(pool_, config, plan, *version));
+    co_return done;
+}
+
+Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& source) {
+    const auto upstream = source;
+    const auto config = config_();
+    const auto seen = co_await server_.observe();
+    learn(seen);
+    auto control = co_await pool_.run([&config] { return read_control_file(config); });
+    if (!control) co_return std::unexpected(control.error());
+    std::optional<LocalEnd> running;
+    const auto& postgres = seen.postgres;
+    if (seen.answered)
+        running = LocalEnd{postgres.timeline,
+                           postgres.in_recovery ? postgres.replay : postgres.wal,
+                           postgres.in_recovery,
+                           {}};
+    const int version = seen.answered ? postgres.version : postgres.data_version * 10000;
+    auto divergence =
+        co_await postgres::compare(pool_, config, upstream, running, control->data, version);
+    co_return divergence;
+}
+
+Task<Status> Adapter::rewind(const cluster::Upstream& source) {
+    const auto upstream = source;
+    const auto turn = co_await acting_.take();
+    co_return co_await rewind_now(upstream);
+}
+
+Task<Status> Adapter::rewind_now(cluster::Upstream source) {
+    if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
+    const auto config = config_();
+    auto stopped = co_await stop_for_work();
+    if (!stopped) co_return stopped;
+    auto view = co_await usable_disk();
+    if (!view) co_return std::unexpected(view.error());
+    auto control = view->control;
+    const auto clean = [](const ControlFile& file) {
+        return file.data.state == cluster::ControlState::shut_down ||
+               file.data.state == cluster::ControlState::shut_down_in_recovery;
+    };
+    if (!clean(*control)) {
+        auto recovered = co_await crash_recover_now();
+        if (!recovered) co_return within("before the rewind", recovered.error());
+        view = co_await usable_disk();
+        if (!view) co_return std::unexpected(view.error());
+        control = view->control;
+    }
+    auto done = co_await interruptible(
+        postgres::rewind(pool_, config, source, control->data, view->version * 10000));
+    co_return done;
+}
+
+Task<Status> Adapter::crash_recover() {
+    const auto turn = co_await acting_.take();
+    co_return co_await crash_recover_now();
+}
+
+Task<Status> Adapter::crash_recover_now() {
+    auto view = co_await usable_disk();
+    if (!view) co_return std::unexpected(view.error());
+    const auto config = config_();
+    const auto labelled =
+        co_await pool_.run([&config] { return os::exists(config.data_dir + "/backup_label"); });
+    if (labelled && view->version >= 15)
+        co_return fail(
+            ErrorCode::invalid,
+            "there is a backup_label: this is a copy whose recovery needs archived WAL, not "
+            "a crashed server");
+    // The WAL that is ready goes first. archive_status itself is left as it is: a segment whose
+    // .ready file were taken away and that the archive does not have would be recycled and lost.
+    auto archived = co_await interruptible(archive_ready_wal(pool_, config));
+    if (!archived) log::warning("before the recovery: {}", archived.error().message);
+    auto removed = co_await pool_.run([&config] { return remove_signal_files(config.data_dir); });
+    if (!removed) co_return removed;
+    auto recovered = co_await interruptible(server_.single_user());
+    // Whatever came of it, nothing may start this as a primary by itself.
+    auto standby = co_await pool_.run([&config] { return write_standby_signal(config.data_dir); });
+    if (!recovered) co_return recovered;
+    co_return standby;
+}
+
+Task<Status> Adapter::set_aside() {
+    const auto turn = co_await acting_.take();
+    const bool running = co_await server_.find();
+    if (running)
+        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
+    const auto data_dir = config_().data_dir;
+    co_return co_await pool_.run([&data_dir]() -> Status {
+        if (!has_content(data_dir)) return clear_half_made(data_dir);
+        RLV_TRY([[maybe_unused]] const auto moved, move_aside(data_dir, ".failed"));
+        return clear_half_made(data_dir);
+    });
+}
+
+Task<Status> Adapter::make_standby_by_default() {
+    const auto data_dir = config_().data_dir;
+    co_return co_await pool_.run([&data_dir]() -> Status {
+        if (!os::exists(data_dir + "/PG_VERSION"))
+            return fail(ErrorCode::not_found, data_dir + " is no data directory");
+        if (os::exists(data_dir + "/standby.signal")) return {};
+        return write_standby_signal(data_dir);
+    });
+}
+
+}  // namespace relevo::postgres

@@ -1,0 +1,106 @@
+// What is there: the data directory, the postmaster, and what the server says of itself
+// (contract 7.1, last paragraph). One script in one round trip on a connection that stays; a fresh
+// one that only proves that the server still takes new ones.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/postgres_state.h"
+#include "os/blocking.h"
+#include "os/process.h"
+#include "ports/postgres_config.h"
+#include "ports/task.h"
+#include "postgres/connection.h"
+#include "postgres/control_data.h"
+#include "postgres/probe.h"
+#include "postgres/process.h"
+
+namespace relevo::postgres {
+
+// One look at the disk. Made in the pool.
+struct DiskView {
+    cluster::DataDir data_dir = cluster::DataDir::unusable;
+    std::string real_path;  // of the data directory, links resolved
+    std::string problem;
+    int version = 0;  // PG_VERSION's major
+    bool standby_signal = false;
+    bool backup_label = false;
+    std::optional<PidFile> pid_file;
+    std::shared_ptr<os::PidHandle> postmaster;  // verified to be ours and alive
+    std::shared_ptr<const ControlFile> control;
+};
+
+// pg_control as of one state of the file: pg_controldata runs again only when it was written since.
+struct KnownControl {
+    std::int64_t changed_ns = 0;
+    std::uint64_t file = 0;
+    std::shared_ptr<const ControlFile> control;
+};
+
+// Blocks. `known` is used and renewed. Reads pg_control only when no postmaster lives.
+DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl& known);
+// Blocks. Null: not readable (why: problem).
+std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& config,
+                                                KnownControl& known, std::string& problem);
+
+// The script and its answer's meaning. Pure.
+std::string observing_script();  // the same for 13 to 18
+struct ServerFacts {
+    std::string config_file, synchronous_standby_names;
+};
+Status read_observation(const std::vector<Rows>& answer, cluster::LocalPostgres& into,
+                        ServerFacts& facts);
+
+// The text of NNNNNNNN.history. Pure.
+std::vector<cluster::HistoryLine> parse_history(std::string_view text);
+
+class Observer {
+public:
+    using Config = std::function<const ports::PostgresConfig&()>;
+    Observer(os::Blocking& pool, Config config) : pool_(pool), config_(std::move(config)) {}
+
+    struct Seen {
+        cluster::LocalPostgres postgres;
+        ServerFacts facts;  // meaningful when the script was answered
+        bool answered = false;
+        std::shared_ptr<os::PidHandle> postmaster;  // as the disk tells
+        std::string real_path;
+    };
+    // `watched_alive`: a postmaster that we hold by its pidfd lives, whatever the files say.
+    // One at a time (the caller's business). At most about two seconds.
+    Task<Seen> observe(bool watched_alive);
+
+    // The server is known to be gone: the next observe() connects anew.
+    void forget_connection() { heartbeat_.reset(); }
+
+    // How to reach the server that postmaster.pid describes, on this host.
+    ConnectOptions reach(const std::string& application) const;
+
+private:
+    struct Sql {
+        bool answered = false;
+        std::vector<Rows> rows;
+        std::string problem;
+    };
+    Task<DiskView> disk();
+    Task<Sql> ask(Duration patience);
+    Task<void> look_at_server(Seen& seen, const DiskView& disk);
+    Task<void> read_history(cluster::LocalPostgres& postgres);
+
+    os::Blocking& pool_;
+    Config config_;
+    std::unique_ptr<Connection> heartbeat_;
+    std::shared_ptr<const DiskView> last_disk_;
+    KnownControl control_;
+    bool last_in_recovery_ = true;
+    pid_t last_answering_ = 0;  // the postmaster that last answered the script
+    int last_version_ = 0;
+    cluster::Timeline history_timeline_ = 0;
+    std::vector<cluster::HistoryLine> history_;
+};
+
+}  // namespace relevo::postgres

@@ -1,0 +1,231 @@
+// How a server ends and how it is promoted: the half of server.h that is about signals.
+#include <fmt/core.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/systemd.h"
+#include "postgres/server.h"
+
+namespace relevo::postgres {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using boost::system::error_code;
+
+namespace {
+
+int signal_of(cluster::StopMode mode) {
+    switch (mode) {
+        case cluster::StopMode::smart: return SIGTERM;
+        case cluster::StopMode::fast: return SIGINT;
+        case cluster::StopMode::immediate: return SIGQUIT;
+    }
+    return SIGINT;
+}
+
+std::optional<cluster::StopMode> harder(cluster::StopMode mode) {
+    switch (mode) {
+        case cluster::StopMode::smart: return cluster::StopMode::fast;
+        case cluster::StopMode::fast: return cluster::StopMode::immediate;
+        case cluster::StopMode::immediate: return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+bool is_shut_down(const ControlFile& file) {
+    return file.data.state == cluster::ControlState::shut_down ||
+           file.data.state == cluster::ControlState::shut_down_in_recovery;
+}
+
+Task<void> pause(Duration time) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor, time);
+    error_code ignored;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+}  // namespace
+
+// Beside a stop: waits for "shut down" in pg_control and tells it once.
+struct Server::Shutdown {
+    std::function<void(cluster::ControlData)> tell;
+    std::unique_ptr<os::FileWatch> files;
+    bool stopped = false;  // the postmaster has ended: nothing more will be written
+    bool over = false;
+    asio::steady_timer done;
+    explicit Shutdown(asio::io_context& loop) : done(loop, asio::steady_timer::time_point::max()) {}
+};
+
+Task<void> Server::watch_shut_down(std::shared_ptr<Shutdown> shutdown) {
+    const auto config = config_();
+    const Duration look_again = shutdown->files->works() ? Duration(1s) : Duration(50ms);
+    for (;;) {
+        const bool last = shutdown->stopped;
+        auto read = co_await pool_.run([&config] { return read_control_file(config); });
+        if (read && is_shut_down(*read)) {
+            shutdown->tell(read->data);
+            co_return;
+        }
+        if (last) co_return;
+        co_await shutdown->files->changed("pg_control", look_again);
+    }
+}
+
+Task<Status> Server::stop(ports::StopPlan plan) {
+    const bool running = co_await find();
+    if (!running) co_return Status{};
+    if (plan.checkpoint_first) {
+        const Duration patience =
+            plan.escalate_after > Duration{} ? plan.escalate_after : Duration(1h);
+        const auto done = co_await checkpoint(patience);
+        if (!done) log::warning("before the stop: {}", done.error().message);
+    }
+    std::shared_ptr<Shutdown> shutdown;
+    if (plan.on_shut_down) {
+        shutdown = std::make_shared<Shutdown>(loop_);
+        shutdown->tell = plan.on_shut_down;
+        shutdown->files = co_await os::FileWatch::open(pool_, config_().data_dir + "/global");
+        asio::co_spawn(loop_, watch_shut_down(shutdown), [shutdown](std::exception_ptr) {
+            shutdown->over = true;
+            shutdown->done.cancel();
+        });
+    }
+    co_await end_with(plan);
+    if (shutdown) {
+        shutdown->stopped = true;
+        shutdown->files->interrupt();
+        while (!shutdown->over) {
+            error_code ignored;
+            co_await shutdown->done.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        }
+    }
+    // An adopted postmaster may have told systemd in our name that we stop.
+    os::notify_ready();
+    if (alive()) co_return fail(ErrorCode::failed, "PostgreSQL does not end, not even by SIGKILL");
+    co_return Status{};
+}
+
+Task<void> Server::end_with(ports::StopPlan plan) {
+    std::optional<cluster::StopMode> mode = plan.mode;
+    while (mode && alive()) {
+        const auto sent = watches_.back()->send(signal_of(*mode));
+        if (!sent) log::warning("{}", sent.error().message);
+        if (watches_.empty()) co_return;
+        const bool gone = co_await watches_.back()->ended(plan.escalate_after);
+        if (gone) co_return;
+        mode = harder(*mode);
+        if (mode)
+            log::warning("PostgreSQL did not stop in {} s: the next harder way",
+                         to_s(plan.escalate_after));
+    }
+    if (!alive()) co_return;
+    log::warning("PostgreSQL did not stop: SIGKILL to it and all its processes");
+    co_await kill_all();
+}
+
+Task<Status> Server::kill() {
+    ++kills_;
+    if (waiting_files_) waiting_files_->interrupt();
+    // A start that is between its decision and its new process lets us in afterwards, with the
+    // process known.
+    const auto turn = co_await spawning_.take();
+    if (!alive() && real_path_.empty()) co_await find();
+    if (alive()) {
+        (void)watches_.back()->send(SIGQUIT);
+        const bool gone = co_await watches_.back()->ended(200ms);
+        if (!gone) log::warning("PostgreSQL did not end by SIGQUIT within 200 ms: SIGKILL");
+    }
+    co_await kill_all();
+    if (alive())
+        co_return fail(ErrorCode::failed,
+                       "PostgreSQL's processes do not end: they hang in the kernel (a disk?)");
+    co_return Status{};
+}
+
+// The postmaster's tree, and whoever else works in the data directory as a server: backends whose
+// postmaster died go on with their statement. /proc alone is asked, no disk.
+Task<void> Server::kill_all() {
+    std::vector<std::unique_ptr<os::PidWatch>> dying;
+    const auto watch = [&](pid_t pid) {
+        auto handle = os::PidHandle::open(pid);
+        if (handle)
+            dying.push_back(std::make_unique<os::PidWatch>(loop_, *std::move(handle), nullptr));
+    };
+    if (alive()) {
+        watch(watches_.back()->pid());
+        for (const auto child : os::children_of(watches_.back()->pid())) watch(child);
+        os::kill_tree(watches_.back()->pid());
+    }
+    const auto path = real_path_.empty() ? config_().data_dir : real_path_;
+    for (const auto& process : server_processes(path, program())) {
+        watch(process.pid);
+        ::kill(process.pid, SIGKILL);
+    }
+    const auto until = os::boottime_now() + 10s;
+    for (const auto& process : dying) {
+        const auto left = std::max<Duration>(until - os::boottime_now(), 1ms);
+        co_await process->ended(left);
+    }
+    if (watches_.empty()) co_return;
+    // The current one's own watch fires on the same event; it may still be in the queue.
+    co_await watches_.back()->ended(1s);
+}
+
+Task<Status> Server::promote_by_signal() {
+    const auto path = config_().data_dir + "/promote";
+    auto written = co_await pool_.run([path] { return os::write_file(path, "", 0600); });
+    if (!written) co_return written;
+    if (!alive()) co_return fail(ErrorCode::failed, "PostgreSQL does not run");
+    co_return watches_.back()->send(SIGUSR1);
+}
+
+Task<Status> Server::promote(Duration timeout) {
+    const bool running = co_await find();
+    if (!running) co_return fail(ErrorCode::failed, "cannot promote: PostgreSQL does not run");
+    const auto until = os::boottime_now() + timeout;
+    bool asked = false;
+    std::string problem = "no answer";
+    Duration wait = 2ms;  // a promotion takes some 30 ms
+    while (os::boottime_now() < until) {
+        if (!alive()) co_return fail(ErrorCode::failed, "PostgreSQL ended while it was promoted");
+        const auto left = std::max<Duration>(until - os::boottime_now(), 1ms);
+        auto connection = co_await work(std::min<Duration>(left, 1s));
+        if (connection) {
+            auto answer = co_await (*connection)
+                              ->query("SELECT pg_is_in_recovery()", std::min<Duration>(left, 1s));
+            if (answer && answer->value() == "f") co_return Status{};
+            if (!answer) problem = answer.error().message;
+            if (answer && !asked) {
+                auto promoted =
+                    co_await (*connection)
+                        ->query("SELECT pg_promote(false)", std::min<Duration>(left, 1s));
+                asked = promoted.has_value();
+                if (!promoted) problem = promoted.error().message;
+            }
+        } else {
+            problem = connection.error().message;
+        }
+        if (!asked) {
+            const auto signalled = co_await promote_by_signal();
+            if (!signalled) co_return within("cannot promote", signalled.error());
+            asked = true;
+        }
+        co_await pause(wait);
+        wait = std::min<Duration>(wait + 1ms, 10ms);
+    }
+    co_return fail(
+        ErrorCode::outcome_unknown,
+        fmt::format(
+            "PostgreSQL was told to promote itself and is still in recovery after {} s ({})",
+            to_s(timeout), problem));
+}
+
+}  // namespace relevo::postgres
