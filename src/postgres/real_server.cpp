@@ -109,7 +109,6 @@ ports::PostgresConfig RealServers::member(const std::string& name) {
                               {"hot_standby", "on"},
                               {"wal_log_hints", "on"},
                               {"shared_buffers", "16MB"},
-                              {"log_statement", "all"},
                               {"unix_socket_directories", root},
                               {"fsync", "off"}};
     config.pg_hba.base = {"local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256",
