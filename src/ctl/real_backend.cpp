@@ -23,7 +23,7 @@ namespace {
 namespace asio = boost::asio;
 
 // One read or write, with its retries on other endpoints: longer nobody watches a silent terminal.
-constexpr Duration dcs_deadline = std::chrono::seconds(10);
+constexpr Duration dcs_deadline = std::chrono::seconds(5);
 
 template <class T>
 T wait_for(asio::io_context& io, Task<T> task) {
@@ -55,16 +55,24 @@ public:
 
     Result<cluster::KeyTree> read() override {
         auto tree = wait_for(io_, dcs_->read(dcs_deadline));
-        if (!tree) return within("reading from " + what_, std::move(tree).error());
+        if (!tree) return hinted(std::move(tree).error());
         return tree;
     }
     Result<cluster::TxnResult> commit(const cluster::Txn& txn) override {
         auto result = wait_for(io_, dcs_->commit(txn, dcs_deadline));
-        if (!result) return within("writing to " + what_, std::move(result).error());
+        if (!result) return hinted(std::move(result).error());
         return result;
     }
 
 private:
+    std::unexpected<Error> hinted(Error error) const {
+        error.message += fmt::format(
+            "; is {} running, and the right place? It comes from the "
+            "configuration file (-c) or from -d",
+            what_);
+        return std::unexpected(std::move(error));
+    }
+
     asio::io_context& io_;
     std::unique_ptr<ports::Dcs> dcs_;
     std::string what_;
@@ -140,10 +148,6 @@ private:
         auto& held = stores_[scope];
         if (held) return held.get();
         auto options = etcd_options(config_.etcd3);
-        if (options.endpoints.empty() && options.srv_domain.empty())
-            return fail(ErrorCode::invalid,
-                        "no etcd is configured; name the configuration file with -c FILE, or etcd "
-                        "itself with -d etcd3://host:2379");
         const auto what = etcd_text(options);
         RLV_TRY(auto dcs,
                 etcd::make_etcd_dcs(io_, std::move(options),
@@ -202,7 +206,15 @@ Result<std::unique_ptr<Backend>> connect(Terminal& terminal, const GlobalOptions
     const config::CtlOptions wanted{.config_file = named_file(options, environment),
                                     .dcs_url = options.dcs_url,
                                     .insecure = options.insecure};
-    RLV_TRY(auto config, config::load_for_ctl(wanted, environment));
+    auto loaded = config::load_for_ctl(wanted, environment);
+    if (!loaded) {
+        if (!wanted.config_file)
+            loaded.error().message +=
+                "; name a member's configuration file with -c FILE, or etcd with -d "
+                "etcd3://host:2379";
+        return std::unexpected(std::move(loaded).error());
+    }
+    auto& config = *loaded;
     for (const auto& warning : config.warnings) log::info("{}", warning);
     return std::make_unique<RealBackend>(terminal, std::move(config));
 }
