@@ -8,10 +8,14 @@ namespace {
 using namespace std::chrono_literals;
 
 Write put(std::string key, std::string value, bool with_lease = false) {
-    return {.what = Write::What::put, .key = std::move(key), .value = std::move(value), .with_lease = with_lease};
+    return {.what = Write::What::put,
+            .key = std::move(key),
+            .value = std::move(value),
+            .with_lease = with_lease};
 }
 Compare absent(std::string key) {
-    return {.key = std::move(key), .what = Compare::What::create_revision, .revision = 0, .value = {}};
+    return {
+        .key = std::move(key), .what = Compare::What::create_revision, .revision = 0, .value = {}};
 }
 
 TEST(MemoryStore, a_transaction_makes_one_revision_for_all_its_writes) {
@@ -34,7 +38,8 @@ TEST(MemoryStore, a_refused_guard_writes_nothing) {
 TEST(MemoryStore, a_refused_guard_is_answered_before_the_lease_is_looked_at) {
     MemoryStore store;
     ASSERT_TRUE(store.commit({{}, {put("leader", "pg-1")}}, 0).value().succeeded);
-    EXPECT_FALSE(store.commit({{absent("leader")}, {put("leader", "pg-2", true)}}, 0).value().succeeded);
+    EXPECT_FALSE(
+        store.commit({{absent("leader")}, {put("leader", "pg-2", true)}}, 0).value().succeeded);
 }
 
 TEST(MemoryStore, a_write_under_a_lost_lease_is_not_found_and_writes_nothing) {
@@ -49,7 +54,8 @@ TEST(MemoryStore, an_expired_lease_takes_its_keys_along_at_one_revision) {
     MemoryStore store;
     const Instant start{100s};
     const auto lease = store.grant(10s, start);
-    ASSERT_TRUE(store.commit({{}, {put("leader", "pg-1", true), put("members/pg-1", "{}", true)}}, lease));
+    ASSERT_TRUE(
+        store.commit({{}, {put("leader", "pg-1", true), put("members/pg-1", "{}", true)}}, lease));
     ASSERT_TRUE(store.commit({{}, {put("config", "{}")}}, lease));
     ASSERT_TRUE(store.keep_alive(lease, start + 5s));
     store.advance(start + 14s);
@@ -86,8 +92,10 @@ TEST(MemoryStore, a_put_keeps_the_create_revision_and_a_removed_key_starts_a_new
 
 TEST(MemoryStore, a_prefix_is_removed_with_all_below_it_and_nothing_beside) {
     MemoryStore store;
-    ASSERT_TRUE(store.commit({{}, {put("members/a", "1"), put("members/b", "1"), put("membersx", "1")}}, 0));
-    ASSERT_TRUE(store.commit({{}, {{.what = Write::What::remove_prefix, .key = "members/", .value = {}}}}, 0));
+    ASSERT_TRUE(store.commit(
+        {{}, {put("members/a", "1"), put("members/b", "1"), put("membersx", "1")}}, 0));
+    ASSERT_TRUE(store.commit(
+        {{}, {{.what = Write::What::remove_prefix, .key = "members/", .value = {}}}}, 0));
     EXPECT_EQ(store.tree().keys.size(), 1u);
     EXPECT_TRUE(store.tree().keys.contains("membersx"));
 }
@@ -116,7 +124,8 @@ TEST(MemoryStore, changes_come_in_order_until_they_are_compacted) {
 
 TEST(MemoryStore, one_key_written_twice_is_refused_as_etcd_does) {
     MemoryStore store;
-    EXPECT_EQ(store.commit({{}, {put("a", "1"), put("a", "2")}}, 0).error().code, ErrorCode::invalid);
+    EXPECT_EQ(store.commit({{}, {put("a", "1"), put("a", "2")}}, 0).error().code,
+              ErrorCode::invalid);
 }
 
 }  // namespace
