@@ -5,10 +5,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <utility>
 
+#include "base/time.h"
 #include "os/task.h"
 
 namespace relevo::os {
@@ -52,15 +54,22 @@ public:
     };
 
     // False only when the waiting coroutine was cancelled.
-    Task<Held> take() {
+    Task<Held> take() { return take_until(boost::asio::steady_timer::time_point::max()); }
+    // False also when it lasted longer.
+    Task<Held> take_within(Duration patience) {
+        return take_until(std::chrono::steady_clock::now() + patience);
+    }
+    bool taken() const { return state_->taken; }
+
+private:
+    Task<Held> take_until(boost::asio::steady_timer::time_point until) {
         const auto state = state_;
         if (!state->taken) {
             state->taken = true;
             co_return Held(state);
         }
         const auto executor = co_await boost::asio::this_coro::executor;
-        auto waiter = std::make_shared<Waiter>(Waiter{
-            boost::asio::steady_timer(executor, boost::asio::steady_timer::time_point::max())});
+        auto waiter = std::make_shared<Waiter>(Waiter{boost::asio::steady_timer(executor, until)});
         state->waiting.push_back(waiter);
         boost::system::error_code ignored;
         co_await waiter->timer.async_wait(
@@ -70,9 +79,6 @@ public:
         co_return Held();
     }
 
-    bool taken() const { return state_->taken; }
-
-private:
     std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

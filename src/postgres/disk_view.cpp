@@ -99,7 +99,7 @@ cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view) {
 
 }  // namespace
 
-DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl& known) {
+DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known) {
     DiskView view;
     char resolved[PATH_MAX];
     view.real_path = ::realpath(config.data_dir.c_str(), resolved) ? resolved : config.data_dir;
@@ -109,7 +109,7 @@ DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl& known) 
     view.standby_signal = os::exists(config.data_dir + "/standby.signal");
     view.backup_label = os::exists(config.data_dir + "/backup_label");
     if (view.postmaster || view.data_dir != cluster::DataDir::initialized) return view;
-    view.control = read_control(config, known, view.problem);
+    if (known) view.control = read_control(config, *known, view.problem);
     return view;
 }
 

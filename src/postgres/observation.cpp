@@ -17,8 +17,8 @@ SELECT r.recovering,
        (SELECT system_identifier FROM pg_control_system()) AS system_id,
        CASE WHEN NOT r.recovering THEN pg_current_wal_flush_lsn() END AS flush,
        CASE WHEN NOT r.recovering
-            THEN ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int8 END
-           AS wal_timeline,
+            THEN ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int8
+            END AS wal_timeline,
        CASE WHEN r.recovering THEN pg_last_wal_receive_lsn() END AS receive,
        CASE WHEN r.recovering THEN pg_last_wal_replay_lsn() END AS replay,
        CASE WHEN r.recovering THEN pg_is_wal_replay_paused() ELSE false END AS paused,

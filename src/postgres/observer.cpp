@@ -67,7 +67,7 @@ Task<DiskView> Observer::disk() {
         KnownControl control;
     };
     auto looked = co_await pool_.run_within(disk_patience, [config, known = control_]() mutable {
-        Looked result{look_at_disk(*config, known), {}};
+        Looked result{look_at_disk(*config, &known), {}};
         result.control = std::move(known);
         return result;
     });

@@ -41,8 +41,9 @@ struct KnownControl {
     std::shared_ptr<const ControlFile> control;
 };
 
-// Blocks. `known` is used and renewed. Reads pg_control only when no postmaster lives.
-DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl& known);
+// Blocks. Reads pg_control only when no postmaster lives; `known` is used and renewed. Null:
+// pg_control does not matter.
+DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known);
 // Blocks. Null: not readable (why: problem).
 std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& config,
                                                 KnownControl& known, std::string& problem);

@@ -121,8 +121,8 @@ void Adapter::wrote(const FilesWritten& files) {
 Task<Result<DiskView>> Adapter::usable_disk() {
     const auto config = config_();
     auto view = co_await pool_.run([&config] {
-        KnownControl nothing;
-        return look_at_disk(config, nothing);
+        KnownControl fresh;
+        return look_at_disk(config, &fresh);
     });
     switch (view.data_dir) {
         case cluster::DataDir::initialized: break;
@@ -176,6 +176,7 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     role_ = plan.callback_role;
     upstream_ = plan.upstream;
     in_recovery_ = !plan.as_primary;
+    if (version_ / 10000 != view->version) version_ = version;
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
     if (!started) co_return started;
@@ -216,7 +217,7 @@ Task<Status> Adapter::kill() {
 }
 
 Task<Status> Adapter::promote(Duration timeout) {
-    const auto turn = co_await acting_.take();
+    // Without a turn: nothing that may be going on with a running standby is worth waiting for.
     auto promoted = co_await server_.promote(timeout);
     if (!promoted) co_return promoted;
     role_ = cluster::Role::primary;
@@ -227,6 +228,7 @@ Task<Status> Adapter::promote(Duration timeout) {
                          config.pg_hba.primary || config.pg_hba.replica ||
                          config.pg_ident.primary || config.pg_ident.replica;
     if (by_role) {
+        const auto turn = co_await acting_.take();
         const auto done = co_await reconfigure_now(false);
         if (!done) log::warning("after the promotion: {}", done.error().message);
     }
@@ -239,12 +241,13 @@ Task<Status> Adapter::follow(std::optional<cluster::Upstream> upstream, cluster:
     const auto turn = co_await acting_.take();
     if (!server_.alive())
         co_return fail(ErrorCode::failed, "PostgreSQL does not run: start it as a standby");
-    auto recovery = co_await recovery_for(upstream, version_);
-    if (!recovery) co_return std::unexpected(recovery.error());
     auto change = RecoveryChange::restart;
     {
         auto connection = co_await server_.work(short_patience);
         if (!connection) co_return within("following another upstream", connection.error());
+        version_ = (**connection).server_version();
+        auto recovery = co_await recovery_for(upstream, version_);
+        if (!recovery) co_return std::unexpected(recovery.error());
         auto rows =
             co_await (**connection)
                 .query(

@@ -110,6 +110,17 @@ ProbeAnswer no_connection(const error_code& error) {
     return {nobody ? ProbeAnswer::Kind::refused : ProbeAnswer::Kind::silent, "", error.message()};
 }
 
+Task<void> leave(std::shared_ptr<Attempt> attempt) {
+    constexpr std::array<char, 5> terminate{'X', 0, 0, 0, 4};
+    error_code error;
+    co_await asio::async_write(attempt->socket, asio::buffer(terminate),
+                               asio::redirect_error(asio::use_awaitable, error));
+    std::array<char, 1024> rest{};
+    while (!error)
+        co_await attempt->socket.async_read_some(asio::buffer(rest),
+                                                 asio::redirect_error(asio::use_awaitable, error));
+}
+
 // What the server says first. Its length is bounded: a stranger on the port may say anything.
 Task<ProbeAnswer> first_answer(std::shared_ptr<Attempt> attempt, std::string packet) {
     error_code error;
@@ -121,21 +132,21 @@ Task<ProbeAnswer> first_answer(std::shared_ptr<Attempt> attempt, std::string pac
                               asio::redirect_error(asio::use_awaitable, error));
     // Closed without a word: the postmaster died under it, or could not fork.
     if (error) co_return no_connection(error);
-    if (head[0] == 'R' || head[0] == 'v') {
-        constexpr std::array<char, 5> terminate{'X', 0, 0, 0, 4};
-        co_await asio::async_write(attempt->socket, asio::buffer(terminate),
-                                   asio::redirect_error(asio::use_awaitable, error));
-        co_return ProbeAnswer{ProbeAnswer::Kind::accepting, "", ""};
-    }
     const auto length = get_int(head.data() + 1);
-    if (head[0] != 'E' || length < 4 || length > 65536)
+    const bool asks = head[0] == 'R' || head[0] == 'v';
+    if ((!asks && head[0] != 'E') || length < 4 || length > 65536)
         co_return ProbeAnswer{ProbeAnswer::Kind::refused, "",
                               "what answers there is no PostgreSQL"};
     std::string body(length - 4, '\0');
     co_await asio::async_read(attempt->socket, asio::buffer(body),
                               asio::redirect_error(asio::use_awaitable, error));
     if (error) co_return no_connection(error);
-    co_return read_refusal(body);
+    if (!asks) co_return read_refusal(body);
+    // Who goes away before the password is not logged; who leaves something unread is (a reset).
+    // Only a server that lets us in at once has more to say, and wants to hear that we leave.
+    const bool let_in = head[0] == 'R' && body.size() >= 4 && get_int(body.data()) == 0;
+    if (let_in) co_await leave(attempt);
+    co_return ProbeAnswer{ProbeAnswer::Kind::accepting, "", ""};
 }
 
 }  // namespace

@@ -59,10 +59,7 @@ Task<Observer::Seen> Server::observe() {
 Task<bool> Server::find() {
     if (alive()) co_return true;
     const auto config = std::make_shared<const ports::PostgresConfig>(config_());
-    auto view = co_await pool_.run_within(2s, [config] {
-        KnownControl nothing;
-        return look_at_disk(*config, nothing);
-    });
+    auto view = co_await pool_.run_within(2s, [config] { return look_at_disk(*config, nullptr); });
     if (!view) co_return false;
     real_path_ = view->real_path;
     if (view->postmaster) hold(std::move(*view->postmaster));
@@ -106,6 +103,8 @@ struct Launched {
 void end_orphans(const std::string& real_path, const std::string& program) {
     std::vector<os::PidHandle> left;
     for (const auto& process : server_processes(real_path, program)) {
+        // The log's collector holds no shared memory, and ends by itself once it has written why.
+        if (process.title.ends_with("logger")) continue;
         auto handle = os::PidHandle::open(process.pid);
         if (!handle) continue;
         log::warning("ending process {} ({}), which is left of a PostgreSQL that died", process.pid,
@@ -120,8 +119,7 @@ void end_orphans(const std::string& real_path, const std::string& program) {
 Launched launch(const ports::PostgresConfig& config, const std::string& program,
                 std::vector<std::string> arguments) {
     Launched launched;
-    KnownControl nothing;
-    const auto view = look_at_disk(config, nothing);
+    const auto view = look_at_disk(config, nullptr);
     launched.real_path = view.real_path;
     if (view.postmaster) {
         launched.pid =
@@ -169,6 +167,8 @@ Task<Status> Server::start(std::vector<std::string> arguments, Duration timeout)
         real_path_ = launched.real_path;
         pid = *launched.pid;
         hold(std::move(launched.process));
+        // A kill() that could not wait for us counts on this.
+        if (kills_ != kills) co_await kill_all();
     }
     waiting_files_ = files.get();
     auto status = co_await wait_until_ready(*files, pid, timeout, kills);

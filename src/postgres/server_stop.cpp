@@ -144,6 +144,10 @@ Task<Status> Server::kill() {
         if (!gone) log::warning("PostgreSQL did not end by SIGQUIT within 200 ms: SIGKILL");
     }
     co_await kill_all();
+    if (!turn)
+        co_return fail(
+            ErrorCode::outcome_unknown,
+            "PostgreSQL is just being started and will be killed as soon as it is there");
     if (alive())
         co_return fail(ErrorCode::failed,
                        "PostgreSQL's processes do not end: they hang in the kernel (a disk?)");

@@ -38,6 +38,11 @@ TEST_F(WithServers, an_empty_directory_becomes_a_primary_that_says_what_it_is) {
     EXPECT_EQ(a->sql("SHOW cluster_name"), "test");
     EXPECT_EQ(a->sql("SHOW config_file"), a->config.data_dir + "/postgresql.conf");
     EXPECT_EQ(::getsid(a->postmaster()), a->postmaster());
+    const auto log = os::read_file(a->config.data_dir + "/log/server.log");
+    ASSERT_TRUE(log) << log.error().message;
+    EXPECT_EQ(log->find("FATAL"), std::string::npos)
+        << "looking leaves nothing in the log: " << *log;
+    EXPECT_EQ(log->find("reset by peer"), std::string::npos) << *log;
 }
 
 TEST_F(WithServers, a_running_server_is_adopted_and_its_death_noticed_at_once) {
@@ -192,6 +197,9 @@ TEST_F(WithServers, a_standby_streams_and_is_promoted_within_a_moment) {
     const auto started =
         t.await(b->postgres->start({false, a->as_upstream(), Role::replica, patience}));
     ASSERT_TRUE(started) << started.error().message;
+    const auto first = b->postmaster();
+    ASSERT_TRUE(t.await(b->postgres->follow(a->as_upstream(), Role::replica)));
+    EXPECT_EQ(b->postmaster(), first) << "no restart for what it does already";
     ASSERT_TRUE(t.until(
         [&] {
             const auto seen = b->look();

@@ -66,6 +66,8 @@ ports::PostgresConfig test_config(const std::string& directory, const std::strin
                               {"hot_standby", "on"},
                               {"wal_log_hints", "on"},
                               {"shared_buffers", "16MB"},
+                              {"logging_collector", "on"},
+                              {"log_filename", "server.log"},
                               {"fsync", "off"}};
     config.pg_hba.base = {"local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256",
                           "host replication all 127.0.0.1/32 scram-sha-256"};
