@@ -41,8 +41,8 @@ SELECT status, received_tli, written_lsn, latest_end_lsn, sender_host, sender_po
   FROM pg_stat_wal_receiver;)";
 
 constexpr std::string_view senders_statement = R"(
-SELECT usename, application_name, host(client_addr) AS client_addr, state, sync_state, sync_priority,
-       sent_lsn, write_lsn, flush_lsn, replay_lsn
+SELECT usename, application_name, host(client_addr) AS client_addr, state, sync_state,
+       sync_priority, sent_lsn, write_lsn, flush_lsn, replay_lsn
   FROM pg_stat_replication ORDER BY application_name, pid;)";
 
 constexpr std::string_view slots_statement = R"(
