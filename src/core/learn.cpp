@@ -61,7 +61,8 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
 void learn_lease(Mind& m, const EffectDone& done) {
     State& s = m.s;
     if (done.error) {
-        s.lease_retry_at = m.now.mono + std::min<Duration>(std::chrono::seconds(1), Duration(s.settings.ttl) / 6);
+        // The call had its own deadline: with a small ttl there is time for one more before the fence.
+        s.lease_retry_at = m.now.mono + std::min<Duration>(std::chrono::seconds(1), Duration(s.settings.ttl) / 30);
         return;
     }
     const auto& kept = std::get<LeaseKept>(done.payload);
@@ -173,7 +174,10 @@ void learn(Mind& m, const Event& event) {
         learn_view(m, *view);
     } else if (std::holds_alternative<PostmasterExited>(event)) {
         s.pg_stale = true;
-        if (!s.stop_wanted) {
+        // initdb, pg_rewind and single-user recovery run servers of their own.
+        const bool inside = m.running<BootstrapPg>() || m.running<RewindPg>() || m.running<ClonePg>() ||
+                            m.running<CrashRecoverPg>();
+        if (!s.stop_wanted && !inside) {
             s.crashed = true;
             m.tell(Note{Note::Level::error, "PostgreSQL ended unexpectedly"});
         }

@@ -76,10 +76,15 @@ public:
     Task<Seen> observe(bool watched_alive);
 
     // The server is known to be gone: the next observe() connects anew.
-    void forget_connection() { heartbeat_.reset(); }
+    void forget_server() {
+        heartbeat_.reset();
+        address_.reset();
+    }
 
-    // How to reach the server that postmaster.pid describes, on this host.
+    // How to reach the server on this host: where the configuration says, but for what a running
+    // one's own postmaster.pid says otherwise.
     ConnectOptions reach(const std::string& application) const;
+    void learn_address(const PidFile& file) { address_ = file; }
 
 private:
     struct Sql {
@@ -87,7 +92,6 @@ private:
         std::vector<Rows> rows;
         std::string problem;
     };
-    Task<DiskView> disk();
     Task<Sql> ask(Duration patience);
     Task<void> look_at_server(Seen& seen, const DiskView& disk);
     Task<void> read_history(cluster::LocalPostgres& postgres);
@@ -96,6 +100,7 @@ private:
     Config config_;
     std::unique_ptr<Connection> heartbeat_;
     std::shared_ptr<const DiskView> last_disk_;
+    std::optional<PidFile> address_;  // of the postmaster that is known to live
     KnownControl control_;
     bool last_in_recovery_ = true;
     pid_t last_answering_ = 0;  // the postmaster that last answered the script

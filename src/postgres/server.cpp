@@ -40,7 +40,7 @@ void Server::hold(os::PidHandle process) {
 void Server::ended(pid_t pid) {
     const auto seen = os::boottime_now();
     std::erase_if(watches_, [pid](const auto& watch) { return watch->pid() == pid; });
-    observer_.forget_connection();
+    observer_.forget_server();
     idle_work_->reset();
     if (waiting_files_) waiting_files_->interrupt();
     if (exit_handler_) exit_handler_({pid, seen});
@@ -62,7 +62,10 @@ Task<bool> Server::find() {
     auto view = co_await pool_.run_within(2s, [config] { return look_at_disk(*config, nullptr); });
     if (!view) co_return false;
     real_path_ = view->real_path;
-    if (view->postmaster) hold(std::move(*view->postmaster));
+    if (view->postmaster) {
+        observer_.learn_address(*view->pid_file);
+        hold(std::move(*view->postmaster));
+    }
     co_return alive();
 }
 
@@ -161,8 +164,9 @@ Task<Status> Server::start(std::vector<std::string> arguments, Duration timeout)
         const auto turn = co_await spawning_.take();
         if (kills_ != kills) co_return fail(ErrorCode::cancelled, "the start was given up");
         const auto config = config_();
+        const auto path = program();
         auto launched =
-            co_await pool_.run([&] { return launch(config, program(), std::move(arguments)); });
+            co_await pool_.run([&] { return launch(config, path, std::move(arguments)); });
         if (!launched.pid) co_return std::unexpected(launched.pid.error());
         real_path_ = launched.real_path;
         pid = *launched.pid;
@@ -198,6 +202,7 @@ Task<Status> Server::wait_until_ready(os::FileWatch& files, pid_t pid, Duration 
         auto file = co_await pool_.run_within(2s, [data_dir] { return read_pid_file(data_dir); });
         if (file && *file && **file && (**file)->pid == pid) {
             const auto& status = (**file)->status;
+            observer_.learn_address(***file);
             if (status == "ready" || status == "standby") co_return Status{};
         }
         auto patience = look_again;
@@ -219,13 +224,14 @@ Task<Status> Server::single_user() {
     if (running) co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it first");
     const auto data_dir = config_().data_dir;
     const auto real_path = real_path_.empty() ? data_dir : real_path_;
+    const auto path = program();
     auto options = co_await pool_.run([&] {
-        end_orphans(real_path, program());
+        end_orphans(real_path, path);
         const auto text = os::read_file(data_dir + "/postmaster.opts", 1 << 20);
         return text ? options_of_last_start(*text) : std::vector<std::string>();
     });
     os::Command command;
-    command.arguments = {program(), "--single", "-D", data_dir};
+    command.arguments = {path, "--single", "-D", data_dir};
     command.arguments.insert(command.arguments.end(), options.begin(), options.end());
     // WAL that is not archived yet must stay: it is of the past that a rewind looks into.
     for (const char* option : {"-c", "archive_mode=on", "-c", "archive_command=false", "template1"})
