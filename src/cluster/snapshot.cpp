@@ -82,6 +82,7 @@ void SnapshotReader::read_initialize(const KeyTree& tree, Snapshot& next) {
     const KeyValue* const value = find(tree, keys::initialize);
     if (value == nullptr) return;
     next.initialize_revision = value->mod_revision;
+    next.initialize_lease = value->lease;
     next.initialize = value->value;
     if (value->value.empty() || is_system_id(value->value)) return;
     // Before anything good was read the text itself stays: it is there, so nobody may bootstrap.

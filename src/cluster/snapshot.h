@@ -72,6 +72,7 @@ struct Snapshot {
     Revision revision = 0;
     std::optional<std::string> initialize;  // absent: never; "": bootstrap running; else system id
     Revision initialize_revision = 0;
+    LeaseId initialize_lease = 0;  // of a claim: who is at it
     std::optional<ConfigKey> config;
     std::optional<LeaderKey> leader;
     std::map<MemberName, MemberRecord> members;

@@ -38,6 +38,28 @@ void undo(Mind& m, Bootstrapping& p, std::string why) {
     m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
 }
 
+void finish(Mind& m, Bootstrapping& p) {
+    State& s = m.s;
+    if (m.committing(CommitFor::finish_bootstrap)) return;
+    if (s.pg->system_id.empty()) return undo(m, p, "the new cluster's system identifier cannot be read");
+    m.commit(CommitFor::finish_bootstrap,
+             cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config));
+}
+
+void finished(Mind& m) {
+    m.tell(Note{Note::Level::info, "initialized a new cluster"});
+    m.s.procedure = std::monostate{};
+}
+
+// The last write's outcome was unknown; now the DCS was read.
+void find_out(Mind& m, Bootstrapping& p) {
+    State& s = m.s;
+    if (m.committing(CommitFor::finish_bootstrap)) return;
+    if (s.dcs->initialize == s.pg->system_id) return finished(m);
+    if (s.dcs->initialize == "" && !s.dcs->leader) return finish(m, p);
+    undo(m, p, "the claim was lost");
+}
+
 }  // namespace
 
 bool bootstrap(Mind& m) {
@@ -47,7 +69,14 @@ bool bootstrap(Mind& m) {
     if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
     if (adopt(m, *view)) return true;
     if (s.pg->data_dir != cluster::DataDir::empty || view->leader || m.paused()) return false;
+    const bool ours = view->initialize && view->initialize->empty() && s.lease && view->initialize_lease == s.lease->id;
+    if (ours) {  // the claim was made after all, though its answer was lost
+        s.procedure = Bootstrapping{Bootstrapping::Stage::initialize, {}, false};
+        m.emit(BootstrapPg{});
+        return true;
+    }
     if (view->initialize) return false;  // initialised, or somebody is at it
+    if (m.committing(CommitFor::claim_initialize)) return true;
     if (!s.self.may_bootstrap || s.self.tags.nofailover()) {
         m.say("data", Note::Level::info, "waiting for another member to bootstrap the cluster");
         return false;
@@ -68,7 +97,7 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
     switch (p.stage) {
         case Stage::claim:
             if (!commit || commit->purpose != CommitFor::claim_initialize) return;
-            if (refused) {  // somebody else was first; or unknown: the lease ends a claim of ours
+            if (refused) {  // somebody else was first; or unknown: the next view tells
                 s.procedure = std::monostate{};
                 if (done.error && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
                 return;
@@ -100,16 +129,16 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             m.emit(Observe{});
             return;
         case Stage::finish:
-            if (std::holds_alternative<Observe>(effect) && !m.committing(CommitFor::finish_bootstrap)) {
-                if (s.pg->system_id.empty()) return undo(m, p, "the new cluster's system identifier cannot be read");
-                m.commit(CommitFor::finish_bootstrap, cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id,
-                                                                                      s.self.initial_config));
+            if (std::holds_alternative<Observe>(effect) && !p.unsure) return finish(m, p);
+            if (std::holds_alternative<ReadDcs>(effect) && p.unsure && !done.error) return find_out(m, p);
+            if (!commit || commit->purpose != CommitFor::finish_bootstrap) return;
+            if (refused && (done.error || p.unsure)) {  // perhaps it was written: look before anything is undone
+                p.unsure = true;
+                if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
                 return;
             }
-            if (!commit || commit->purpose != CommitFor::finish_bootstrap) return;
-            if (refused) return undo(m, p, done.error ? done.error->message : "the claim was lost");
-            m.tell(Note{Note::Level::info, "initialized a new cluster"});
-            s.procedure = std::monostate{};
+            if (refused) return undo(m, p, "the claim was lost");
+            finished(m);
             return;
         case Stage::undo:
             if (!std::holds_alternative<KillPg>(effect)) return;

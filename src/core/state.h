@@ -43,6 +43,7 @@ struct JudgedSource {
 struct Bootstrapping {
     enum class Stage { claim, initialize, start, roles, finish, undo, undo_files } stage = Stage::claim;
     std::string failure;
+    bool unsure = false;  // the last write may have happened
 };
 struct HandingOver {  // switchover, manual failover: the leader's side
     enum class Stage { validate, checkpoint, stop, confirm, release, call_off } stage = Stage::validate;
