@@ -36,6 +36,21 @@ void take(Mind& m) {
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name));
 }
 
+// An operator named this member.
+bool asked_for(const State& s) {
+    const auto& request = s.dcs->failover;
+    return request && !request->scheduled_at && request->member == s.self.name;
+}
+
+// The cluster left our timeline before the point up to which we have it: what was acknowledged since is
+// surely missing here. Only an operator may choose such a member, by name.
+bool left_behind(const State& s) {
+    if (!s.dcs->history) return false;
+    return std::ranges::any_of(*s.dcs->history, [&](const cluster::HistoryLine& line) {
+        return line.timeline == s.pg->timeline && s.pg->position() > line.switch_point;
+    });
+}
+
 // Reasons of our own not to run; empty: may run.
 std::string unfit(const Mind& m) {
     const State& s = m.s;
@@ -51,6 +66,10 @@ std::string unfit(const Mind& m) {
         return {};
     }
     if (m.paused()) return "maintenance mode is on";
+    if (left_behind(s) && !asked_for(s))
+        return fmt::format("this member's data goes beyond where the cluster left timeline {}: it has diverged. "
+                           "`relevoctl failover --candidate {}` overrides this",
+                           pg.timeline, s.self.name);
     if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
         return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline, s.dcs->timeline());
     return {};
@@ -142,8 +161,7 @@ bool race(Mind& m) {
     }
     if (m.committing(CommitFor::acquire)) return true;
     // A running primary whose key is gone, and a named candidate, do not have to ask.
-    const bool named = view->failover && !view->failover->scheduled_at && view->failover->member == s.self.name;
-    if (s.pg->primary() || named) {
+    if (s.pg->primary() || asked_for(s)) {
         take(m);
         return true;
     }
