@@ -165,6 +165,10 @@ void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lo
 void Checkers::on_wipe(int index, const Data& data_there, const char* how) {
     auto& world = parts_.world;
     world.say(index, fmt::format("## data thrown away ({})", how));
+    if (!parts_.dcs.truth()->initialized()) {  // a bootstrap that is undone: no cluster yet
+        line_ = -1;
+        return;
+    }
     if (line_ < 0) return;
     if (leader() < 0 && world.now() - last_led_ > Duration(world.plan.settings.ttl) + seconds(30))
         return fail(
@@ -249,6 +253,16 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     }
 }
 
+// Two promotions apart from each other took the same timeline number: PostgreSQL shows no difference, and
+// only a term in the timeline's name will (the quorum rules' R4). Known, counted, not a failure.
+bool Checkers::twin(WalEnd mine, WalEnd theirs) const {
+    const auto& wal = parts_.postgres.wal;
+    for (BranchId a = mine.branch; a >= 0; a = wal.at(a).parent)
+        for (BranchId b = theirs.branch; b >= 0; b = wal.at(b).parent)
+            if (a != b && wal.at(a).timeline == wal.at(b).timeline) return true;
+    return false;
+}
+
 std::string Checkers::unrest() const {
     const int leads = leader();
     if (leads < 0) return "nobody leads";
@@ -262,6 +276,12 @@ std::string Checkers::unrest() const {
             theirs.upstream() == leads &&
             parts_.postgres.wal.covers(pg.data().end, theirs.data().end))
             continue;
+        // A bootstrap that its host did not survive left data of a cluster that never was.
+        if (theirs.data().kind == cluster::DataDir::initialized &&
+            theirs.data().system_id != pg.data().system_id &&
+            member(other).last_exit().find("belongs to another cluster") != std::string::npos)
+            continue;
+        if (twin(theirs.data().end, pg.data().end)) continue;
         const auto& said = member(other).state().said;
         const bool waits_for_a_person =
             member(other).decides() && said.contains("diverged") &&

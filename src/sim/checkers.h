@@ -54,6 +54,7 @@ private:
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     const Data& data(int index) const { return parts_.postgres.at(index).data(); }
     std::string name(int index) const { return parts_.world.name(index); }
+    bool twin(WalEnd mine, WalEnd theirs) const;
     int leader() const;                         // by the DCS itself; -1: none
     std::string why_excused(int member) const;  // empty: it is not
     void two_primaries(int a, int b);

@@ -22,6 +22,7 @@ void Member::carry_out(const core::Issued& issued) {
     }
     parts_.watchers.on_effect(*this, issued);
     if (const auto* exit = std::get_if<core::Exit>(&issued.effect)) {
+        last_exit_ = exit->text;
         const bool asked = exit->code == 0;
         kill_agent();
         // Its service manager starts it again.

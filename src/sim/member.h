@@ -47,6 +47,7 @@ public:
 
     int index() const { return index_; }
     const core::State& state() const { return state_; }
+    const std::string& last_exit() const { return last_exit_; }
     bool pause_seen() const { return pause_seen_; }
     SimPostgres& pg() { return parts_.postgres.at(index_); }
     std::uint64_t steps() const { return steps_; }
@@ -79,7 +80,7 @@ private:
     Instant deciding_since_;
     int incarnation_ = 0;
     core::State state_;
-    std::string seen_config_;
+    std::string seen_config_, last_exit_;
     Instant armed_ = Instant::max();
     int alarm_ = 0;
     std::uint64_t steps_ = 0;

@@ -82,7 +82,8 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_.standby_signal = true;
         data_.system_id = theirs.system_id;
         data_.end = theirs.end;
-        data_.control = ControlState::in_archive_recovery;
+        data_.backup_label = true;
+        data_.control = ControlState::in_production;  // as the source's was when it was copied
         data_.checkpoint = theirs.checkpoint;
         data_.checkpoint_timeline = theirs.checkpoint_timeline;
         aside_.reset();

@@ -132,6 +132,7 @@ void SimPostgres::arm_consistency(int epoch, int action) {
         return;
     }
     data_.needs = {};
+    data_.backup_label = false;
     started(epoch);
     end(action, {});
 }
@@ -366,6 +367,7 @@ cluster::LocalPostgres SimPostgres::report() const {
     pg.data_dir = data_.kind;
     pg.server = hung_ ? Server::hung : server_;
     pg.standby_signal = data_.standby_signal;
+    pg.backup_label = data_.backup_label;
     pg.version = 150020;
     pg.data_version = 15;
     const bool up = server_ == Server::running || server_ == Server::stopping;

@@ -24,6 +24,7 @@ using Finish = std::function<void(Status)>;
 struct Data {
     cluster::DataDir kind = cluster::DataDir::empty;
     bool standby_signal = false;
+    bool backup_label = false;
     std::string system_id;
     WalEnd end;
     WalEnd needs;  // not consistent before its WAL is there (after a rewind)
