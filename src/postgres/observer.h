@@ -92,6 +92,7 @@ private:
         std::vector<Rows> rows;
         std::string problem;
     };
+    Task<DiskView> disk();
     Task<Sql> ask(Duration patience);
     Task<void> look_at_server(Seen& seen, const DiskView& disk);
     Task<void> read_history(cluster::LocalPostgres& postgres);
