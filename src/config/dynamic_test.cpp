@@ -80,9 +80,9 @@ TEST(Effective, PrefersLocalParametersExceptTheControlledOnes) {
 }
 
 TEST(Effective, ReplacesOtherSectionsWhole) {
-    const Effective out = effective_of(
-        "  pg_hba: [local one]\n  callbacks: {on_start: /l}\n",
-        R"({"postgresql":{"pg_hba":["d1","d2"],"pg_ident":["i"],"callbacks":{"on_stop":"/d"},"pg_ctl_timeout":"2min"}})");
+    const Effective out = effective_of("  pg_hba: [local one]\n  callbacks: {on_start: /l}\n",
+                                       R"({"postgresql":{"pg_hba":["d1","d2"],"pg_ident":["i"],)"
+                                       R"("callbacks":{"on_stop":"/d"},"pg_ctl_timeout":"2min"}})");
     EXPECT_THAT(out.postgres.pg_hba.base, ElementsAre("local one"));
     EXPECT_THAT(out.postgres.pg_ident.base, ElementsAre("i"));
     EXPECT_THAT(out.postgres.callbacks, ElementsAre(Pair("on_start", "/l")));
@@ -90,9 +90,10 @@ TEST(Effective, ReplacesOtherSectionsWhole) {
 }
 
 TEST(Effective, IgnoresIdentityFromTheDcsAndUseSlotsFromTheFile) {
-    const Effective out = effective_of(
-        "  use_slots: false\n",
-        R"({"postgresql":{"listen":"6.6.6.6:1","data_dir":"/evil","authentication":{"superuser":{"username":"x"}},"pgpass":"/y"}})");
+    const Effective out =
+        effective_of("  use_slots: false\n",
+                     R"({"postgresql":{"listen":"6.6.6.6:1","data_dir":"/evil",)"
+                     R"("authentication":{"superuser":{"username":"x"}},"pgpass":"/y"}})");
     EXPECT_EQ(out.postgres.port, 5432);
     EXPECT_EQ(out.postgres.data_dir, "/srv/data");
     EXPECT_EQ(out.postgres.superuser.username, "");
@@ -135,7 +136,8 @@ TEST(Effective, KeepsControlledOnesOutOfTheRolesParameters) {
 TEST(Effective, MovesRecoverySettingsToRecoveryConf) {
     const Effective out = effective_of(
         "  recovery_conf: {restore_command: own, recovery_target_time: x, primary_conninfo: y}\n",
-        R"({"postgresql":{"parameters":{"restore_command":"other","archive_cleanup_command":"c","recovery_target":"immediate"}}})");
+        R"({"postgresql":{"parameters":{"restore_command":"other","archive_cleanup_command":"c",)"
+        R"("recovery_target":"immediate"}}})");
     EXPECT_THAT(out.postgres.recovery_conf,
                 ElementsAre(Pair("archive_cleanup_command", "c"), Pair("restore_command", "own")));
     EXPECT_THAT(out.postgres.parameters.base, Not(Contains(Pair("recovery_target", "immediate"))));
@@ -151,9 +153,8 @@ TEST(Effective, LeavesHbaToItsOwnerWhenAnotherFileIsNamed) {
 }
 
 TEST(Effective, NotesWrongValuesAndGoesOn) {
-    const Effective out = effective_of(
-        "",
-        R"({"ttl":"soon","postgresql":{"pg_ctl_timeout":"x","pg_hba":"y","parameters":{"max_connections":1}}})");
+    const Effective out = effective_of("", R"({"ttl":"soon","postgresql":{"pg_ctl_timeout":"x",)"
+                                           R"("pg_hba":"y","parameters":{"max_connections":1}}})");
     EXPECT_THAT(out.notes,
                 IsSupersetOf({HasSubstr("ttl"), HasSubstr("postgresql.pg_ctl_timeout"),
                               HasSubstr("postgresql.pg_hba"), HasSubstr("max_connections")}));

@@ -18,29 +18,29 @@ std::string json_of(const Environment& environment) {
 }
 
 TEST(Environment, FillsTheSections) {
-    EXPECT_EQ(
-        json_of({{"PATRONI_NAME", "pg-1"},
-                 {"PATRONI_SCOPE", "007"},
-                 {"PATRONI_RESTAPI_LISTEN", ":8008"},
-                 {"PATRONI_RESTAPI_PASSWORD", "x"},
-                 {"PATRONI_POSTGRESQL_BIN_POSTGRES", "postgres15"},
-                 {"PATRONI_REPLICATION_USERNAME", "replicator"},
-                 {"PATRONI_REWIND_SSLMODE", "require"}}),
-        R"({"name":"pg-1","scope":"007","restapi":{"listen":":8008","authentication":{"password":"x"}},)"
-        R"("postgresql":{"bin_name":{"postgres":"postgres15"},"authentication":)"
-        R"({"replication":{"username":"replicator"},"rewind":{"sslmode":"require"}}}})");
+    EXPECT_EQ(json_of({{"PATRONI_NAME", "pg-1"},
+                       {"PATRONI_SCOPE", "007"},
+                       {"PATRONI_RESTAPI_LISTEN", ":8008"},
+                       {"PATRONI_RESTAPI_PASSWORD", "x"},
+                       {"PATRONI_POSTGRESQL_BIN_POSTGRES", "postgres15"},
+                       {"PATRONI_REPLICATION_USERNAME", "replicator"},
+                       {"PATRONI_REWIND_SSLMODE", "require"}}),
+              R"({"name":"pg-1","scope":"007",)"
+              R"("restapi":{"listen":":8008","authentication":{"password":"x"}},)"
+              R"("postgresql":{"bin_name":{"postgres":"postgres15"},"authentication":)"
+              R"({"replication":{"username":"replicator"},"rewind":{"sslmode":"require"}}}})");
 }
 
 TEST(Environment, ConvertsByTheKeysType) {
-    EXPECT_EQ(
-        json_of({{"PATRONI_ETCD3_HOSTS", "'a:1','b:2'"},
-                 {"PATRONI_ETCD3_USE_PROXIES", "on"},
-                 {"PATRONI_LOG_MODE", "0640"},
-                 {"PATRONI_LOG_LOGGERS", "a: DEBUG, b: INFO"},
-                 {"PATRONI_LOG_FORMAT", "levelname, message"},
-                 {"PATRONI_CTL_INSECURE", "yes"}}),
-        R"({"ctl":{"insecure":true},"log":{"format":["levelname","message"],"mode":416,)"
-        R"("loggers":{"a":"DEBUG","b":"INFO"}},"etcd3":{"hosts":["a:1","b:2"],"use_proxies":true}})");
+    EXPECT_EQ(json_of({{"PATRONI_ETCD3_HOSTS", "'a:1','b:2'"},
+                       {"PATRONI_ETCD3_USE_PROXIES", "on"},
+                       {"PATRONI_LOG_MODE", "0640"},
+                       {"PATRONI_LOG_LOGGERS", "a: DEBUG, b: INFO"},
+                       {"PATRONI_LOG_FORMAT", "levelname, message"},
+                       {"PATRONI_CTL_INSECURE", "yes"}}),
+              R"({"ctl":{"insecure":true},"log":{"format":["levelname","message"],"mode":416,)"
+              R"("loggers":{"a":"DEBUG","b":"INFO"}},)"
+              R"("etcd3":{"hosts":["a:1","b:2"],"use_proxies":true}})");
     EXPECT_EQ(json_of({{"PATRONI_ETCD3_HOSTS", "- a:1\n- b:2"}}),
               R"({"etcd3":{"hosts":["a:1","b:2"]}})");
     EXPECT_EQ(json_of({{"PATRONI_LOG_FORMAT", "%(message)s"}}),

@@ -74,12 +74,12 @@ TEST(AdrExample, ServesTheOperatorWhoseShellHasNoPasswords) {
 }
 
 TEST(LocalConfig, HasPatronisDefaults) {
-    const auto config = load_text(minimal, {{"HOME", "/home/pg"}});
+    const auto config = load_text(minimal, {{"HOME", "/srv/pg"}});
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_EQ(config->namespace_prefix, "/service");
     EXPECT_EQ(config->log, LogConfig{});
     EXPECT_EQ(config->watchdog, WatchdogConfig{});
-    EXPECT_EQ(config->postgres.pgpass, "/home/pg/pgpass");
+    EXPECT_EQ(config->postgres.pgpass, "/srv/pg/pgpass");
     EXPECT_EQ(config->postgres.config_dir, "/srv/data");
     EXPECT_EQ(config->postgres.database, "postgres");
     EXPECT_EQ(config->postgres.bin_name.at("pg_ctl"), "pg_ctl");
@@ -121,7 +121,8 @@ restapi:
 ctl: {insecure: true}
 etcd3: {url: 'https://user:p%40ss@etcd.example:2380', cacert: /ca}
 watchdog: {mode: off}
-tags: {nofailover: false, failover_priority: 2, noloadbalance: true, clonefrom: false, zone: eu, weight: 3}
+tags: {nofailover: false, failover_priority: 2, noloadbalance: true, clonefrom: false,
+       zone: eu, weight: 3}
 postgresql:
   listen: 10.0.0.1,10.0.0.2:5433
   data_dir: /srv/data/
@@ -186,7 +187,8 @@ postgresql:
 TEST(LocalConfig, ReadsACustomBootstrap) {
     const auto config = load_text(minimal + R"(bootstrap:
   method: pitr
-  pitr: {command: /bin/restore, keep_existing_recovery_conf: true, no_params: false, when: 2026-01-01, all: true}
+  pitr: {command: /bin/restore, keep_existing_recovery_conf: true, no_params: false,
+         when: 2026-01-01, all: true}
   post_init: /bin/after
   pg_hba: [host all all all scram-sha-256]
 )");

@@ -76,8 +76,8 @@ TEST(ControlledGucs, TurnSegmentsIntoASizeAndHotStandbyIntoReplica) {
 }
 
 TEST(Gucs, BecomeTexts) {
-    const auto tree = parse_json(
-        R"({"Work_Mem":"64MB","autovacuum":true,"jit":false,"random_page_cost":1.1,"n":null,"l":[1],"i":5})");
+    const auto tree = parse_json(R"({"Work_Mem":"64MB","autovacuum":true,"jit":false,)"
+                                 R"("random_page_cost":1.1,"n":null,"l":[1],"i":5})");
     ASSERT_TRUE(tree);
     std::vector<std::string> notes;
     EXPECT_THAT(read_gucs(*tree, "p", notes),

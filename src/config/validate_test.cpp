@@ -152,7 +152,8 @@ TEST(Validate, FindsAddressesThatLeadNowhere) {
 name: pg-1
 restapi: {listen: '127.0.0.1:8008', connect_address: 'localhost:8008'}
 etcd3: {srv: x}
-postgresql: {listen: '127.0.0.1:5432', connect_address: '0.0.0.0:5432', proxy_address: '[::1]:1', data_dir: /nonexistent/d}
+postgresql: {listen: '127.0.0.1:5432', connect_address: '0.0.0.0:5432',
+             proxy_address: '[::1]:1', data_dir: /nonexistent/d}
 tags: {nofailover: false, failover_priority: 1}
 bootstrap: {initdb: [pwfile: /x]}
 )");
