@@ -6,6 +6,9 @@
 namespace relevo::core {
 namespace {
 
+// pg_ctl's own patience. Replaying what is left may take a while; the lease goes on being kept meanwhile.
+constexpr Duration promote_within = std::chrono::seconds(60);
+
 bool serves_as_primary(const Mind& m) {
     const auto& pg = *m.s.pg;
     if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
@@ -24,7 +27,7 @@ bool promote(Mind& m) {
     }
     if (!m.may_lead()) return true;
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
-    m.emit(PromotePg{m.fence_at(), s.settings.primary_start_timeout, s.self.has_pre_promote});
+    m.emit(PromotePg{m.fence_at(), promote_within, s.self.has_pre_promote});
     return true;
 }
 
