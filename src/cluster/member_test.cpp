@@ -47,18 +47,19 @@ TEST(MemberJson, IsPatronisInItsOrder) {
     member.receive_lsn = Lsn{67108960};
     member.scheduled_restart.reset();
     member.pause = false;
-    EXPECT_EQ(
-        to_json(member),
-        R"({"conn_url":"postgres://10.0.0.2:5432/postgres","api_url":"http://10.0.0.2:8008/patroni",)"
-        R"("state":"running","role":"replica","version":"4.1.4","tags":{"clonefrom":true},)"
-        R"("xlog_location":67108960,"replay_lsn":67108960,"receive_lsn":67108960,)"
-        R"("replication_state":"streaming","timeline":1})");
+    EXPECT_EQ(to_json(member),
+              R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
+              R"("api_url":"http://10.0.0.2:8008/patroni",)"
+              R"("state":"running","role":"replica","version":"4.1.4","tags":{"clonefrom":true},)"
+              R"("xlog_location":67108960,"replay_lsn":67108960,"receive_lsn":67108960,)"
+              R"("replication_state":"streaming","timeline":1})");
 }
 
 TEST(MemberJson, WritesEveryFieldInOrder) {
     EXPECT_EQ(
         to_json(full_member()),
-        R"({"conn_url":"postgres://10.0.0.2:5432/postgres","api_url":"http://10.0.0.2:8008/patroni",)"
+        R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
+        R"("api_url":"http://10.0.0.2:8008/patroni",)"
         R"("state":"running","role":"replica","version":"4.1.4","relevo":"0.1.0",)"
         R"("proxy_url":"postgres://10.0.0.9:6432/postgres","checkpoint_after_promote":false,)"
         R"("tags":{"clonefrom":true,"priority":3,"zone":"a"},"pending_restart":true,)"

@@ -14,7 +14,8 @@ bool MemoryStore::holds(const Compare& compare) const {
         case Compare::What::mod_revision:
             return (exists ? found->second.mod_revision : 0) == compare.revision;
         case Compare::What::value:
-            return exists && found->second.value == compare.value;  // etcd: an absent key equals no value
+            return exists &&
+                   found->second.value == compare.value;  // etcd: an absent key equals no value
     }
     return false;
 }
@@ -25,13 +26,15 @@ Result<TxnResult> MemoryStore::commit(const Txn& txn, LeaseId lease) {
     for (const auto& write : txn.writes) {
         if (write.what != Write::What::put) continue;
         if (!put_keys.insert(write.key).second)
-            return fail(ErrorCode::invalid, "the key " + write.key + " is written twice in one transaction");
+            return fail(ErrorCode::invalid,
+                        "the key " + write.key + " is written twice in one transaction");
         needs_lease = needs_lease || write.with_lease;
     }
     if (!std::ranges::all_of(txn.compares, [&](const Compare& compare) { return holds(compare); }))
         return TxnResult{.succeeded = false, .revision = tree_.revision};
     if (needs_lease && !leases_.contains(lease))
-        return fail(ErrorCode::not_found, "the lease is gone: get a new one and write the keys again");
+        return fail(ErrorCode::not_found,
+                    "the lease is gone: get a new one and write the keys again");
 
     ++tree_.revision;
     bool changed = false;
@@ -41,12 +44,8 @@ Result<TxnResult> MemoryStore::commit(const Txn& txn, LeaseId lease) {
                 put(write.key, write.value, write.with_lease ? lease : 0);
                 changed = true;
                 break;
-            case Write::What::remove:
-                changed = remove(write.key) || changed;
-                break;
-            case Write::What::remove_prefix:
-                changed = remove_prefix(write.key) || changed;
-                break;
+            case Write::What::remove: changed = remove(write.key) || changed; break;
+            case Write::What::remove_prefix: changed = remove_prefix(write.key) || changed; break;
         }
     }
     if (!changed) --tree_.revision;
@@ -116,8 +115,9 @@ void MemoryStore::revoke(LeaseId lease) {
 
 void MemoryStore::advance(Instant now) {
     while (true) {
-        const auto first = std::ranges::min_element(
-            leases_, {}, [](const auto& entry) { return std::pair(entry.second.expires, entry.first); });
+        const auto first = std::ranges::min_element(leases_, {}, [](const auto& entry) {
+            return std::pair(entry.second.expires, entry.first);
+        });
         if (first == leases_.end() || first->second.expires > now) return;
         revoke(first->first);
     }
@@ -130,7 +130,8 @@ std::optional<Instant> MemoryStore::next_expiry() const {
     return next;
 }
 
-std::optional<std::vector<MemoryStore::Change>> MemoryStore::changes_since(Revision revision) const {
+std::optional<std::vector<MemoryStore::Change>> MemoryStore::changes_since(
+    Revision revision) const {
     if (revision < compacted_) return std::nullopt;
     const auto first = std::ranges::upper_bound(log_, revision, {}, &Change::revision);
     return std::vector<Change>(first, log_.end());

@@ -1,10 +1,10 @@
-// One cluster's part of etcd, in memory: revisions, guarded transactions, leases that expire, and a log
-// of changes. Pure: it reads no clock and calls nobody; time moves only through advance(), so the
-// simulator runs it in virtual time. The tests' ports::Dcs over it is etcd/memory_dcs.h.
+// One cluster's part of etcd, in memory: revisions, guarded transactions, leases that expire, and a
+// log of changes. Pure: it reads no clock and calls nobody; time moves only through advance(), so
+// the simulator runs it in virtual time. The tests' ports::Dcs over it is etcd/memory_dcs.h.
 //
-// As in etcd: a transaction that holds makes one revision whatever it writes, one that writes nothing
-// makes none; the keys of an expired or revoked lease go together, at one revision; lease ids are never
-// used twice.
+// As in etcd: a transaction that holds makes one revision whatever it writes, one that writes
+// nothing makes none; the keys of an expired or revoked lease go together, at one revision; lease
+// ids are never used twice.
 #pragma once
 
 #include <map>

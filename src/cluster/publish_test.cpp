@@ -199,9 +199,12 @@ TEST(StatusJson, OfAPrimaryIsPatronisByteForByte) {
     EXPECT_EQ(
         status_json(in),
         R"({"state": "running", "postmaster_start_time": "2026-01-02 03:04:05.987194+00:00", )"
-        R"("role": "primary", "server_version": 150020, "xlog": {"location": 24470760}, "timeline": 1, )"
-        R"("replication": [{"usename": "replicator", "application_name": "pg-1", "client_addr": "10.0.0.2", )"
-        R"("state": "streaming", "sync_state": "async", "sync_priority": 0}], "dcs_last_seen": 1795400956, )"
+        R"("role": "primary", "server_version": 150020, "xlog": {"location": 24470760}, )"
+        R"("timeline": 1, )"
+        R"("replication": [{"usename": "replicator", "application_name": "pg-1", )"
+        R"("client_addr": "10.0.0.2", )"
+        R"("state": "streaming", "sync_state": "async", "sync_priority": 0}], )"
+        R"("dcs_last_seen": 1795400956, )"
         R"("tags": {"clonefrom": true}, "database_system_identifier": "7711188255317205645", )"
         R"("patroni": {"version": "4.1.4", "scope": "batman", "name": "pg-0"}})");
 }
@@ -214,10 +217,12 @@ TEST(StatusJson, OfAReplicaShowsWhatItReceivedAndReplayed) {
         status_json(in),
         R"({"state": "running", "postmaster_start_time": "2026-01-02 03:04:05.987194+00:00", )"
         R"("role": "replica", "server_version": 150020, "xlog": {"received_location": 67108960, )"
-        R"("replayed_location": 67108959, "replayed_timestamp": null, "paused": false}, "timeline": 1, )"
+        R"("replayed_location": 67108959, "replayed_timestamp": null, "paused": false}, )"
+        R"("timeline": 1, )"
         R"("replication_state": "streaming", "dcs_last_seen": 1795400956, )"
         R"("database_system_identifier": "7711188255317205645", )"
-        R"("patroni": {"version": "4.1.4", "scope": "batman", "name": "pg-0", "relevo": "0.1.0"}})");
+        R"("patroni": {"version": "4.1.4", "scope": "batman", "name": "pg-0", )"
+        R"("relevo": "0.1.0"}})");
     in.postgres.replayed_at = WallTime(std::chrono::microseconds(1767323045678901));
     in.postgres.receive = Lsn{};
     const std::string text = status_json(in);
@@ -271,8 +276,10 @@ TEST(StatusJson, FlagsAppearOnlyWhenTheyHold) {
         ScheduledRestart{"2030-01-01T00:00:00+00:00", "hidden", "replica", "", "", true};
     EXPECT_NE(
         status_json(in).find(
-            R"("timeline": 1, "sync_standby": true, "replication_state": "streaming", "pause": true, )"
-            R"("cluster_unlocked": true, "failsafe_mode_is_active": true, "dcs_last_seen": 1795400956, )"
+            R"("timeline": 1, "sync_standby": true, "replication_state": "streaming", )"
+            R"("pause": true, )"
+            R"("cluster_unlocked": true, "failsafe_mode_is_active": true, )"
+            R"("dcs_last_seen": 1795400956, )"
             R"("database_system_identifier": "7711188255317205645", "pending_restart": true, )"
             R"("pending_restart_reason": {"port": {"old_value": "1", "new_value": "2"}}, )"
             R"("scheduled_restart": {"schedule": "2030-01-01T00:00:00+00:00", "role": "replica", )"

@@ -27,10 +27,9 @@ void expect_noted(std::string_view json, std::string_view key) {
 TEST(ReadSettings, AnEmptyObjectIsTheDefaults) { EXPECT_EQ(clean("{}"), Settings{}); }
 
 TEST(ReadSettings, NullIsTheDefaultToo) {
-    EXPECT_EQ(
-        clean(
-            R"({"ttl":null,"synchronous_mode":null,"standby_cluster":null,"slots":null,"postgresql":null})"),
-        Settings{});
+    EXPECT_EQ(clean(R"({"ttl":null,"synchronous_mode":null,"standby_cluster":null,"slots":null,)"
+                    R"("postgresql":null})"),
+              Settings{});
 }
 
 TEST(ReadSettings, ReadsEveryKey) {
@@ -40,8 +39,10 @@ TEST(ReadSettings, ReadsEveryKey) {
         "primary_start_timeout":0,"primary_stop_timeout":30,"primary_race_backoff":2,
         "synchronous_mode":"quorum","synchronous_mode_strict":"on","synchronous_node_count":2,
         "failsafe_mode":1,"pause":true,"member_slots_ttl":"1h","unknown":{"kept":1},
-        "postgresql":{"use_slots":false,"use_pg_rewind":true,"remove_data_directory_on_rewind_failure":"yes",
-                      "remove_data_directory_on_diverged_timelines":"true","parameters":{"port":1}}})");
+        "postgresql":{"use_slots":false,"use_pg_rewind":true,
+                      "remove_data_directory_on_rewind_failure":"yes",
+                      "remove_data_directory_on_diverged_timelines":"true",
+                      "parameters":{"port":1}}})");
     EXPECT_EQ(s.ttl, seconds(20));
     EXPECT_EQ(s.loop_wait, seconds(5));
     EXPECT_EQ(s.retry_timeout, seconds(6));
@@ -186,7 +187,8 @@ TEST(ReadSettings, AStandbyClusterNeedsASourceAndHasNoSynchronousMode) {
     EXPECT_EQ(clean(R"({"standby_cluster":{"primary_slot_name":"s"}})").standby_cluster,
               std::nullopt);
     const Settings s = clean(R"({"synchronous_mode":true,"synchronous_mode_strict":true,
-        "standby_cluster":{"host":"10.0.0.1","port":5433,"primary_slot_name":"s","restore_command":"r",
+        "standby_cluster":{"host":"10.0.0.1","port":5433,"primary_slot_name":"s",
+        "restore_command":"r",
         "create_replica_methods":["wal_e","basebackup"],"archive_cleanup_command":"c",
         "recovery_min_apply_delay":"5min"}})");
     ASSERT_TRUE(s.standby_cluster);
@@ -203,7 +205,8 @@ TEST(ReadSettings, AStandbyClusterNeedsASourceAndHasNoSynchronousMode) {
 TEST(ReadSettings, SlotsHaveThreeNamesAndTwoTypes) {
     const Settings s =
         clean(R"({"slots":{"p":{"type":"physical","cluster_type":"primary"},"q":null,"r":{},"s":0,
-        "l":{"type":"logical","database":"db","plugin":"pgoutput"},"m":{"database":"db","plugin":"x"}}})");
+        "l":{"type":"logical","database":"db","plugin":"pgoutput"},
+        "m":{"database":"db","plugin":"x"}}})");
     EXPECT_EQ(s.slots.size(), 6U);
     EXPECT_EQ(s.slots.at("p"), (PermanentSlot{false, "", "", "primary"}));
     EXPECT_EQ(s.slots.at("q"), PermanentSlot{});

@@ -1,7 +1,7 @@
 // The fuzz targets over a small corpus and its mutations, the same ones in every run.
 #include <gtest/gtest.h>
 
-#include <random>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,16 +13,25 @@ namespace {
 using Corpus = std::vector<std::string>;
 
 const Corpus members = {
-    R"({"conn_url":"postgres://10.0.0.2:5432/postgres","api_url":"http://10.0.0.2:8008/patroni","state":"running","role":"replica","version":"4.1.4","tags":{"clonefrom":true,"failover_priority":"3"},"xlog_location":67108960,"replay_lsn":67108960,"receive_lsn":67108960,"replication_state":"streaming","timeline":1})",
-    R"({"state":"stopped","role":"master","pending_restart":true,"pending_restart_reason":{"a":{"old_value":"1","new_value":2}},"scheduled_restart":{"schedule":"2030-01-01T00:00:00Z","timeout":"60","restart_pending":""},"pause":true,"checkpoint_after_promote":false})",
+    R"({"conn_url":"postgres://10.0.0.2:5432/postgres","api_url":"http://10.0.0.2:8008/patroni",)"
+    R"("state":"running","role":"replica","version":"4.1.4","tags":{"clonefrom":true,)"
+    R"("failover_priority":"3"},"xlog_location":67108960,"replay_lsn":67108960,)"
+    R"("receive_lsn":67108960,"replication_state":"streaming","timeline":1})",
+    R"({"state":"stopped","role":"master","pending_restart":true,)"
+    R"("pending_restart_reason":{"a":{"old_value":"1","new_value":2}},)"
+    R"("scheduled_restart":{"schedule":"2030-01-01T00:00:00Z","timeout":"60",)"
+    R"("restart_pending":""},"pause":true,"checkpoint_after_promote":false})",
     "postgres://u:p@[fd00::1]:5433/db?application_name=http%3A%2F%2Fh:8008/patroni",
     "{}",
 };
 
 const Corpus configs = {
-    R"({"ttl":30,"loop_wait":10,"retry_timeout":10,"maximum_lag_on_failover":1048576,"postgresql":{"use_pg_rewind":true,"parameters":{"max_connections":50}}})",
-    R"({"ttl":"3","synchronous_mode":"quorum","synchronous_node_count":2,"standby_cluster":{"host":"h","port":5432,"create_replica_methods":["basebackup"]}})",
-    R"({"slots":{"a":{"type":"logical","database":"d","plugin":"p"},"b":null},"ignore_slots":[{"name":"x"}],"member_slots_ttl":"30min","pause":true})",
+    R"({"ttl":30,"loop_wait":10,"retry_timeout":10,"maximum_lag_on_failover":1048576,)"
+    R"("postgresql":{"use_pg_rewind":true,"parameters":{"max_connections":50}}})",
+    R"({"ttl":"3","synchronous_mode":"quorum","synchronous_node_count":2,)"
+    R"("standby_cluster":{"host":"h","port":5432,"create_replica_methods":["basebackup"]}})",
+    R"({"slots":{"a":{"type":"logical","database":"d","plugin":"p"},"b":null},)"
+    R"("ignore_slots":[{"name":"x"}],"member_slots_ttl":"30min","pause":true})",
     R"({"ttl":1e3,"loop_wait":-1,"retry_timeout":99999999999999999999})",
 };
 
@@ -58,7 +67,14 @@ public:
     }
 
 private:
-    std::size_t below(std::size_t limit) { return static_cast<std::size_t>(random_() % limit); }
+    // splitmix64: the same numbers everywhere.
+    std::uint64_t random() {
+        std::uint64_t mixed = random_ += 0x9E3779B97F4A7C15U;
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9U;
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBU;
+        return mixed ^ (mixed >> 31);
+    }
+    std::size_t below(std::size_t limit) { return static_cast<std::size_t>(random() % limit); }
 
     void edit(std::string& text) {
         static const Corpus tokens = {
@@ -77,14 +93,14 @@ private:
             case 2: text.replace(at, length, tokens[below(tokens.size())]); break;
             case 3: text.insert(at, text.substr(at, length)); break;
             case 4:
-                if (at < text.size()) text[at] = static_cast<char>(random_() & 0xFFU);
+                if (at < text.size()) text[at] = static_cast<char>(random() & 0xFFU);
                 break;
             default: text.resize(at); break;
         }
     }
 
     Corpus corpus_;
-    std::mt19937_64 random_{20260101};  // its sequence is fixed by the standard
+    std::uint64_t random_ = 20260101;
 };
 
 void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) {
