@@ -194,7 +194,6 @@ private:
 
     Task<Result<std::vector<Rows>>> results_within(Duration deadline) {
         const auto until = os::boottime_now() + deadline;
-        // Held here: whoever drops this object while we wait does not take it from under us.
         const auto handle = handle_;
         const auto late = [&] {
             handle_.reset();

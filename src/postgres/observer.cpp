@@ -49,8 +49,8 @@ std::shared_ptr<Probing> start_probe(const asio::any_io_executor& loop, os::Bloc
 ConnectOptions Observer::reach(const std::string& application) const {
     const auto& config = config_();
     auto options = local_options(config, application);
-    if (!last_disk_ || !last_disk_->pid_file) return options;
-    const auto& file = *last_disk_->pid_file;
+    if (!address_) return options;
+    const auto& file = *address_;
     // A server that was started by somebody else may not be where our configuration will put it.
     if (file.port > 0) options.port = file.port;
     if (file.listen_address.empty() && !file.socket_directory.empty() && !file.status.empty()) {
@@ -74,6 +74,7 @@ Task<DiskView> Observer::disk() {
     if (looked) {
         control_ = std::move(looked->control);
         last_disk_ = std::make_shared<const DiskView>(looked->view);
+        if (looked->view.postmaster) address_ = looked->view.pid_file;
         co_return std::move(looked->view);
     }
     DiskView stale;
@@ -101,7 +102,7 @@ Task<Observer::Sql> Observer::ask(Duration patience) {
         }
         const auto left = until - std::chrono::steady_clock::now();
         if (left <= 0ns) break;
-        // Ours while it is asked: forget_connection() may be called meanwhile.
+        // Ours while it is asked: forget_server() may come meanwhile.
         auto connection = std::move(heartbeat_);
         auto answer = co_await connection->script(observing_script(), left);
         if (answer) {

@@ -44,6 +44,8 @@ TEST(PidFile, its_lines_are_read_and_garbage_is_none) {
     EXPECT_EQ(file->port, 5433);
     EXPECT_EQ(file->status, "ready");
     EXPECT_EQ(file->socket_directory, "/run");
+    EXPECT_FALSE(file->single_user);
+    EXPECT_TRUE(parse_pid_file("-812\n/data\n")->single_user);
     EXPECT_FALSE(parse_pid_file(""));
     EXPECT_FALSE(parse_pid_file("garbage\n"));
     EXPECT_EQ(parse_pid_file("812\n")->status, "") << "written in two steps";
@@ -75,6 +77,10 @@ TEST(PidFile, a_process_is_ours_by_its_start_time_or_its_program_and_directory) 
     process.parent = 77;
     EXPECT_FALSE(ours());
     process.parent = 1;
+    EXPECT_TRUE(ours());
+    file.single_user = true;
+    EXPECT_FALSE(ours()) << "initdb's and a recovery's: their end is no crash";
+    file.single_user = false;
     process.state = 'Z';
     EXPECT_FALSE(ours());
 }

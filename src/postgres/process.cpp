@@ -34,9 +34,9 @@ std::optional<PidFile> parse_pid_file(std::string_view text) {
         return number < lines.size() ? std::string(trim(lines[number])) : std::string();
     };
     const auto pid = parse_decimal(line(0));
-    // A negative number is a single-user server's.
     if (!pid || *pid == 0) return std::nullopt;
     PidFile file;
+    file.single_user = *pid < 0;  // PostgreSQL's way of saying so
     file.pid = static_cast<pid_t>(*pid < 0 ? -*pid : *pid);
     file.data_dir = line(1);
     file.started_s = parse_decimal(line(2)).value_or(0);
@@ -62,6 +62,7 @@ Result<std::optional<PidFile>> read_pid_file(const std::string& data_dir) {
 bool is_our_postmaster(const PidFile& file, const os::ProcessInfo& process,
                        const std::string& data_dir, const std::string& program, pid_t self,
                        pid_t parent) {
+    if (file.single_user) return false;
     if (process.pid == self || process.pid == parent || process.parent == self) return false;
     if (process.state == 'Z' || process.state == 'X') return false;
     constexpr std::int64_t tolerance_s = 3;

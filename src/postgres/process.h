@@ -23,7 +23,8 @@ struct PidFile {
     std::int64_t started_s = 0;  // since 1970
     int port = 0;
     std::string socket_directory, listen_address;
-    std::string status;  // "starting", "ready", "standby", "stopping", "" (not written yet)
+    bool single_user = false;  // `postgres --single`, initdb's among them: nobody connects to it
+    std::string status;        // "starting", "ready", "standby", "stopping", "" (not written yet)
 };
 
 // postmaster.pid's text; nothing when its first line is no process number. Pure.
