@@ -13,9 +13,7 @@ Call::Call(Setup setup)
     endpoint_->calls.insert(this);
 }
 
-Call::~Call() {
-    endpoint_->calls.erase(this);
-}
+Call::~Call() { endpoint_->calls.erase(this); }
 
 void Call::finish() {
     finished_ = true;
@@ -31,13 +29,14 @@ void KeepAlive::start(std::int64_t lease) {
         if (self->wire_->closed()) return;
         if (!started) return self->ended();
         // The end of our side is sent with the request: the server answers it and ends the stream.
-        self->stream_->WriteLast(self->request_, grpc::WriteOptions(), self->wire_->tag([self](bool) {
-            if (self->wire_->closed()) return;
-            self->stream_->Read(&self->reply, self->wire_->tag([self](bool answered) {
-                self->answered_ = answered;
-                if (!self->wire_->closed()) self->ended();
+        self->stream_->WriteLast(
+            self->request_, grpc::WriteOptions(), self->wire_->tag([self](bool) {
+                if (self->wire_->closed()) return;
+                self->stream_->Read(&self->reply, self->wire_->tag([self](bool answered) {
+                    self->answered_ = answered;
+                    if (!self->wire_->closed()) self->ended();
+                }));
             }));
-        }));
     }));
 }
 
@@ -45,7 +44,8 @@ void KeepAlive::ended() {
     const auto self = std::static_pointer_cast<KeepAlive>(shared_from_this());
     stream_->Finish(&status_, wire_->tag([self](bool) {
         if (self->status_.ok() && !self->answered_)
-            self->status_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended without an answer");
+            self->status_ =
+                grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended without an answer");
         // How the stream ended after its answer does not matter.
         if (self->answered_) self->status_ = grpc::Status::OK;
         self->finish();

@@ -1,4 +1,5 @@
-// One call on one endpoint: an attempt. It is alive as long as gRPC works on it, whoever else lets go.
+// One call on one endpoint: an attempt. It is alive as long as gRPC works on it, whoever else lets
+// go.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -92,7 +93,8 @@ private:
     void ended();
 
     pb::LeaseKeepAliveRequest request_;
-    std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::LeaseKeepAliveRequest, pb::LeaseKeepAliveResponse>>
+    std::unique_ptr<
+        grpc::ClientAsyncReaderWriter<pb::LeaseKeepAliveRequest, pb::LeaseKeepAliveResponse>>
         stream_;
     bool answered_ = false;
 };

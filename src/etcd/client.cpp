@@ -7,9 +7,10 @@
 #include <random>
 
 #include "base/log.h"
-#include "base/text.h"
 #include "etcd/race.h"
+#include "etcd/srv.h"
 #include "etcd/url.h"
+#include "os/blocking.h"
 
 namespace relevo::etcd {
 
@@ -19,13 +20,17 @@ using namespace std::chrono_literals;
 namespace {
 constexpr Duration members_refresh = 5min;
 constexpr Duration members_deadline = 5s;
-constexpr Duration log_in_hedge = 1s;  // the server hashes the password, which takes a while by design
+constexpr Duration log_in_hedge =
+    1s;  // the server hashes the password, which takes a while by design
 constexpr Duration probe_limit = 1s;
 constexpr Duration condemned_for = 5s;
 constexpr Duration avoided_for = 500ms;
+constexpr Duration watch_check_min = 500ms;
+constexpr Duration watch_check_max = 2s;
 }  // namespace
 
-Client::Client(asio::io_context& io, EtcdOptions options, Credentials credentials, std::string probe_key)
+Client::Client(asio::io_context& io, EtcdOptions options, Credentials credentials,
+               std::string probe_key)
     : io_(io),
       options_(std::move(options)),
       credentials_(std::move(credentials)),
@@ -33,13 +38,10 @@ Client::Client(asio::io_context& io, EtcdOptions options, Credentials credential
       probe_key_(std::move(probe_key)),
       idle_(io) {
     wire_->on_idle = [this] { check_idle(); };
-    add_endpoints(options_.endpoints);
-    if (options_.shuffle) std::ranges::shuffle(endpoints_, std::mt19937(std::random_device{}()));
+    add_endpoints(options_.endpoints, false);
 }
 
-Client::~Client() {
-    close();
-}
+Client::~Client() { close(); }
 
 Client::Busy::~Busy() {
     --client.tasks_;
@@ -49,10 +51,11 @@ Client::Busy::~Busy() {
 Task<Result<CallPtr>> Client::run(Request request, Duration deadline) {
     const auto self = shared_from_this();
     const Busy busy(*this);
-    if (closing_) co_return fail(ErrorCode::cancelled, request.what + ": the connection to etcd is closed");
+    if (closing_)
+        co_return fail(ErrorCode::cancelled, request.what + ": the connection to etcd is closed");
     const auto give_up = Steady::now() + deadline;
     if (!resolved_) {
-        const auto resolved = co_await resolve();
+        const auto resolved = co_await resolve(deadline);
         if (!resolved) co_return within(request.what, resolved.error());
     }
     Race race(*this, request, give_up);
@@ -64,7 +67,29 @@ Task<Result<CallPtr>> Client::run(Request request, Duration deadline) {
     co_return result;
 }
 
-Task<Status> Client::resolve() {
+// On a thread of its own: DNS blocks. Whoever calls first waits for it; later it is asked again
+// with the members, in the background.
+Task<Status> Client::resolve(Duration patience) {
+    if (options_.srv_domain.empty()) {
+        resolved_ = true;
+        co_return Status{};
+    }
+    if (!lookups_) lookups_ = std::make_unique<asio::thread_pool>(1);
+    os::Blocking blocking(*lookups_);
+    auto work = [question = SrvQuestion{.domain = options_.srv_domain,
+                                        .suffix = options_.srv_suffix,
+                                        .nameserver = options_.nameserver},
+                 stopping = stop_lookups_] { return discover(question, *stopping); };
+    auto found = co_await blocking.run_within(patience, std::move(work));
+    if (found && *found) {
+        add_endpoints(**found, true);
+        resolved_ = true;
+        co_return Status{};
+    }
+    const auto why =
+        found ? found->error().message : "DNS did not answer in time for " + options_.srv_domain;
+    if (endpoints_.empty()) co_return fail(ErrorCode::unavailable, why);
+    log::warning("{}", why);
     resolved_ = true;
     co_return Status{};
 }
@@ -73,26 +98,25 @@ Task<Status> Client::log_in(Steady::time_point give_up) {
     if (options_.username.empty() || auth_off_ || !token_.empty()) co_return Status{};
     Request request{.what = "logging in as " + options_.username,
                     .kind = Request::Kind::read,
-                    .start =
-                        [this](Call::Setup setup) -> CallPtr {
-                            pb::AuthenticateRequest message;
-                            message.set_name(options_.username);
-                            message.set_password(options_.password);
-                            auto call = std::make_shared<Unary<pb::AuthenticateResponse>>(std::move(setup));
-                            call->start([&](Stubs& stubs, auto* context, auto* queue) {
-                                return stubs.auth.PrepareAsyncAuthenticate(context, message, queue);
-                            });
-                            return call;
-                        },
+                    .start = [this](Call::Setup setup) -> CallPtr {
+                        pb::AuthenticateRequest message;
+                        message.set_name(options_.username);
+                        message.set_password(options_.password);
+                        auto call =
+                            std::make_shared<Unary<pb::AuthenticateResponse>>(std::move(setup));
+                        call->start([&](Stubs& stubs, auto* context, auto* queue) {
+                            return stubs.auth.PrepareAsyncAuthenticate(context, message, queue);
+                        });
+                        return call;
+                    },
                     .with_token = false,
                     .hedge_after = log_in_hedge};
     Race race(*this, request, give_up);
     const auto result = co_await race.run();
     if (!result) {
         if (result.error().code != ErrorCode::denied) co_return std::unexpected(result.error());
-        co_return fail(ErrorCode::denied,
-                       "etcd refuses the user " + options_.username +
-                           ": check username and password in the etcd3 section");
+        co_return fail(ErrorCode::denied, "etcd refuses the user " + options_.username +
+                                              ": check username and password in the etcd3 section");
     }
     const auto& call = static_cast<const Unary<pb::AuthenticateResponse>&>(**result);
     if (judge(call.status()) == Verdict::no_auth) {
@@ -104,8 +128,12 @@ Task<Status> Client::log_in(Steady::time_point give_up) {
     co_return Status{};
 }
 
-Call::Setup Client::setup(const EndpointPtr& endpoint, Steady::time_point give_up, bool with_token) const {
-    return {.wire = wire_, .endpoint = endpoint, .deadline = give_up, .token = with_token ? token_ : ""};
+Call::Setup Client::setup(const EndpointPtr& endpoint, Steady::time_point give_up,
+                          bool with_token) const {
+    return {.wire = wire_,
+            .endpoint = endpoint,
+            .deadline = give_up,
+            .token = with_token ? token_ : ""};
 }
 
 CallPtr Client::start_probe(const Call::Setup& setup) const {
@@ -136,15 +164,19 @@ Task<Result<Call::Setup>> Client::setup_stream(Duration deadline) {
     const auto give_up = Steady::now() + deadline;
     const auto logged_in = co_await log_in(give_up);
     if (!logged_in) co_return std::unexpected(logged_in.error());
+    if (endpoints_.empty())
+        co_return fail(ErrorCode::unavailable, "no endpoint of etcd is known yet");
     co_return setup(in_order().front(), Steady::now() + 24h * 365, true);
 }
 
 Status Client::check_term(const pb::ResponseHeader& header, const Endpoint& from) {
     auto& newest = terms_[header.cluster_id()];
     if (header.raft_term() < newest)
-        return fail(ErrorCode::unavailable,
-                    fmt::format("{} answers from raft term {}, but {} has begun: it lags behind its cluster",
-                                from.name(), header.raft_term(), newest));
+        return fail(
+            ErrorCode::unavailable,
+            fmt::format(
+                "{} answers from raft term {}, but {} has begun: it lags behind its cluster",
+                from.name(), header.raft_term(), newest));
     newest = header.raft_term();
     return {};
 }
@@ -153,7 +185,8 @@ std::vector<EndpointPtr> Client::in_order() const {
     std::vector<EndpointPtr> order;
     std::vector<EndpointPtr> down;
     const auto now = Steady::now();
-    for (const auto& endpoint : endpoints_) (endpoint->down_until <= now ? order : down).push_back(endpoint);
+    for (const auto& endpoint : endpoints_)
+        (endpoint->down_until <= now ? order : down).push_back(endpoint);
     order.insert(order.end(), down.begin(), down.end());
     return order;
 }
@@ -196,15 +229,16 @@ Task<void> Client::probe(EndpointPtr suspected) {
         if (calls.front()->finished() || now >= limit) break;
         const auto other = std::find_if(calls.begin() + 1, calls.end(), alive);
         if (other != calls.end() && now >= start + options_.probe_timeout) {
-            log::warning("etcd endpoint {} does not answer while {} does: leaving it", suspected->name(),
-                         (*other)->endpoint().name());
+            log::warning("etcd endpoint {} does not answer while {} does: leaving it",
+                         suspected->name(), (*other)->endpoint().name());
             prefer((*other)->endpoint_ptr());
             suspected->down_until = now + condemned_for;
             suspected->give_up();
             members_at_ = {};
             break;
         }
-        co_await signal.wait_until(now < start + options_.probe_timeout ? start + options_.probe_timeout : limit);
+        co_await signal.wait_until(
+            now < start + options_.probe_timeout ? start + options_.probe_timeout : limit);
     }
     waiting_.erase(&signal);
     for (const auto& call : calls) {
@@ -215,10 +249,12 @@ Task<void> Client::probe(EndpointPtr suspected) {
 }
 
 Task<void> Client::refresh_members() {
+    if (!options_.srv_domain.empty()) co_await resolve(members_deadline);
     const Request request{.what = "listing etcd's members",
                           .kind = Request::Kind::read,
                           .start = [](Call::Setup setup) -> CallPtr {
-                              auto call = std::make_shared<Unary<pb::MemberListResponse>>(std::move(setup));
+                              auto call =
+                                  std::make_shared<Unary<pb::MemberListResponse>>(std::move(setup));
                               call->start([](Stubs& stubs, auto* context, auto* queue) {
                                   return stubs.cluster.PrepareAsyncMemberList(context, {}, queue);
                               });
@@ -231,32 +267,44 @@ Task<void> Client::refresh_members() {
         co_return;
     }
     std::vector<EtcdEndpoint> found;
-    for (const auto& member : static_cast<const Unary<pb::MemberListResponse>&>(**result).reply.members())
+    for (const auto& member :
+         static_cast<const Unary<pb::MemberListResponse>&>(**result).reply.members())
         for (const auto& url : member.clienturls())
             if (const auto endpoint = parse_url(url)) found.push_back(*endpoint);
-    add_endpoints(found);
+    add_endpoints(found, false);
 }
 
-void Client::add_endpoints(const std::vector<EtcdEndpoint>& found) {
+void Client::add_endpoints(const std::vector<EtcdEndpoint>& found, bool before) {
+    std::vector<EndpointPtr> added;
     for (const auto& at : found) {
         if (at.https && !credentials_.tls) continue;
         const auto known = [&](const EndpointPtr& endpoint) { return endpoint->address() == at; };
         if (std::ranges::any_of(endpoints_, known)) continue;
-        endpoints_.push_back(std::make_shared<Endpoint>(at, at.https ? credentials_.tls : credentials_.plain));
+        added.push_back(
+            std::make_shared<Endpoint>(at, at.https ? credentials_.tls : credentials_.plain));
     }
+    if (options_.shuffle) std::ranges::shuffle(added, std::mt19937(std::random_device{}()));
+    endpoints_.insert(before ? endpoints_.begin() : endpoints_.end(), added.begin(), added.end());
+}
+
+Duration Client::watch_check_interval() const {
+    if (options_.watch_check_interval > 0ms) return options_.watch_check_interval;
+    if (lease_ttl_ <= 0s) return watch_check_max;
+    return std::clamp<Duration>(lease_ttl_ / 10, watch_check_min, watch_check_max);
 }
 
 void Client::spawn(Task<void> task) {
     ++tasks_;
-    asio::co_spawn(io_, std::move(task), [self = shared_from_this()](const std::exception_ptr& error) {
-        try {
-            if (error) std::rethrow_exception(error);
-        } catch (const std::exception& problem) {
-            log::error("etcd: a background task ended: {}", problem.what());
-        }
-        --self->tasks_;
-        self->check_idle();
-    });
+    asio::co_spawn(io_, std::move(task),
+                   [self = shared_from_this()](const std::exception_ptr& error) {
+                       try {
+                           if (error) std::rethrow_exception(error);
+                       } catch (const std::exception& problem) {
+                           log::error("etcd: a background task ended: {}", problem.what());
+                       }
+                       --self->tasks_;
+                       self->check_idle();
+                   });
 }
 
 void Client::check_idle() {
@@ -266,6 +314,7 @@ void Client::check_idle() {
 Task<void> Client::stop() {
     const auto self = shared_from_this();
     closing_ = true;
+    *stop_lookups_ = true;
     if (on_stop) on_stop();
     for (auto* signal : waiting_) signal->set();
     while (tasks_ > 0 || wire_->pending() > 0) {
@@ -279,11 +328,13 @@ Task<void> Client::stop() {
 
 void Client::close() {
     closing_ = true;
+    *stop_lookups_ = true;
     for (auto* signal : waiting_) signal->set();
     for (const auto& endpoint : endpoints_)
         for (auto* call : endpoint->calls) call->cancel();
     wire_->on_idle = nullptr;
     wire_->close();
+    if (lookups_) lookups_->join();
 }
 
 }  // namespace relevo::etcd

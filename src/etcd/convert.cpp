@@ -15,7 +15,8 @@ cluster::KeyValue to_value(const mvccpb::KeyValue& kv) {
             .lease = kv.lease()};
 }
 
-void add_compare(pb::TxnRequest& request, const cluster::Compare& compare, const std::string& base) {
+void add_compare(pb::TxnRequest& request, const cluster::Compare& compare,
+                 const std::string& base) {
     auto& added = *request.add_compare();
     added.set_key(base + compare.key);
     added.set_result(pb::Compare::EQUAL);
@@ -82,7 +83,8 @@ pb::TxnRequest to_txn(const cluster::Txn& txn, const std::string& base, cluster:
 cluster::KeyTree to_tree(const pb::RangeResponse& reply, std::string_view base) {
     cluster::KeyTree tree;
     tree.revision = reply.header().revision();
-    for (const auto& kv : reply.kvs()) tree.keys.emplace(kv.key().substr(base.size()), to_value(kv));
+    for (const auto& kv : reply.kvs())
+        tree.keys.emplace(kv.key().substr(base.size()), to_value(kv));
     return tree;
 }
 

@@ -26,15 +26,14 @@ constexpr int reconnect_min_ms = 100;
 constexpr int reconnect_max_ms = 500;
 constexpr int answer_bytes_max = 64 * 1024 * 1024;
 
-void to_our_log(gpr_log_func_args* args) {
-    log::debug("grpc: {}", args->message);
-}
+void to_our_log(gpr_log_func_args* args) { log::debug("grpc: {}", args->message); }
 
 grpc::ChannelArguments channel_arguments() {
     grpc::ChannelArguments arguments;
-    // The ping itself rarely goes out, the watch's own check keeps the connection busy. What counts is
-    // the timeout: gRPC sets it as TCP_USER_TIMEOUT, so that the kernel breaks a connection whose data
-    // nobody acknowledges. A host without power is found that way even where there is no other endpoint.
+    // The ping itself rarely goes out, the watch's own check keeps the connection busy. What counts
+    // is the timeout: gRPC sets it as TCP_USER_TIMEOUT, so that the kernel breaks a connection
+    // whose data nobody acknowledges. A host without power is found that way even where there is no
+    // other endpoint.
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_time_ms);
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_timeout_ms);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
@@ -46,6 +45,7 @@ grpc::ChannelArguments channel_arguments() {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // when to send again is for us to say
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // pings that tune big transfers; ours are small
     arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
     arguments.SetInt(GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0);
     arguments.SetInt(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, answer_bytes_max);
@@ -57,7 +57,8 @@ grpc::ChannelArguments channel_arguments() {
 // Addresses go past gRPC's resolver with its threads; names need it.
 std::string target(const EtcdEndpoint& at) {
     in6_addr bytes{};
-    if (inet_pton(AF_INET, at.host.c_str(), &bytes) == 1) return fmt::format("ipv4:{}:{}", at.host, at.port);
+    if (inet_pton(AF_INET, at.host.c_str(), &bytes) == 1)
+        return fmt::format("ipv4:{}:{}", at.host, at.port);
     if (inet_pton(AF_INET6, at.host.c_str(), &bytes) == 1)
         return fmt::format("ipv6:[{}]:{}", at.host, at.port);
     return fmt::format("dns:///{}:{}", at.host, at.port);
@@ -66,8 +67,8 @@ std::string target(const EtcdEndpoint& at) {
 Result<std::string> read_file(const char* option, const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file)
-        return fail(ErrorCode::invalid, fmt::format("etcd {}: cannot read {}: {}", option, path,
-                                                    std::strerror(errno)));
+        return fail(ErrorCode::invalid,
+                    fmt::format("etcd {}: cannot read {}: {}", option, path, std::strerror(errno)));
     return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
@@ -75,8 +76,8 @@ Result<std::string> read_file(const char* option, const std::string& path) {
 
 std::string to_string(const EtcdEndpoint& endpoint) {
     const bool v6 = endpoint.host.find(':') != std::string::npos;
-    return fmt::format("{}://{}{}{}:{}", endpoint.https ? "https" : "http", v6 ? "[" : "", endpoint.host,
-                       v6 ? "]" : "", endpoint.port);
+    return fmt::format("{}://{}{}{}:{}", endpoint.https ? "https" : "http", v6 ? "[" : "",
+                       endpoint.host, v6 ? "]" : "", endpoint.port);
 }
 
 Result<Credentials> read_credentials(const EtcdOptions& options) {
@@ -84,7 +85,8 @@ Result<Credentials> read_credentials(const EtcdOptions& options) {
     std::call_once(once, [] { gpr_set_log_function(to_our_log); });
 
     Credentials credentials{grpc::InsecureChannelCredentials(), nullptr};
-    const bool secure = !options.cacert.empty() || !options.cert.empty() || !options.srv_domain.empty() ||
+    const bool secure = !options.cacert.empty() || !options.cert.empty() ||
+                        !options.srv_domain.empty() ||
                         std::ranges::any_of(options.endpoints, &EtcdEndpoint::https);
     if (!secure) return credentials;
 
@@ -106,7 +108,13 @@ Result<Credentials> read_credentials(const EtcdOptions& options) {
 }
 
 Stubs::Stubs(const std::shared_ptr<grpc::Channel>& made)
-    : channel(made), kv(made), watch(made), lease(made), cluster(made), maintenance(made), auth(made) {}
+    : channel(made),
+      kv(made),
+      watch(made),
+      lease(made),
+      cluster(made),
+      maintenance(made),
+      auth(made) {}
 
 Endpoint::Endpoint(EtcdEndpoint at, std::shared_ptr<grpc::ChannelCredentials> credentials)
     : address_(std::move(at)), name_(to_string(address_)), credentials_(std::move(credentials)) {}

@@ -39,7 +39,8 @@ std::function<CallPtr(Call::Setup)> unary(Message message, Prepare prepare) {
 
 class EtcdDcs final : public ports::Dcs {
 public:
-    EtcdDcs(std::shared_ptr<Client> client, std::string base) : client_(std::move(client)), base_(std::move(base)) {}
+    EtcdDcs(std::shared_ptr<Client> client, std::string base)
+        : client_(std::move(client)), base_(std::move(base)) {}
     ~EtcdDcs() override { client_->close(); }
 
     Task<Result<cluster::KeyTree>> read(Duration deadline) override;
@@ -61,12 +62,13 @@ private:
 };
 
 Task<Result<cluster::KeyTree>> EtcdDcs::read(Duration deadline) {
-    Request request{.what = "reading the keys in etcd",
-                    .kind = Kind::read,
-                    .start = unary<pb::RangeResponse>(to_range(base_), [](auto& stubs, auto* context, auto* queue,
-                                                                          const auto& message) {
-                        return stubs.kv.PrepareAsyncRange(context, message, queue);
-                    })};
+    Request request{
+        .what = "reading the keys in etcd",
+        .kind = Kind::read,
+        .start = unary<pb::RangeResponse>(
+            to_range(base_), [](auto& stubs, auto* context, auto* queue, const auto& message) {
+                return stubs.kv.PrepareAsyncRange(context, message, queue);
+            })};
     const auto call = co_await client_->run(std::move(request), deadline);
     if (!call) co_return std::unexpected(call.error());
     co_return to_tree(reply_of<pb::RangeResponse>(*call), base_);
@@ -76,21 +78,25 @@ Task<Result<cluster::TxnResult>> EtcdDcs::commit(cluster::Txn txn, Duration dead
     const auto lease = lease_;
     for (const auto& write : txn.writes)
         if (write.with_lease && lease == 0)
-            co_return fail(ErrorCode::not_found, "writing to etcd: there is no lease yet to write under");
+            co_return fail(ErrorCode::not_found,
+                           "writing to etcd: there is no lease yet to write under");
     Request request{.what = "writing to etcd",
                     .kind = Kind::single_write,
-                    .start = unary<pb::TxnResponse>(to_txn(txn, base_, lease), [](auto& stubs, auto* context,
-                                                                                  auto* queue, const auto& message) {
-                        return stubs.kv.PrepareAsyncTxn(context, message, queue);
-                    })};
+                    .start = unary<pb::TxnResponse>(
+                        to_txn(txn, base_, lease),
+                        [](auto& stubs, auto* context, auto* queue, const auto& message) {
+                            return stubs.kv.PrepareAsyncTxn(context, message, queue);
+                        })};
     const auto call = co_await client_->run(std::move(request), deadline);
     if (!call) co_return std::unexpected(call.error());
     if (judge((*call)->status()) == Verdict::lease_missing) {
         if (lease_ == lease) lease_ = 0;
-        co_return fail(ErrorCode::not_found, "writing to etcd: it does not know our lease any more");
+        co_return fail(ErrorCode::not_found,
+                       "writing to etcd: it does not know our lease any more");
     }
     const auto& reply = reply_of<pb::TxnResponse>(*call);
-    co_return cluster::TxnResult{.succeeded = reply.succeeded(), .revision = reply.header().revision()};
+    co_return cluster::TxnResult{.succeeded = reply.succeeded(),
+                                 .revision = reply.header().revision()};
 }
 
 Task<Result<std::int64_t>> EtcdDcs::keep_alive(cluster::LeaseId lease, Duration deadline) {
@@ -109,6 +115,7 @@ Task<Result<std::int64_t>> EtcdDcs::keep_alive(cluster::LeaseId lease, Duration 
 
 Task<Result<ports::Lease>> EtcdDcs::keep_lease(std::chrono::seconds ttl, Duration deadline) {
     const auto give_up = Steady::now() + deadline;
+    client_->set_lease_ttl(ttl);
     if (const auto lease = lease_; lease != 0 && lease_ttl_ == ttl) {
         const auto kept = co_await keep_alive(lease, deadline);
         if (!kept) co_return std::unexpected(kept.error());
@@ -129,10 +136,10 @@ Task<Result<ports::Lease>> EtcdDcs::grant(std::chrono::seconds ttl, Steady::time
     message.set_ttl(ttl.count());
     Request request{.what = "getting a lease from etcd",
                     .kind = Kind::repeatable_write,
-                    .start = unary<pb::LeaseGrantResponse>(message, [](auto& stubs, auto* context, auto* queue,
-                                                                       const auto& sent) {
-                        return stubs.lease.PrepareAsyncLeaseGrant(context, sent, queue);
-                    })};
+                    .start = unary<pb::LeaseGrantResponse>(
+                        message, [](auto& stubs, auto* context, auto* queue, const auto& sent) {
+                            return stubs.lease.PrepareAsyncLeaseGrant(context, sent, queue);
+                        })};
     const auto call = co_await client_->run(std::move(request), give_up - Steady::now());
     if (!call) co_return std::unexpected(call.error());
     auto granted_s = reply_of<pb::LeaseGrantResponse>(*call).ttl();
@@ -142,7 +149,8 @@ Task<Result<ports::Lease>> EtcdDcs::grant(std::chrono::seconds ttl, Steady::time
         if (!kept) co_return std::unexpected(kept.error());
         granted_s = *kept;
     }
-    if (granted_s <= 0) co_return fail(ErrorCode::unavailable, "getting a lease from etcd: it expired at once");
+    if (granted_s <= 0)
+        co_return fail(ErrorCode::unavailable, "getting a lease from etcd: it expired at once");
     lease_ = id;
     lease_ttl_ = ttl;
     co_return ports::Lease{.id = id, .fresh = true, .ttl = std::chrono::seconds(granted_s)};
@@ -155,10 +163,10 @@ Task<Status> EtcdDcs::revoke_lease(Duration deadline) {
     message.set_id(lease);
     Request request{.what = "giving back the lease to etcd",
                     .kind = Kind::repeatable_write,
-                    .start = unary<pb::LeaseRevokeResponse>(message, [](auto& stubs, auto* context, auto* queue,
-                                                                        const auto& sent) {
-                        return stubs.lease.PrepareAsyncLeaseRevoke(context, sent, queue);
-                    })};
+                    .start = unary<pb::LeaseRevokeResponse>(
+                        message, [](auto& stubs, auto* context, auto* queue, const auto& sent) {
+                            return stubs.lease.PrepareAsyncLeaseRevoke(context, sent, queue);
+                        })};
     const auto call = co_await client_->run(std::move(request), deadline);
     if (!call) co_return std::unexpected(call.error());
     if (lease_ == lease) lease_ = 0;
@@ -178,9 +186,11 @@ void EtcdDcs::watch(ChangeHandler handler) {
 Result<std::unique_ptr<ports::Dcs>> make_etcd_dcs(boost::asio::io_context& io, EtcdOptions options,
                                                   std::string base_path) {
     if (options.endpoints.empty() && options.srv_domain.empty())
-        return fail(ErrorCode::invalid, "etcd: no endpoints are given: set hosts, host, url, proxy or srv");
+        return fail(ErrorCode::invalid,
+                    "etcd: no endpoints are given: set hosts, host, url, proxy or srv");
     RLV_TRY(auto credentials, read_credentials(options));
-    auto client = std::make_shared<Client>(io, std::move(options), std::move(credentials), base_path);
+    auto client =
+        std::make_shared<Client>(io, std::move(options), std::move(credentials), base_path);
     return std::make_unique<EtcdDcs>(std::move(client), std::move(base_path));
 }
 

@@ -1,13 +1,16 @@
-// ports::Dcs over etcd's v3 gRPC API (etcd >= 3.4). The promises are those of ports/dcs.h; here is how
-// they are kept, and what is measured in tests/contract/etcd_test.cpp.
+// ports::Dcs over etcd's v3 gRPC API (etcd >= 3.4). The promises are those of ports/dcs.h; here is
+// how they are kept, and what is measured in tests/contract/etcd_test.cpp.
 //
-// - Reads and lease calls are hedged: when an endpoint has not answered within hedge_after, the same call
+// - Reads and lease calls are hedged: when an endpoint has not answered within hedge_after, the
+// same call
 //   starts on the next one and the first answer counts.
 // - commit() is sent once. It fails over only as long as it surely was not sent; afterwards a lost
 //   connection, a deadline or an endpoint found dead is outcome_unknown.
-// - An endpoint that owes an answer is probed beside the others. It is given up (calls cancelled, watch
+// - An endpoint that owes an answer is probed beside the others. It is given up (calls cancelled,
+// watch
 //   moved) only when another one answers meanwhile: our own stall condemns nobody.
-// - An answer with an older raft term than one already seen of the same etcd cluster counts as none.
+// - An answer with an older raft term than one already seen of the same etcd cluster counts as
+// none.
 //
 // One completion queue thread hands everything over to the io_context; nothing of gRPC shows here.
 #pragma once
@@ -16,6 +19,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,13 +47,16 @@ struct EtcdOptions {
 
     std::chrono::milliseconds hedge_after{200};
     std::chrono::milliseconds probe_timeout{300};
-    std::chrono::milliseconds watch_check_interval{1000};  // asks a silent watch whether it lives
+    // A silent watch is asked that often whether it lives. 0: a tenth of the lease's ttl, 0.5 to 2
+    // s.
+    std::chrono::milliseconds watch_check_interval{0};
+    std::optional<EtcdEndpoint> nameserver;  // for srv; none: the system's
     bool operator==(const EtcdOptions&) const = default;
 };
 
-// base_path: "/service/batman/", with both slashes. Certificate files are read here: invalid names the
-// one that cannot be. Nothing is sent before the first call.
-// Destroy it on the io_context's thread, before the io_context; await stop() first.
+// base_path: "/service/batman/", with both slashes. Certificate files are read here: invalid names
+// the one that cannot be. Nothing is sent before the first call. Destroy it on the io_context's
+// thread, before the io_context; await stop() first.
 Result<std::unique_ptr<ports::Dcs>> make_etcd_dcs(boost::asio::io_context& io, EtcdOptions options,
                                                   std::string base_path);
 

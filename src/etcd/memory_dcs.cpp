@@ -17,7 +17,9 @@ using Steady = std::chrono::steady_clock;
 
 MemoryServer::MemoryServer(Clock clock) : clock_(std::move(clock)) {
     if (!clock_)
-        clock_ = [] { return Instant{std::chrono::duration_cast<Duration>(Steady::now().time_since_epoch())}; };
+        clock_ = [] {
+            return Instant{std::chrono::duration_cast<Duration>(Steady::now().time_since_epoch())};
+        };
     told_ = store_.revision();
 }
 
@@ -35,9 +37,7 @@ int MemoryServer::listen(Listener listener) {
     return last_id_;
 }
 
-void MemoryServer::leave(int id) {
-    listeners_.erase(id);
-}
+void MemoryServer::leave(int id) { listeners_.erase(id); }
 
 namespace {
 
@@ -57,9 +57,7 @@ struct Shared {
 };
 using SharedPtr = std::shared_ptr<Shared>;
 
-bool cut_off(const Shared& shared) {
-    return shared.faults.unreachable || shared.faults.frozen;
-}
+bool cut_off(const Shared& shared) { return shared.faults.unreachable || shared.faults.frozen; }
 
 void deliver(const SharedPtr& shared) {
     if (shared->stopped || cut_off(*shared) || !shared->handler) return;
@@ -115,7 +113,8 @@ void Adapter::set_faults(MemoryFaults faults) {
     if (!was_cut && cut_off(*shared_) && shared_->handler)
         asio::post(shared_->io, [shared = shared_] {
             if (!shared->stopped)
-                shared->handler(fail(ErrorCode::unavailable, "watching: the store cannot be reached"));
+                shared->handler(
+                    fail(ErrorCode::unavailable, "watching: the store cannot be reached"));
         });
     if (was_cut && !cut_off(*shared_)) {
         shared_->delivered = 0;  // a broken watch resumes with a tree, changed or not
@@ -125,14 +124,17 @@ void Adapter::set_faults(MemoryFaults faults) {
 
 Task<Status> Adapter::reach(Duration deadline) {
     const auto shared = shared_;
-    if (shared->stopped) co_return fail(ErrorCode::cancelled, "the connection to the store is closed");
-    if (shared->faults.unreachable) co_return fail(ErrorCode::unavailable, "the store cannot be reached");
+    if (shared->stopped)
+        co_return fail(ErrorCode::cancelled, "the connection to the store is closed");
+    if (shared->faults.unreachable)
+        co_return fail(ErrorCode::unavailable, "the store cannot be reached");
     if (shared->faults.frozen) {
         asio::steady_timer timer(shared->io, deadline);
         shared->sleeping.insert(&timer);
         co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
         shared->sleeping.erase(&timer);
-        if (shared->stopped) co_return fail(ErrorCode::cancelled, "the connection to the store is closed");
+        if (shared->stopped)
+            co_return fail(ErrorCode::cancelled, "the connection to the store is closed");
         co_return fail(ErrorCode::unavailable, "the store did not answer in time");
     }
     // Even the fastest store answers later, not within the call.
@@ -221,7 +223,8 @@ Task<void> Adapter::stop() {
 
 }  // namespace
 
-std::unique_ptr<MemoryDcs> make_memory_dcs(asio::io_context& io, std::shared_ptr<MemoryServer> server) {
+std::unique_ptr<MemoryDcs> make_memory_dcs(asio::io_context& io,
+                                           std::shared_ptr<MemoryServer> server) {
     return std::make_unique<Adapter>(io, std::move(server));
 }
 

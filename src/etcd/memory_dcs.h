@@ -1,5 +1,5 @@
-// The in-memory twin of etcd_dcs.h: members share one MemoryStore in one process. Passes the same suite
-// (tests/contract). Leases run by the clock given; faults are switched on and off per member.
+// The in-memory twin of etcd_dcs.h: members share one MemoryStore in one process. Passes the same
+// suite (tests/contract). Leases run by the clock given; faults are switched on and off per member.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -38,8 +38,8 @@ private:
 };
 
 struct MemoryFaults {
-    bool unreachable = false;       // calls fail with unavailable at once, the watch breaks
-    bool frozen = false;            // calls fail when their deadline comes: as unavailable, not done
+    bool unreachable = false;  // calls fail with unavailable at once, the watch breaks
+    bool frozen = false;       // calls fail when their deadline comes: as unavailable, not done
     bool lose_next_answer = false;  // one write is done and ends as outcome_unknown
 };
 
@@ -49,6 +49,7 @@ public:
     virtual void set_faults(MemoryFaults faults) = 0;
 };
 
-std::unique_ptr<MemoryDcs> make_memory_dcs(boost::asio::io_context& io, std::shared_ptr<MemoryServer> server);
+std::unique_ptr<MemoryDcs> make_memory_dcs(boost::asio::io_context& io,
+                                           std::shared_ptr<MemoryServer> server);
 
 }  // namespace relevo::etcd

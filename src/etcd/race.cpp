@@ -36,7 +36,8 @@ Client::Race::~Race() {
 
 Task<Result<CallPtr>> Client::Race::run() {
     while (true) {
-        if (client_.closing_) co_return lost(ErrorCode::cancelled, "the connection to etcd is being closed");
+        if (client_.closing_)
+            co_return lost(ErrorCode::cancelled, "the connection to etcd is being closed");
         if (!prepared_) {
             const auto prepared = co_await prepare();
             if (!prepared) co_return std::unexpected(prepared.error());
@@ -84,14 +85,16 @@ void Client::Race::start_next(Steady::time_point now) {
     left_.erase(left_.begin());
     auto call = request_.start(client_.setup(endpoint, give_up_, request_.with_token));
     call->on_finish = [this] { signal_.set(); };
-    running_.push_back({.call = std::move(call)});
+    running_.push_back({.call = std::move(call), .suspect_at = now + hedge_after_});
     next_start_ = now + hedge_after_;
 }
 
 void Client::Race::suspect_late_ones(Steady::time_point now) {
     for (auto& attempt : running_) {
-        if (attempt.suspected || now < attempt.call->started() + hedge_after_) continue;
-        attempt.suspected = true;
+        if (now < attempt.suspect_at) continue;
+        // Again and again: while etcd elects a leader no endpoint answers, so none can be told
+        // dead.
+        attempt.suspect_at = now + hedge_after_;
         client_.suspect(attempt.call->endpoint_ptr());
     }
 }
@@ -99,8 +102,7 @@ void Client::Race::suspect_late_ones(Steady::time_point now) {
 Steady::time_point Client::Race::next_wake() const {
     auto wake = give_up_;
     if (!left_.empty() && may_start()) wake = std::min(wake, next_start_);
-    for (const auto& attempt : running_)
-        if (!attempt.suspected) wake = std::min(wake, attempt.call->started() + hedge_after_);
+    for (const auto& attempt : running_) wake = std::min(wake, attempt.suspect_at);
     return wake;
 }
 
@@ -132,9 +134,7 @@ std::optional<Result<CallPtr>> Client::Race::weigh(const CallPtr& call) {
         case Verdict::answered:
         case Verdict::lease_missing:
         case Verdict::lease_exists:
-        case Verdict::no_auth:
-            client_.prefer(call->endpoint_ptr());
-            return call;
+        case Verdict::no_auth: client_.prefer(call->endpoint_ptr()); return call;
         case Verdict::not_sent:
             client_.avoid(call->endpoint());
             prepared_ = request_.kind != Request::Kind::single_write;
@@ -151,14 +151,18 @@ std::optional<Result<CallPtr>> Client::Race::weigh(const CallPtr& call) {
             if (request_.with_token && !client_.options_.username.empty() && logins_ == 0)
                 return ask_for_login(call);
             return ended(ErrorCode::denied, problem_);
-        case Verdict::refused: return ended(ErrorCode::failed, problem_);
+        case Verdict::refused: {
+            const bool our_fault = status.error_code() == grpc::StatusCode::INVALID_ARGUMENT;
+            return ended(our_fault ? ErrorCode::invalid : ErrorCode::failed, problem_);
+        }
     }
     return std::nullopt;
 }
 
 std::optional<Result<CallPtr>> Client::Race::ask_for_login(const CallPtr& call) {
     if (client_.options_.username.empty())
-        return ended(ErrorCode::denied, problem_ + "; etcd wants a user: set username and password");
+        return ended(ErrorCode::denied,
+                     problem_ + "; etcd wants a user: set username and password");
     if (++logins_ > logins_max) return ended(ErrorCode::denied, problem_);
     client_.forget_token();
     client_.auth_off_ = false;

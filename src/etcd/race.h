@@ -1,4 +1,5 @@
-// One request's way to an answer: attempts on one endpoint after the other, side by side when hedged.
+// One request's way to an answer: attempts on one endpoint after the other, side by side when
+// hedged.
 #pragma once
 
 #include <optional>
@@ -31,7 +32,9 @@ private:
     std::unexpected<Error> ended(ErrorCode code, const std::string& why) const;
     // Without an answer: outcome_unknown instead of code for a write that an attempt may have done.
     std::unexpected<Error> lost(ErrorCode code, const std::string& why) const;
-    bool may_start() const { return request_.kind != Request::Kind::single_write || running_.empty(); }
+    bool may_start() const {
+        return request_.kind != Request::Kind::single_write || running_.empty();
+    }
 
     Client& client_;
     const Request& request_;
@@ -42,7 +45,7 @@ private:
 
     struct Attempt {
         CallPtr call;
-        bool suspected = false;
+        Steady::time_point suspect_at;
     };
     std::vector<Attempt> running_;
     std::vector<EndpointPtr> left_;  // of this round

@@ -8,8 +8,8 @@
 
 namespace relevo::etcd {
 
-// "http://10.0.0.1:2379/", "https://[::1]:2379", also with user:password@ (left out). nullopt: no host,
-// a bad port, or another scheme (etcd may list unix:// too).
+// "http://10.0.0.1:2379/", "https://[::1]:2379", also with user:password@ (left out). nullopt: no
+// host, a bad port, or another scheme (etcd may list unix:// too).
 std::optional<EtcdEndpoint> parse_url(std::string_view url);
 
 }  // namespace relevo::etcd

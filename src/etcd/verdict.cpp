@@ -14,8 +14,9 @@ bool says(const grpc::Status& status, const char* words) {
 
 // gRPC's own words for a call that found no connection to go out on.
 bool never_left(const grpc::Status& status) {
-    return says(status, "failed to connect to all addresses") || says(status, "DNS resolution failed") ||
-           says(status, "empty address list") || says(status, "Name or service not known");
+    return says(status, "failed to connect to all addresses") ||
+           says(status, "DNS resolution failed") || says(status, "empty address list") ||
+           says(status, "Name or service not known");
 }
 
 Verdict judge_argument(const grpc::Status& status) {
@@ -62,7 +63,8 @@ Verdict judge(const grpc::Status& status) {
 
 std::string describe(const grpc::Status& status) {
     if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return "no answer in time";
-    return fmt::format("{} (gRPC code {})", status.error_message(), static_cast<int>(status.error_code()));
+    return fmt::format("{} (gRPC code {})", status.error_message(),
+                       static_cast<int>(status.error_code()));
 }
 
 }  // namespace relevo::etcd

@@ -13,24 +13,27 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr Duration read_deadline = 5s;
-constexpr Duration silence_max = 3s;  // a stream that owes an answer so long is given up in any case
+constexpr Duration silence_max =
+    3s;  // a stream that owes an answer so long is given up in any case
 constexpr Duration pause_min = 50ms;
 constexpr Duration pause_max = 500ms;
 }  // namespace
 
 void WatchStream::start(pb::WatchRequest create, std::function<void()> wake) {
     wake_ = std::move(wake);
-    // etcd then ends the stream itself when this member has had no leader for three election timeouts.
+    // etcd then ends the stream itself when this member has had no leader for three election
+    // timeouts.
     context_.AddMetadata("hasleader", "true");
     stream_ = stubs_->watch.PrepareAsyncWatch(&context_, &wire_->queue());
     reading_ = true;
-    stream_->StartCall(wire_->tag([self = self(), create = std::move(create)](bool started) mutable {
-        self->reading_ = false;
-        if (self->wire_->closed()) return;
-        if (!started) return self->ended();
-        self->write(std::move(create));
-        self->read();
-    }));
+    stream_->StartCall(
+        wire_->tag([self = self(), create = std::move(create)](bool started) mutable {
+            self->reading_ = false;
+            if (self->wire_->closed()) return;
+            if (!started) return self->ended();
+            self->write(std::move(create));
+            self->read();
+        }));
 }
 
 void WatchStream::ask_for_progress() {
@@ -72,13 +75,16 @@ void WatchStream::ended() {
     }));
 }
 
-Watcher::Watcher(std::shared_ptr<Client> client, std::string base, ports::Dcs::ChangeHandler handler)
-    : client_(std::move(client)), base_(std::move(base)), handler_(std::move(handler)), signal_(client_->io()) {}
+Watcher::Watcher(std::shared_ptr<Client> client, std::string base,
+                 ports::Dcs::ChangeHandler handler)
+    : client_(std::move(client)),
+      base_(std::move(base)),
+      handler_(std::move(handler)),
+      signal_(client_->io()) {}
 
-// A coroutine begins later than it is called: only its parameter keeps the watcher alive until then.
-Task<void> Watcher::run(std::shared_ptr<Watcher> self) {
-    co_await self->go_on();
-}
+// A coroutine begins later than it is called: only its parameter keeps the watcher alive until
+// then.
+Task<void> Watcher::run(std::shared_ptr<Watcher> self) { co_await self->go_on(); }
 
 Task<void> Watcher::go_on() {
     while (!client_->closing()) {
@@ -90,12 +96,13 @@ Task<void> Watcher::go_on() {
         if (client_->closing()) co_return;
         switch (end) {
             case End::compacted:
-                log::info("etcd has compacted the revisions after {}: reading all keys again", mirror_.revision);
+                log::info("etcd has compacted the revisions after {}: reading all keys again",
+                          mirror_.revision);
                 mirror_valid_ = false;
                 break;
             case End::broken:
-                // The first time it simply goes on elsewhere. When that fails too the world hears of it,
-                // and the next tree is a fresh one.
+                // The first time it simply goes on elsewhere. When that fails too the world hears
+                // of it, and the next tree is a fresh one.
                 if (++failures_ > 1) {
                     mirror_valid_ = false;
                     report({ErrorCode::unavailable, "watching etcd: " + problem_});
@@ -107,15 +114,16 @@ Task<void> Watcher::go_on() {
 }
 
 Task<bool> Watcher::read_all() {
-    const Request request{.what = "reading the keys to watch",
-                          .kind = Request::Kind::read,
-                          .start = [this](Call::Setup setup) -> CallPtr {
-                              auto call = std::make_shared<Unary<pb::RangeResponse>>(std::move(setup));
-                              call->start([&](Stubs& stubs, auto* context, auto* queue) {
-                                  return stubs.kv.PrepareAsyncRange(context, to_range(base_), queue);
-                              });
-                              return call;
-                          }};
+    const Request request{
+        .what = "reading the keys to watch",
+        .kind = Request::Kind::read,
+        .start = [this](Call::Setup setup) -> CallPtr {
+            auto call = std::make_shared<Unary<pb::RangeResponse>>(std::move(setup));
+            call->start([&](Stubs& stubs, auto* context, auto* queue) {
+                return stubs.kv.PrepareAsyncRange(context, to_range(base_), queue);
+            });
+            return call;
+        }};
     const auto result = co_await client_->run(request, read_deadline);
     if (client_->closing()) co_return false;
     if (!result) {
@@ -127,9 +135,10 @@ Task<bool> Watcher::read_all() {
     auto tree = to_tree(static_cast<const Unary<pb::RangeResponse>&>(**result).reply, base_);
     if (tree.revision < mirror_.revision) {
         // Only an etcd restored from an old backup goes back. The promise is never to show that.
-        report({ErrorCode::failed, fmt::format("etcd is at revision {} and was at {}: was it restored from a "
-                                               "backup? Restart the agents after such a restore",
-                                               tree.revision, mirror_.revision)});
+        report({ErrorCode::failed,
+                fmt::format("etcd is at revision {} and was at {}: was it restored from a "
+                            "backup? Restart the agents after such a restore",
+                            tree.revision, mirror_.revision)});
         co_await pause();
         co_return false;
     }
@@ -145,9 +154,9 @@ Task<Watcher::End> Watcher::follow() {
         problem_ = setup.error().message;
         co_return End::broken;
     }
-    created_ = suspected_ = false;
+    created_ = false;
     heard_ = Steady::now();
-    asked_ = heard_;
+    await_answer(heard_);
 
     pb::WatchRequest create;
     create.mutable_create_request()->set_key(base_);
@@ -189,13 +198,13 @@ std::optional<Watcher::End> Watcher::take_answers(WatchStream& stream) {
         stream.answers.pop_front();
         heard_ = Steady::now();
         asked_.reset();
-        suspected_ = false;
         if (const auto end = take_answer(answer, stream.endpoint())) return end;
     }
     return std::nullopt;
 }
 
-std::optional<Watcher::End> Watcher::take_answer(const pb::WatchResponse& answer, const Endpoint& from) {
+std::optional<Watcher::End> Watcher::take_answer(const pb::WatchResponse& answer,
+                                                 const Endpoint& from) {
     if (answer.compact_revision() != 0) return End::compacted;
     if (answer.canceled()) {
         problem_ = fmt::format("{} ended the watch: {}", from.name(), answer.cancel_reason());
@@ -215,26 +224,29 @@ std::optional<Watcher::End> Watcher::take_answer(const pb::WatchResponse& answer
     return std::nullopt;
 }
 
-// A silent watch may mean that nothing happens, or that nobody is there any more. So a stream that has
-// said nothing for a while is asked for its progress, which costs one small message each way; only what
-// it then owes counts. Late: the endpoint is asked beside the others (Client::suspect), and when only
-// others answer this stream is cancelled and follow() goes on there.
+// A silent watch may mean that nothing happens, or that nobody is there any more. So a stream that
+// has said nothing for a while is asked for its progress, which costs one small message each way;
+// only what it then owes counts. Late: the endpoint is asked beside the others (Client::suspect),
+// and when only others answer this stream is cancelled and follow() goes on there.
 void Watcher::check_silence(WatchStream& stream, Steady::time_point now) {
     if (asked_) {
-        if (!suspected_ && now >= *asked_ + client_->options().hedge_after) {
-            suspected_ = true;
-            client_->suspect(stream.endpoint_ptr());
-        }
-    } else if (now >= heard_ + client_->options().watch_check_interval) {
-        asked_ = now;
+        if (now < suspect_at_) return;
+        suspect_at_ = now + client_->options().hedge_after;
+        client_->suspect(stream.endpoint_ptr());
+    } else if (now >= heard_ + client_->watch_check_interval()) {
+        await_answer(now);
         stream.ask_for_progress();
     }
 }
 
+void Watcher::await_answer(Steady::time_point now) {
+    asked_ = now;
+    suspect_at_ = now + client_->options().hedge_after;
+}
+
 Steady::time_point Watcher::next_check() const {
-    if (!asked_) return heard_ + client_->options().watch_check_interval;
-    if (!suspected_) return *asked_ + client_->options().hedge_after;
-    return *asked_ + silence_max;
+    if (!asked_) return heard_ + client_->watch_check_interval();
+    return std::min(suspect_at_, Steady::time_point(*asked_ + silence_max));
 }
 
 Task<void> Watcher::pause() {
@@ -243,12 +255,8 @@ Task<void> Watcher::pause() {
     while (!client_->closing() && Steady::now() < end) co_await signal_.wait_until(end);
 }
 
-void Watcher::publish() {
-    handler_(std::make_shared<const cluster::KeyTree>(mirror_));
-}
+void Watcher::publish() { handler_(std::make_shared<const cluster::KeyTree>(mirror_)); }
 
-void Watcher::report(Error error) {
-    handler_(std::unexpected(std::move(error)));
-}
+void Watcher::report(Error error) { handler_(std::unexpected(std::move(error))); }
 
 }  // namespace relevo::etcd

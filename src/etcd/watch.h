@@ -22,7 +22,9 @@ public:
     std::deque<pb::WatchResponse> answers;
 
 private:
-    std::shared_ptr<WatchStream> self() { return std::static_pointer_cast<WatchStream>(shared_from_this()); }
+    std::shared_ptr<WatchStream> self() {
+        return std::static_pointer_cast<WatchStream>(shared_from_this());
+    }
     void write(pb::WatchRequest request);
     void read();
     void ended();
@@ -52,6 +54,7 @@ private:
     std::optional<End> take_answers(WatchStream& stream);
     std::optional<End> take_answer(const pb::WatchResponse& answer, const Endpoint& from);
     void check_silence(WatchStream& stream, Steady::time_point now);
+    void await_answer(Steady::time_point now);
     Steady::time_point next_check() const;
     Task<void> pause();
     void publish();
@@ -68,9 +71,9 @@ private:
 
     // Of the stream under way.
     bool created_ = false;
-    bool suspected_ = false;
     Steady::time_point heard_{};
     std::optional<Steady::time_point> asked_;  // what we ask for is outstanding since then
+    Steady::time_point suspect_at_{};
 };
 
 }  // namespace relevo::etcd

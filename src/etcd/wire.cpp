@@ -41,9 +41,7 @@ Wire::Wire(asio::io_context& io) : io_(io) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-Wire::~Wire() {
-    close();
-}
+Wire::~Wire() { close(); }
 
 void* Wire::tag(std::function<void(bool ok)> then) {
     ++pending_;

@@ -20,7 +20,8 @@ class Signal {
 public:
     explicit Signal(boost::asio::io_context& io) : timer_(io) {}
     void set();
-    // true: set meanwhile (and now unset). false: the time came, or the waiting coroutine was cancelled.
+    // true: set meanwhile (and now unset). false: the time came, or the waiting coroutine was
+    // cancelled.
     Task<bool> wait_until(Steady::time_point time);
 
 private:
@@ -28,9 +29,9 @@ private:
     bool set_ = false;
 };
 
-// The completion queue and the one thread that waits on it. That thread only posts to the io_context, so
-// that all our state belongs to one thread. Calls share it and may outlive close(); after it they must
-// not start operations.
+// The completion queue and the one thread that waits on it. That thread only posts to the
+// io_context, so that all our state belongs to one thread. Calls share it and may outlive close();
+// after it they must not start operations.
 class Wire {
 public:
     explicit Wire(boost::asio::io_context& io);
