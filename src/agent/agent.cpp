@@ -136,6 +136,14 @@ void Agent::take_config(const cluster::Snapshot& snapshot) {
         self.scheduled_restart = state_.self.scheduled_restart;
         return self;
     }()});
+    config_pending_ = true;
+}
+
+// Files are only written once the data directory is known to be this cluster's: another one's is not touched.
+void Agent::settle_config() {
+    if (!config_pending_ || !state_.pg || !state_.dcs || !state_.dcs->initialized()) return;
+    if (state_.pg->data_dir != cluster::DataDir::initialized || state_.pg->system_id != *state_.dcs->initialize) return;
+    config_pending_ = false;
     tasks_.spawn(apply_config());
 }
 
@@ -168,6 +176,7 @@ void Agent::drain() {
         arm(step.wake_at);
     }
     draining_ = false;
+    settle_config();
     show();
 }
 

@@ -70,6 +70,7 @@ private:
     void see_tree(const cluster::KeyTree& tree);
     void take_config(const cluster::Snapshot& snapshot);
     void show();
+    void settle_config();
     Task<void> apply_config();
     Task<Status> wait_for_dcs();
     Task<bool> name_is_taken();
@@ -98,6 +99,7 @@ private:
     Group tasks_;
     std::shared_ptr<const ports::View> view_;
     std::string seen_config_;
+    bool config_pending_ = false;  // the files do not have it yet
     std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;
     core::OrderId last_order_ = 0;
     std::optional<ports::RestartOrder> scheduled_restart_;
