@@ -21,6 +21,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include "base/text.h"
+#include "net/descriptor.h"
 #include "net/offload.h"
 #include "net/resolve.h"
 
@@ -97,6 +98,9 @@ public:
             arm(left() / static_cast<std::int64_t>(addresses.size() - i));
             socket_ = tcp::socket(loop_);
             const tcp::endpoint where(addresses[i], url_.port);
+            error_code unopened;  // said by async_connect, which then tries by itself
+            (void)socket_.open(where.protocol(), unopened);
+            if (!unopened) close_on_exec(socket_.native_handle());
             const auto [bad] = co_await socket_.async_connect(where, awaiting);
             timer_.cancel();
             if (!bad && !expired_) co_return Status{};

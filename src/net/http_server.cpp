@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "net/descriptor.h"
 #include "net/http_connection.h"
 #include "net/offload.h"
 #include "net/resolve.h"
@@ -44,6 +45,7 @@ std::expected<tcp::acceptor, error_code> open_one(asio::io_context& loop,
     tcp::acceptor acceptor(loop);
     error_code bad;
     (void)acceptor.open(where.protocol(), bad);
+    if (!bad) close_on_exec(acceptor.native_handle());
     if (!bad) (void)acceptor.set_option(tcp::acceptor::reuse_address(true), bad);
     if (!bad && where.protocol() == tcp::v6()) {
         (void)acceptor.set_option(asio::ip::v6_only(!dual_stack), bad);
@@ -223,6 +225,7 @@ Task<void> HttpServer::Impl::accept(tcp::acceptor& acceptor) {
     while (acceptor.is_open()) {
         auto [bad, socket] = co_await acceptor.async_accept(peer, awaiting);
         if (!bad) {
+            close_on_exec(socket.native_handle());
             begin(std::move(socket), peer);
         } else if (bad == asio::error::no_descriptors || bad == asio::error::no_buffer_space ||
                    bad == asio::error::no_memory) {

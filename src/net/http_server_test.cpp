@@ -1,8 +1,11 @@
 #include "net/http_server.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
-#include <algorithm>
+#include <filesystem>
 
 #include "net/http_client.h"
 #include "net/test_support.h"
@@ -302,6 +305,34 @@ TEST_F(HttpServerTest, TheListenerMovesToAllAddressesOfItsOwnPort) {
         EXPECT_EQ(server.port(), port);
         const auto answer = co_await raw_exchange(loop.io, port, "GET / HTTP/1.0\r\n\r\n");
         EXPECT_TRUE(answer.starts_with("HTTP/1.0 200")) << answer;
+    });
+}
+
+TEST_F(HttpServerTest, AProgramThatIsStartedInheritsNoSocket) {
+    with(local(), [&]() -> Task<void> {
+        asio::ip::tcp::socket open(loop.io);
+        const asio::ip::tcp::endpoint where(asio::ip::address_v4::loopback(), server.port());
+        const auto [bad] = co_await open.async_connect(where, testing::awaiting);
+        EXPECT_FALSE(bad);
+        while (server.connections() == 0) co_await asio::post(loop.io, asio::use_awaitable);
+        int sockets = 0;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+            std::error_code gone;
+            const auto target = std::filesystem::read_symlink(entry.path(), gone).string();
+            const int descriptor = std::stoi(entry.path().filename().string());
+            if (!target.starts_with("socket:") || descriptor == open.native_handle()) continue;
+            int type = 0;
+            socklen_t size = sizeof type;
+            sockaddr_in name{};
+            socklen_t name_size = sizeof name;
+            // Only ours: the runner of the tests may have given us sockets of its own.
+            if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0) continue;
+            ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&name), &name_size);
+            if (name.sin_family != AF_INET || ntohs(name.sin_port) != server.port()) continue;
+            ++sockets;
+            EXPECT_NE(::fcntl(descriptor, F_GETFD) & FD_CLOEXEC, 0) << "descriptor " << descriptor;
+        }
+        EXPECT_EQ(sockets, 2);  // the listener and the connection
     });
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
@@ -16,6 +17,7 @@ std::unexpected<Refusal> refuse(int status, std::string reason) {
 }
 
 Parsed<json> parse(std::string_view body) {
+    if (nesting(body) > nesting_max) return refuse(400, "the body is nested too deeply");
     auto value = json::parse(body, nullptr, false);
     if (value.is_discarded()) return refuse(400, "the body is not valid JSON");
     if (!value.is_object()) return refuse(400, "the body must be a JSON object");
@@ -169,6 +171,26 @@ Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body) {
     RLV_TRY(order.force, flag_of(object, "force"));
     RLV_TRY(order.from_leader, flag_of(object, "from_leader"));
     return order;
+}
+
+std::size_t nesting(std::string_view json_text) {
+    std::size_t depth = 0;
+    std::size_t deepest = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < json_text.size(); ++i) {
+        const char c = json_text[i];
+        if (in_string) {
+            if (c == '\\') ++i;
+            if (c == '"') in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            deepest = std::max(deepest, ++depth);
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            --depth;
+        }
+    }
+    return deepest;
 }
 
 std::string spaced(std::string_view json_text) {

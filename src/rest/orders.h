@@ -32,6 +32,11 @@ struct ReinitializeOrder {
 };
 Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
 
+// How many lists and objects stand inside each other. Writing a JSON value recurses: what comes
+// from outside is bounded before it is parsed, or one request ends the agent's stack.
+std::size_t nesting(std::string_view json);
+inline constexpr std::size_t nesting_max = 64;
+
 // The same JSON with Patroni's separators, ", " and ": ".
 std::string spaced(std::string_view json);
 

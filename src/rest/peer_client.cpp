@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "rest/orders.h"
 
 namespace relevo::rest {
 namespace {
@@ -46,6 +47,8 @@ Result<std::string> beside(const std::string& api_url, std::string_view path) {
 }  // namespace
 
 Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
+    if (nesting(text) > nesting_max)
+        return fail(ErrorCode::invalid, "the answer is nested too deeply");
     const auto object = json::parse(text, nullptr, false);
     if (!object.is_object()) return fail(ErrorCode::invalid, "the answer is not a JSON object");
     cluster::PeerStatus status;

@@ -1,0 +1,57 @@
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+#include "rest/fuzz_target.h"
+
+namespace relevo::rest {
+namespace {
+
+// One random change: a byte flipped, a piece cut out, doubled or taken from another seed.
+std::string mutate(std::string text, const std::vector<std::string>& seeds, std::mt19937& random) {
+    const auto below = [&](std::size_t bound) { return bound == 0 ? 0 : random() % bound; };
+    const auto at = below(text.size() + 1);
+    const auto length = below(std::min<std::size_t>(text.size() - at, 16) + 1);
+    const auto& other = seeds[below(seeds.size())];
+    switch (random() % 5) {
+        case 0: text.insert(at, 1, static_cast<char>(random() % 256)); break;
+        case 1: text.erase(at, length); break;
+        case 2: text.insert(at, text.substr(at, length)); break;
+        case 3: text.insert(at, other.substr(below(other.size()), 16)); break;
+        default:
+            if (at < text.size()) text[at] = static_cast<char>(text[at] ^ (1 << (random() % 8)));
+    }
+    return text;
+}
+
+TEST(Fuzz, MutatedOrdersAndQueriesNeverBreakTheRules) {
+    const std::vector<std::string> seeds = {
+        "",
+        "{}",
+        R"({"leader":"a","candidate":"b","scheduled_at":"2026-02-01T00:00:00+00:00"})",
+        R"({"role":"replica","postgres_version":"15.4","timeout":"2min","restart_pending":true})",
+        R"({"force":true,"from_leader":"off"})",
+        R"({"schedule":"2026-01-02 03:04:05.5Z","timeout":1e300})",
+        R"({"a":{"b":[[["\u0000\ud800"]]]}})",
+        "/replica?lag=10MB&tag_a=%20b&replication_state=streaming",
+        "lag=-9223372036854775809kB&lag=0x10&mode=write",
+        "/standby-leader/read-only-sync/primary"};
+    std::mt19937 random(20260101);
+    for (int round = 0; round < 5'000; ++round) {
+        auto text = seeds[random() % seeds.size()];
+        for (auto changes = random() % 6; changes > 0; --changes)
+            text = mutate(text, seeds, random);
+        SCOPED_TRACE(text);
+        testing::fuzz_one(text);
+    }
+}
+
+TEST(Fuzz, DeepNestingIsTakenWithoutHarm) {
+    testing::fuzz_one(std::string(500'000, '['));
+    testing::fuzz_one(R"({"leader":)" + std::string(100'000, '[') + std::string(100'000, ']') +
+                      "}");
+}
+
+}  // namespace
+}  // namespace relevo::rest
