@@ -195,7 +195,8 @@ def rejoin_with_divergence_by_rewind():
         primary = lab.start().primary()
         primary.sql("create table mark (t text)")
         others = [m for m in lab if m is not primary]
-        lab.wait_healthy()
+        for m in others:
+            wait_for(f"the table on {m.name}", 20, lambda m=m: m.sql("select to_regclass('mark') is not null")[0][0])
         # With both replicas gone the primary writes on, then goes too: its last rows never left it.
         for m in others:
             m.lose_power()
