@@ -138,7 +138,7 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         if (std::holds_alternative<KillPg>(effect)) c->killed = !done.error;
         if (std::holds_alternative<MakeStandby>(effect)) c->standby_made = !done.error;
         if (const auto* commit = std::get_if<Commit>(&effect); commit && commit->purpose == CommitFor::release) {
-            if (done.error) c->stage = CrashFailover::Stage::fence;  // again, while it is still ours
+            if (done.error && !m.given_up()) c->stage = CrashFailover::Stage::fence;  // surely not done: again
             else s.procedure = std::monostate{};
         }
     }

@@ -191,8 +191,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         give_up(m, p.failure);
     } else if (const auto* commit = std::get_if<Commit>(&effect);
                commit && commit->purpose == CommitFor::release && p.stage == Stage::release) {
-        if (done.error && s.lead) {
-            // Perhaps done, perhaps not: the view will tell. Try again while it is still ours.
+        if (done.error && s.lead && !m.given_up()) {  // surely not done: try again while it is ours
             p.stage = Stage::confirm;
             s.race_probe_at = m.now.mono + confirm_again_after;
             return;

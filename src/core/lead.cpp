@@ -61,6 +61,12 @@ bool lead(Mind& m) {
     State& s = m.s;
     if (!m.leading()) return false;
     const auto& pg = *s.pg;
+    if (m.given_up()) {
+        if (m.committing(CommitFor::release)) return true;
+        if (m.now.mono < s.release_again_at) m.wake_by(s.release_again_at);
+        else m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        return true;
+    }
     if (pg.data_dir != cluster::DataDir::initialized) {
         m.say("lead", Note::Level::error, "giving the leader key back: the data directory is missing or unreadable");
         if (!m.committing(CommitFor::release))

@@ -105,6 +105,10 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             // A rewrite keeps the create revision: the view says which.
             break;
         case CommitFor::release:
+            if (done.error && s.lead) {
+                if (done.error->code == ErrorCode::outcome_unknown) s.given_up = s.lead->term;
+                s.release_again_at = m.now.mono + std::chrono::seconds(1);
+            }
             if (done_ok) s.lead.reset();
             break;
         case CommitFor::member:

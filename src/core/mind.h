@@ -45,6 +45,7 @@ public:
     bool leading() const { return s.lead.has_value(); }
     // The right to act as leader, with the margin that stopping a server needs.
     Instant fence_at() const;
+    bool given_up() const { return leading() && s.lead->term == s.given_up; }
     bool may_lead() const { return leading() && now.mono < fence_at(); }
     bool paused() const { return s.settings.pause; }
     Duration dcs_deadline() const { return s.settings.retry_timeout; }

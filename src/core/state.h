@@ -92,6 +92,9 @@ struct State {
     // Until when a running primary is tolerated without the key: what is left of an earlier right, or the
     // time to make good on one after the agent's start. A view that shows another leader ends it at once.
     Instant right_until{};
+    // A term whose release may have happened (its answer was lost): it is never served again, only released.
+    cluster::Revision given_up = 0;
+    Instant release_again_at{};
     cluster::Revision floor = 0;  // our newest write that the view must show before it is judged again
     std::optional<Instant> floor_since;
 

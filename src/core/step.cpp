@@ -3,7 +3,7 @@
 namespace relevo::core {
 
 Instant State::lead_until() const {
-    if (!lead || !lease) return Instant{};
+    if (!lead || !lease || lead->term == given_up) return Instant{};
     return lease->until;
 }
 
@@ -60,7 +60,7 @@ const cluster::Snapshot* Mind::view() const {
 }
 
 Instant Mind::fence_at() const {
-    if (!s.lead || !s.lease) return Instant{};
+    if (!s.lead || !s.lease || given_up()) return Instant{};
     return s.lease->until - fence_margin(s.settings);
 }
 
