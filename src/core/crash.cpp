@@ -16,6 +16,17 @@ std::vector<ProbePeers::Peer> others(const Mind& m) {
     return peers;
 }
 
+// As a primary only what was one; a standby that holds the key starts as such and is promoted, or it would
+// write on a timeline that is another's.
+void start_in_place(Mind& m, Duration timeout) {
+    State& s = m.s;
+    cluster::StartPlan plan;
+    plan.as_primary = !s.pg->standby_signal;
+    plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
+    plan.timeout = timeout;
+    m.emit(StartPg{plan, plan.as_primary ? m.fence_at() : Instant::max()});
+}
+
 }  // namespace
 
 bool can_fail_over(const Mind& m) {
@@ -49,13 +60,8 @@ bool recover_in_place(Mind& m) {
         m.wake_by(s.retry_start_at);
         return true;
     }
-    cluster::StartPlan plan;
-    // In place only what was a primary; a standby that holds the key starts as such and is promoted.
-    plan.as_primary = !pg.standby_signal;
-    plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
-    plan.timeout = s.settings.primary_start_timeout;
     m.tell(Note{Note::Level::warning, "starting PostgreSQL again in place, the leader key is still ours"});
-    m.emit(StartPg{plan, plan.as_primary ? m.fence_at() : Instant::max()});
+    start_in_place(m, s.settings.primary_start_timeout);
     return true;
 }
 
@@ -82,10 +88,8 @@ bool crash_failover(Mind& m) {
             s.start_failures = 0;
             if (!m.may_lead()) return true;
             m.tell(Note{Note::Level::warning, "no replica can take over: starting PostgreSQL in place"});
-            cluster::StartPlan plan;
-            plan.as_primary = true;
-            plan.callback_role = cluster::Role::primary;
-            m.emit(StartPg{plan, m.fence_at()});
+            // However long it takes: nobody else can, and to begin anew would only take longer.
+            start_in_place(m, {});
             return true;
         }
         if (!p->standby_made) {
