@@ -62,9 +62,37 @@ void find_out(Mind& m, Bootstrapping& p) {
 
 }  // namespace
 
+namespace {
+
+// Our right to make the cluster: the claim, which ends with the lease it hangs on.
+std::string claim_lost(const Mind& m) {
+    const State& s = m.s;
+    if (!s.lease || m.now.mono >= s.lease->until) return "the lease that the claim hangs on has run out";
+    const auto* view = m.view();
+    if (!view) return {};
+    if (view->leader && view->leader->name != s.self.name) return view->leader->name + " leads the cluster meanwhile";
+    return {};
+}
+
+// Goes on in bootstrap_done; here only what no effect's end tells.
+bool go_on(Mind& m, Bootstrapping& p) {
+    using Stage = Bootstrapping::Stage;
+    if (p.stage == Stage::undo) {
+        if (m.pg_busy()) return true;
+        p.stage = Stage::undo_files;
+        m.emit(SetAsidePg{});
+    } else if (p.stage != Stage::claim && p.stage != Stage::undo_files && !m.running<KillPg>()) {
+        if (const auto why = claim_lost(m); !why.empty()) undo(m, p, why);
+        else m.wake_by(m.s.lease->until);
+    }
+    return true;
+}
+
+}  // namespace
+
 bool bootstrap(Mind& m) {
     State& s = m.s;
-    if (procedure<Bootstrapping>(m)) return true;  // goes on in bootstrap_done
+    if (auto* p = procedure<Bootstrapping>(m)) return go_on(m, *p);
     const auto* view = m.view();
     if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
     if (adopt(m, *view)) return true;
@@ -140,11 +168,7 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             if (refused) return undo(m, p, "the claim was lost");
             finished(m);
             return;
-        case Stage::undo:
-            if (!std::holds_alternative<KillPg>(effect)) return;
-            p.stage = Stage::undo_files;
-            m.emit(SetAsidePg{});
-            return;
+        case Stage::undo: return;
         case Stage::undo_files:
             if (!std::holds_alternative<SetAsidePg>(effect)) return;
             s.exiting = true;
