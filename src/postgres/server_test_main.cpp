@@ -83,6 +83,7 @@ Node::Node(os::TestLoop& loop, ports::PostgresConfig its)
       postgres(make_postgres(t.loop, t.threads, [this]() -> const auto& { return config; })) {}
 
 Node::~Node() {
+    postgres->on_exit({});  // what it refers to may be gone already
     const auto killed = t.await(postgres->kill());
     EXPECT_TRUE(killed) << killed.error().message;
 }
