@@ -5,6 +5,7 @@
 
 #include "agent/version.h"
 #include "base/log.h"
+#include "config/reload.h"
 #include "os/file.h"
 
 namespace relevo::agent {
@@ -62,22 +63,11 @@ Result<bool> Configuration::take_dynamic(const std::string& json) {
 }
 
 Status Configuration::reload() {
-    RLV_TRY(auto local, config::load(source_));
-    RLV_TRY(auto next, config::effective(local, dynamic_));
-    // What only a restart of the agent may change stays as it is.
-    const auto fixed = [](auto& now, const auto& before, const char* key) {
-        if (now != before) log::warning("configuration: a changed {} takes effect when relevo is restarted", key);
-        now = before;
-    };
-    fixed(local.name, local_.name, "name");
-    fixed(local.scope, local_.scope, "scope");
-    fixed(local.namespace_prefix, local_.namespace_prefix, "namespace");
-    fixed(next.postgres.data_dir, effective_.postgres.data_dir, "postgresql.data_dir");
-    fixed(next.postgres.config_dir, effective_.postgres.config_dir, "postgresql.config_dir");
-    fixed(next.postgres.bin_dir, effective_.postgres.bin_dir, "postgresql.bin_dir");
-    fixed(next.postgres.pgpass, effective_.postgres.pgpass, "postgresql.pgpass");
-    next.postgres.name = effective_.postgres.name;
-    next.postgres.scope = effective_.postgres.scope;
+    RLV_TRY(auto fresh, config::load(source_));
+    auto reloaded = config::reload_over(local_, std::move(fresh));
+    RLV_TRY(auto next, config::effective(reloaded.config, dynamic_));
+    say_all(reloaded.notes);
+    auto& local = reloaded.config;
     local_ = std::move(local);
     effective_ = std::move(next);
     say_all(local_.warnings);

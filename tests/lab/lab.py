@@ -234,8 +234,13 @@ class Member:
     def streaming(self):
         try:
             status = self.status()
-            return status["state"] == "running" and status.get("replication_state") == "streaming"
-        except (OSError, KeyError, ValueError):
+            if status["state"] != "running":
+                return False
+            if "replication_state" in status:
+                return status["replication_state"] == "streaming"
+            # Older Patroni does not say; the server does.
+            return bool(self.sql("select 1 from pg_stat_wal_receiver where status = 'streaming'"))
+        except (OSError, KeyError, ValueError, psycopg2.Error):
             return False
 
     def connect(self, dbname="postgres", **more):
