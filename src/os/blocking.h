@@ -3,6 +3,8 @@
 // last of all.
 #pragma once
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -38,8 +40,12 @@ public:
     template <class Work>
     Task<std::invoke_result_t<Work>> run(Work work) {
         auto running = detail::call(std::move(work));
+        // A cancelled caller must not reach into the other thread: asio's co_spawn would throw there,
+        // where nobody catches (std::terminate), when the cancellation comes while work runs.
+        auto unreachable = boost::asio::bind_cancellation_slot(boost::asio::cancellation_slot(),
+                                                               boost::asio::use_awaitable);
         auto result =
-            co_await boost::asio::co_spawn(pool_, std::move(running), boost::asio::use_awaitable);
+            co_await boost::asio::co_spawn(pool_, std::move(running), std::move(unreachable));
         co_return result;
     }
 
