@@ -84,9 +84,26 @@ Result<BootstrapOverrides> after_custom(const ports::PostgresConfig& config) {
     return overrides;
 }
 
-// hba lines of the bootstrap section only count where nothing else rules the file.
-bool appends_hba(const ports::PostgresConfig& config) {
-    return config.pg_hba.base.empty() && !config.parameters.base.contains("hba_file");
+// hba lines of the bootstrap section only count where nothing else rules the file. Where there are none at all,
+// initdb's own let nobody in from another host, and the other members could never copy: the accounts that they
+// need get in by password.
+std::vector<std::string> hba_lines(const ports::PostgresConfig& config, bool is_custom) {
+    if (!config.pg_hba.base.empty() || config.parameters.base.contains("hba_file")) return {};
+    if (!config.bootstrap.pg_hba.empty() || is_custom) return config.bootstrap.pg_hba;
+    std::vector<std::string> lines;
+    const auto admit = [&](const std::string& database, const ports::Account& account) {
+        if (account.username.empty() || account.password.empty()) return;
+        // md5 takes a SCRAM password too, and what a server before 14 makes.
+        for (const char* everywhere : {"0.0.0.0/0", "::/0"})
+            lines.push_back(
+                fmt::format("host {} {} {} md5", database, quote_identifier(account.username), everywhere));
+    };
+    admit("replication", config.replication);
+    if (config.use_pg_rewind) admit("all", config.rewind ? *config.rewind : config.superuser);
+    if (!lines.empty())
+        log::info("no pg_hba is configured: the members' own accounts may connect from everywhere by password; set "
+                  "postgresql.pg_hba or bootstrap.pg_hba to say otherwise");
+    return lines;
 }
 
 Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, bool is_custom) {
@@ -95,8 +112,9 @@ Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, bool is
         RLV_TRY(overrides, after_custom(config));
     }
     const ConfigFiles files(config);
-    if (appends_hba(config)) RLV_CHECK(files.append_hba(config.bootstrap.pg_hba));
+    RLV_CHECK(files.append_hba(hba_lines(config, is_custom)));
     RLV_CHECK(files.back_up());
+    RLV_CHECK(sync_content(config.data_dir));
     RLV_CHECK(clear_half_made(config.data_dir));
     return overrides;
 }

@@ -204,6 +204,7 @@ Status finish(Job& job) {
     RLV_CHECK(write_standby_signal(dir));
     for (const char* name : {"/promote", "/promote.signal", "/recovery.conf", "/recovery.done"})
         RLV_CHECK(os::remove_file(dir + name));
+    RLV_CHECK(sync_content(dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
     if (auto removed = remove_moved(job.moved); !removed)
         log::warning("the old data could not be removed and can be by hand: {}", removed.error().message);

@@ -67,6 +67,7 @@ Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& c
     std::vector<std::string> arguments{"--pgdata=" + config.data_dir};
     if (!config.superuser.username.empty()) arguments.push_back("--username=" + config.superuser.username);
     if (!password_file.empty()) arguments.push_back("--pwfile=" + password_file);
+    bool syncs = false;
     for (const auto& [given, value] : config.bootstrap.initdb) {
         std::string name = given;
         while (name.starts_with('-')) name.erase(0, 1);
@@ -74,8 +75,10 @@ Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& c
             return fail(ErrorCode::invalid,
                         fmt::format("bootstrap.initdb: the option {} belongs to the agent; remove it", name));
         if (name == "username" && !config.superuser.username.empty()) continue;
+        syncs = syncs || name == "no-sync" || name == "sync-method";
         arguments.push_back(option(name, value));
     }
+    if (!syncs) arguments.emplace_back("--no-sync");
     return arguments;
 }
 
@@ -100,6 +103,7 @@ std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& confi
         "password"};
     std::vector<std::string> arguments{"--pgdata=" + target, "-X", "stream", "--dbname=" + conninfo};
     bool checkpoint = false;
+    bool syncs = false;
     for (const auto& [given, value] : config.basebackup) {
         std::string name = given;
         while (name.starts_with('-')) name.erase(0, 1);
@@ -109,10 +113,12 @@ std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& confi
             continue;
         }
         checkpoint = checkpoint || name == "checkpoint";
+        syncs = syncs || name == "no-sync" || name == "sync-method";
         arguments.push_back(option(name, value));
     }
     // A spread checkpoint on the source lets a new member wait minutes for its first byte.
     if (!checkpoint) arguments.emplace_back("--checkpoint=fast");
+    if (!syncs) arguments.emplace_back("--no-sync");
     return arguments;
 }
 

@@ -14,14 +14,14 @@ namespace relevo::postgres {
 // "a 'b c' \"d\"" -> a, b c, d, as a shell splits words (no expansion); nothing on an open quote.
 std::optional<std::vector<std::string>> shell_split(std::string_view text);
 
-// initdb's arguments without the program. password_file: empty = none. invalid: a forbidden option.
+// initdb's arguments without the program. It does not sync: the caller does (sync_content). password_file: empty = none. invalid: a forbidden option.
 Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& config,
                                                   const std::string& password_file);
 
 // `command` of bootstrap.<method> with scope, data directory and its own options.
 Result<std::vector<std::string>> bootstrap_command(const ports::PostgresConfig& config);
 
-// pg_basebackup's arguments without the program; forbidden options are left out, a sentence each.
+// pg_basebackup's arguments without the program; it does not sync either. Forbidden options are left out, a sentence each.
 std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& config, const std::string& conninfo,
                                               const std::string& target, int version,
                                               std::vector<std::string>& warnings);

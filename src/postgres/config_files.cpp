@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 
 #include "base/text.h"
 #include "os/file.h"
+#include "os/process.h"
 
 namespace relevo::postgres {
 
@@ -297,6 +299,30 @@ Status ConfigFiles::write_hba(const FilesRequest& request, const Parameters& par
     return {};
 }
 
+// A misspelt enumeration in the cluster's configuration is refused by a running server and goes unnoticed until the
+// next start, which it would prevent on every member at once.
+void ConfigFiles::drop_refused(const FilesRequest& request, FilesWritten& done) const {
+    for (std::size_t left = done.effective.size(); left > 0; --left) {
+        os::Command command;
+        command.arguments = {program_path(config_, "postgres"), "-D", config_.data_dir,
+                             "--config-file=" + config_path(), "-C", "data_directory"};
+        command.environment["LC_ALL"] = "C";
+        command.deadline = std::chrono::seconds(10);
+        const auto asked = os::run_blocking(command);
+        if (!asked || asked->ok()) return;
+        static constexpr std::string_view before = "invalid value for parameter \"";
+        const std::size_t at = asked->err.find(before);
+        if (at == std::string::npos) return;  // something else: the start will say it
+        const std::string_view rest = std::string_view(asked->err).substr(at + before.size());
+        const std::string name = lower(rest.substr(0, rest.find('"')));
+        const auto refused = done.effective.find(name);
+        if (refused == done.effective.end()) return;  // in an included file: the operator's
+        done.warnings.push_back(fmt::format("parameter {} is left out: the server refuses '{}'", name, refused->second));
+        done.effective.erase(refused);
+        if (!put(config_path(), main_text(request, done.effective), 0600)) return;
+    }
+}
+
 Result<FilesWritten> ConfigFiles::write(const FilesRequest& request) const {
     FilesWritten done;
     std::shared_ptr<const ParameterCatalog> catalog;
@@ -309,6 +335,7 @@ Result<FilesWritten> ConfigFiles::write(const FilesRequest& request) const {
     RLV_CHECK(ensure_base_config(request));
     RLV_CHECK(write_hba(request, done.effective, done));
     RLV_TRY(done.config, put(config_path(), main_text(request, done.effective), 0600));
+    if (request.touch_signal_file && !request.server_running && catalog) drop_refused(request, done);
     if (!request.server_running && !request.bootstrap.keep_recovery_files) RLV_CHECK(clean_auto_conf(config_));
 
     if (request.touch_signal_file && !request.bootstrap.keep_recovery_files) {

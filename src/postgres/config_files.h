@@ -64,6 +64,8 @@ public:
     Parameters effective(const FilesRequest& request, const ParameterCatalog* catalog,
                          FilesWritten& notes) const;
 
+    // Before a start (touch_signal_file) the server's own parser is asked too: a value that would keep it from
+    // starting, in a file of ours, is dropped with a warning.
     Result<FilesWritten> write(const FilesRequest& request) const;
 
     std::string config_path() const;       // <config_dir>/<stem>.conf
@@ -80,6 +82,7 @@ private:
 
     std::string main_text(const FilesRequest& request, const Parameters& parameters) const;
     std::string hba_text(const FilesRequest& request) const;
+    void drop_refused(const FilesRequest& request, FilesWritten& done) const;
     Status ensure_base_config(const FilesRequest& request) const;
     Status write_hba(const FilesRequest& request, const Parameters& parameters, FilesWritten& done) const;
 };

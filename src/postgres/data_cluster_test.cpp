@@ -271,6 +271,32 @@ TEST_F(DataCluster, brings_back_the_old_data_after_a_crash_in_the_middle_of_a_co
     EXPECT_FALSE(half_made_by(two.data_dir));
 }
 
+TEST_F(DataCluster, starts_in_spite_of_a_value_that_the_server_refuses) {
+    auto one = member("pg1");
+    make_primary(one);
+    stop(one);
+    one.parameters.base["log_statement"] = "everything";
+    one.parameters.base["work_mem"] = "8MB";
+    const auto written = ConfigFiles(one).write(request(one, std::nullopt));
+    ASSERT_TRUE(written) << written.error().message;
+    ASSERT_EQ(written->warnings.size(), 1U);
+    EXPECT_TRUE(written->warnings[0].contains("log_statement")) << written->warnings[0];
+    start(one, std::nullopt);
+    EXPECT_EQ(value(one, "SHOW work_mem"), "8MB");
+}
+
+TEST_F(DataCluster, lets_its_members_in_when_no_pg_hba_is_configured) {
+    auto one = member("pg1");
+    one.pg_hba.base.clear();
+    auto made = loop.run(bootstrap(loop.pool(), one));
+    ASSERT_TRUE(made) << made.error().message;
+    std::ifstream file(one.data_dir + "/pg_hba.conf");
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    EXPECT_TRUE(text.contains("host replication \"replicator\" 0.0.0.0/0 md5\n"));
+    EXPECT_TRUE(text.contains("host all \"rewinder\" 0.0.0.0/0 md5\n"));
+    EXPECT_FALSE(text.contains("\"postgres\"")) << "only who is needed";
+}
+
 TEST_F(DataCluster, keeps_slots_as_planned) {
     const auto one = member("pg1");
     make_primary(one);

@@ -1,7 +1,10 @@
 #include "postgres/data_directory.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <ranges>
 #include <system_error>
@@ -145,6 +148,20 @@ Status ensure_directory(const std::string& data_dir) {
     if (error) return cannot("making", data_dir, error);
     fs::permissions(data_dir, fs::perms::owner_all, error);
     if (error) return cannot("setting the mode of", data_dir, error);
+    return {};
+}
+
+Status sync_content(const std::string& data_dir) {
+    const fs::path directory = resolved(data_dir);
+    std::vector<fs::path> all = link_targets(directory);
+    all.push_back(directory);
+    for (const fs::path& path : all) {
+        const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const bool synced = fd >= 0 && ::syncfs(fd) == 0;
+        const std::error_code error(errno, std::generic_category());
+        if (fd >= 0) ::close(fd);
+        if (!synced) return cannot("syncing", path, error);
+    }
     return {};
 }
 

@@ -177,12 +177,6 @@ RecoveryChange compare_recovery(const std::map<std::string, std::string>& wanted
                               : value == found->second;
         if (!same) raise(name);
     }
-    // Emptied again: it was configured before and is not any more. Settings that an included file makes are
-    // tolerated only through the caller, who leaves them out of `actual`.
-    for (const auto& [name, value] : actual)
-        if (!wanted.contains(name) && !value.empty() &&
-            (name == "restore_command" || name == "archive_cleanup_command" || name == "recovery_end_command"))
-            raise(name);
     return change;
 }
 

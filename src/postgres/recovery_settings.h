@@ -33,7 +33,8 @@ std::optional<std::map<std::string, std::string>> parse_conninfo(std::string_vie
 // gssencmode prefer from 12, channel_binding prefer from 13, sslnegotiation postgres from 17).
 std::vector<std::pair<std::string, std::string>> account_options(const ports::Account& account, int version);
 
-// What it takes for a running standby to get from `actual` (pg_settings' values) to `wanted`.
+// What it takes for a running standby to get from `actual` (pg_settings' values) to `wanted`. What is not wanted
+// is tolerated, since an included file may set it; that our own file no longer does is seen when it is written.
 enum class RecoveryChange { nothing, reload, restart };
 RecoveryChange compare_recovery(const std::map<std::string, std::string>& wanted,
                                 const std::map<std::string, std::string>& actual, int version);
