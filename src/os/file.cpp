@@ -181,6 +181,16 @@ Status remove_tree(const std::string& path) {
     return sync_directory(directory_of(path));
 }
 
+Status sync_file_system(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail(ErrorCode::failed, path + ": " + std::strerror(errno));
+    const int result = ::syncfs(fd);
+    const int error = errno;
+    ::close(fd);
+    if (result != 0) return fail(ErrorCode::failed, "syncfs of " + path + ": " + std::strerror(error));
+    return {};
+}
+
 Status sync_directory(const std::string& path) {
     const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) return system_error("cannot open the directory " + path, errno);
