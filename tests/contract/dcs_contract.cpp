@@ -15,7 +15,10 @@ constexpr auto lease_min = 2s;  // etcd grants no shorter one
 }  // namespace
 
 Write put(std::string key, std::string value, bool with_lease) {
-    return {.what = Write::What::put, .key = std::move(key), .value = std::move(value), .with_lease = with_lease};
+    return {.what = Write::What::put,
+            .key = std::move(key),
+            .value = std::move(value),
+            .with_lease = with_lease};
 }
 Write remove(std::string key) {
     return {.what = Write::What::remove, .key = std::move(key), .value = {}};
@@ -24,13 +27,20 @@ Write remove_prefix(std::string key) {
     return {.what = Write::What::remove_prefix, .key = std::move(key), .value = {}};
 }
 Compare absent(std::string key) {
-    return {.key = std::move(key), .what = Compare::What::create_revision, .revision = 0, .value = {}};
+    return {
+        .key = std::move(key), .what = Compare::What::create_revision, .revision = 0, .value = {}};
 }
 Compare unchanged(std::string key, cluster::Revision mod_revision) {
-    return {.key = std::move(key), .what = Compare::What::mod_revision, .revision = mod_revision, .value = {}};
+    return {.key = std::move(key),
+            .what = Compare::What::mod_revision,
+            .revision = mod_revision,
+            .value = {}};
 }
 Compare holds(std::string key, std::string value) {
-    return {.key = std::move(key), .what = Compare::What::value, .revision = 0, .value = std::move(value)};
+    return {.key = std::move(key),
+            .what = Compare::What::value,
+            .revision = 0,
+            .value = std::move(value)};
 }
 
 ports::Dcs::ChangeHandler Seen::handler() {
@@ -49,7 +59,9 @@ std::string Seen::value(const std::string& key) const {
 
 void DcsContract::SetUp() {
     world = GetParam()();
-    if (!world) GTEST_SKIP() << "NOT TESTED: etcd or etcdctl is not installed (apt-get install etcd-server etcd-client)";
+    if (!world)
+        GTEST_SKIP() << "NOT TESTED: etcd or etcdctl is not installed (apt-get install etcd-server "
+                        "etcd-client)";
     dcs = connect();
 }
 
@@ -61,9 +73,7 @@ void DcsContract::TearDown() {
 Result<cluster::TxnResult> DcsContract::commit(ports::Dcs& by, cluster::Txn txn) {
     return loop.run(by.commit(std::move(txn), deadline));
 }
-Result<cluster::KeyTree> DcsContract::read(ports::Dcs& by) {
-    return loop.run(by.read(deadline));
-}
+Result<cluster::KeyTree> DcsContract::read(ports::Dcs& by) { return loop.run(by.read(deadline)); }
 Result<ports::Lease> DcsContract::keep(ports::Dcs& by, std::chrono::seconds ttl) {
     return loop.run(by.keep_lease(ttl, deadline));
 }
@@ -76,7 +86,8 @@ TEST_P(DcsContract, an_empty_base_reads_as_an_empty_tree_with_a_revision) {
 }
 
 TEST_P(DcsContract, what_is_committed_is_read_with_its_revisions) {
-    const auto written = commit(*dcs, {{}, {put("config", "{}"), put("members/pg-1", "a\0b\xff"s)}});
+    const auto written =
+        commit(*dcs, {{}, {put("config", "{}"), put("members/pg-1", "a\0b\xff"s)}});
     ASSERT_TRUE(written) << written.error().message;
     ASSERT_TRUE(written->succeeded);
     const auto tree = read(*dcs).value();
@@ -90,7 +101,8 @@ TEST_P(DcsContract, what_is_committed_is_read_with_its_revisions) {
 
 TEST_P(DcsContract, a_guard_that_does_not_hold_writes_nothing_and_is_no_error) {
     ASSERT_TRUE(commit(*dcs, {{absent("leader")}, {put("leader", "pg-1")}})->succeeded);
-    const auto second = commit(*dcs, {{absent("leader")}, {put("leader", "pg-2"), put("config", "{}")}});
+    const auto second =
+        commit(*dcs, {{absent("leader")}, {put("leader", "pg-2"), put("config", "{}")}});
     ASSERT_TRUE(second);
     EXPECT_FALSE(second->succeeded);
     const auto tree = read(*dcs).value();
@@ -105,13 +117,21 @@ TEST_P(DcsContract, all_three_kinds_of_guard_are_kept) {
     EXPECT_TRUE(commit(*dcs, {{holds("sync", "2")}, {put("sync", "4")}})->succeeded);
     EXPECT_FALSE(commit(*dcs, {{holds("sync", "2")}, {put("sync", "5")}})->succeeded);
     EXPECT_FALSE(commit(*dcs, {{holds("absent", "")}, {put("sync", "6")}})->succeeded);
-    const Compare same_term{.key = "sync", .what = Compare::What::create_revision, .revision = first, .value = {}};
+    const Compare same_term{
+        .key = "sync", .what = Compare::What::create_revision, .revision = first, .value = {}};
     EXPECT_TRUE(commit(*dcs, {{same_term, holds("sync", "4")}, {remove("sync")}})->succeeded);
     EXPECT_TRUE(read(*dcs)->keys.empty());
 }
 
+TEST_P(DcsContract, one_key_written_twice_in_a_transaction_is_invalid) {
+    const auto result = commit(*dcs, {{}, {put("config", "1"), put("config", "2")}});
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::invalid) << result.error().message;
+}
+
 TEST_P(DcsContract, a_prefix_goes_with_all_below_it) {
-    ASSERT_TRUE(commit(*dcs, {{}, {put("members/a", "1"), put("members/b", "1"), put("leader", "a")}}));
+    ASSERT_TRUE(
+        commit(*dcs, {{}, {put("members/a", "1"), put("members/b", "1"), put("leader", "a")}}));
     ASSERT_TRUE(commit(*dcs, {{}, {remove_prefix("members/")}}));
     EXPECT_EQ(read(*dcs)->keys.size(), 1u);
     ASSERT_TRUE(commit(*dcs, {{}, {remove_prefix("")}}));
@@ -157,7 +177,8 @@ TEST_P(DcsContract, keys_under_a_lease_live_while_it_is_kept_and_die_with_it) {
     const auto kept = std::chrono::steady_clock::now();
     ASSERT_TRUE(loop.until([&] { return seen.value("leader") == "pg-1"; }));
     ASSERT_TRUE(loop.until([&] { return seen.value("leader").empty(); }));
-    EXPECT_GE(std::chrono::steady_clock::now() - kept + 50ms, lease_min) << "it died before its time";
+    EXPECT_GE(std::chrono::steady_clock::now() - kept + 50ms, lease_min)
+        << "it died before its time";
     EXPECT_LE(std::chrono::steady_clock::now() - start, 10s);
     EXPECT_EQ(seen.value("config"), "{}");
     const auto after = keep(*dcs, lease_min).value();
@@ -190,7 +211,8 @@ TEST_P(DcsContract, a_watch_begins_with_the_tree_and_tells_each_change_in_order)
     const auto other = connect();
     dcs->watch(seen.handler());
     ASSERT_TRUE(loop.until([&] { return seen.value("config") == "0"; }));
-    for (int i = 1; i <= 50; ++i) ASSERT_TRUE(commit(*other, {{}, {put("config", std::to_string(i))}}));
+    for (int i = 1; i <= 50; ++i)
+        ASSERT_TRUE(commit(*other, {{}, {put("config", std::to_string(i))}}));
     ASSERT_TRUE(commit(*other, {{}, {remove("config"), put("leader", "pg-2")}}));
     ASSERT_TRUE(loop.until([&] { return seen.value("leader") == "pg-2"; }));
     EXPECT_EQ(seen.value("config"), "");
@@ -210,8 +232,10 @@ TEST_P(DcsContract, two_who_race_for_one_key_have_one_winner) {
         const auto finished = [&](std::exception_ptr, Result<cluster::TxnResult> result) {
             won.push_back(result.value().succeeded);
         };
-        boost::asio::co_spawn(loop.io, dcs->commit({{absent(key)}, {put(key, "a")}}, deadline), finished);
-        boost::asio::co_spawn(loop.io, other->commit({{absent(key)}, {put(key, "b")}}, deadline), finished);
+        boost::asio::co_spawn(loop.io, dcs->commit({{absent(key)}, {put(key, "a")}}, deadline),
+                              finished);
+        boost::asio::co_spawn(loop.io, other->commit({{absent(key)}, {put(key, "b")}}, deadline),
+                              finished);
         ASSERT_TRUE(loop.until([&] { return won.size() == 2; }));
         EXPECT_NE(won[0], won[1]);
     }
@@ -221,7 +245,8 @@ TEST_P(DcsContract, two_who_race_for_one_key_have_one_winner) {
 TEST_P(DcsContract, a_compacted_history_does_not_disturb_readers_or_watchers) {
     dcs->watch(seen.handler());
     cluster::Revision revision = 0;
-    for (int i = 0; i < 10; ++i) revision = commit(*dcs, {{}, {put("config", std::to_string(i))}})->revision;
+    for (int i = 0; i < 10; ++i)
+        revision = commit(*dcs, {{}, {put("config", std::to_string(i))}})->revision;
     world->compact(revision);
     ASSERT_TRUE(commit(*dcs, {{}, {put("config", "after")}}));
     ASSERT_TRUE(loop.until([&] { return seen.value("config") == "after"; }));
@@ -241,7 +266,8 @@ TEST_P(DcsContract, every_call_returns_by_its_deadline_when_the_store_is_silent)
     ASSERT_FALSE(tree);
     EXPECT_EQ(tree.error().code, ErrorCode::unavailable);
     ASSERT_FALSE(written);
-    EXPECT_TRUE(written.error().code == ErrorCode::outcome_unknown || written.error().code == ErrorCode::unavailable);
+    EXPECT_TRUE(written.error().code == ErrorCode::outcome_unknown ||
+                written.error().code == ErrorCode::unavailable);
     ASSERT_FALSE(lease);
     ASSERT_FALSE(revoked);
     EXPECT_LT(took, 2s);
@@ -253,9 +279,9 @@ TEST_P(DcsContract, stop_ends_what_is_under_way) {
     ASSERT_TRUE(loop.until([&] { return !seen.trees.empty(); }));
     world->freeze();
     std::optional<Result<cluster::KeyTree>> result;
-    boost::asio::co_spawn(loop.io, dcs->read(20s), [&](std::exception_ptr, Result<cluster::KeyTree> ended) {
-        result = std::move(ended);
-    });
+    boost::asio::co_spawn(
+        loop.io, dcs->read(20s),
+        [&](std::exception_ptr, Result<cluster::KeyTree> ended) { result = std::move(ended); });
     loop.run_for(100ms);
     const auto start = std::chrono::steady_clock::now();
     stop(*dcs);
@@ -263,7 +289,8 @@ TEST_P(DcsContract, stop_ends_what_is_under_way) {
     world->resume();
     ASSERT_TRUE(loop.until([&] { return result.has_value(); }, 1s));
     ASSERT_FALSE(*result);
-    EXPECT_TRUE(result->error().code == ErrorCode::cancelled || result->error().code == ErrorCode::unavailable);
+    EXPECT_TRUE(result->error().code == ErrorCode::cancelled ||
+                result->error().code == ErrorCode::unavailable);
 }
 
 }  // namespace relevo::tests

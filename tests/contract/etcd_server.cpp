@@ -56,14 +56,13 @@ std::filesystem::path make_directory() {
 
 }  // namespace
 
-bool have_etcd() {
-    return std::system("command -v etcd etcdctl >/dev/null 2>&1") == 0;
-}
+bool have_etcd() { return std::system("command -v etcd etcdctl >/dev/null 2>&1") == 0; }
 
 EtcdServers::EtcdServers(int count, const EtcdTls* tls) : directory_(make_directory()), tls_(tls) {
     {
         FreePorts ports;
-        for (int i = 0; i < count; ++i) members_.push_back({.client_port = ports.take(), .peer_port = ports.take()});
+        for (int i = 0; i < count; ++i)
+            members_.push_back({.client_port = ports.take(), .peer_port = ports.take()});
     }
     for (std::size_t i = 0; i < members_.size(); ++i) launch(i);
     wait_until_serving();
@@ -80,16 +79,34 @@ void EtcdServers::launch(std::size_t member) {
     const auto scheme = tls_ != nullptr ? "https" : "http";
     std::string cluster;
     for (std::size_t i = 0; i < members_.size(); ++i)
-        cluster += fmt::format("{}m{}=http://127.0.0.1:{}", i == 0 ? "" : ",", i, members_[i].peer_port);
+        cluster +=
+            fmt::format("{}m{}=http://127.0.0.1:{}", i == 0 ? "" : ",", i, members_[i].peer_port);
     const auto client = fmt::format("{}://127.0.0.1:{}", scheme, self.client_port);
     const auto peer = fmt::format("http://127.0.0.1:{}", self.peer_port);
-    std::vector<std::string> words = {"etcd", "--name", fmt::format("m{}", member), "--data-dir",
-                                      directory_ / fmt::format("m{}", member), "--listen-client-urls", client,
-                                      "--advertise-client-urls", client, "--listen-peer-urls", peer,
-                                      "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster,
-                                      "--initial-cluster-state", "new", "--logger", "zap", "--log-level", "warn"};
+    std::vector<std::string> words = {"etcd",
+                                      "--name",
+                                      fmt::format("m{}", member),
+                                      "--data-dir",
+                                      directory_ / fmt::format("m{}", member),
+                                      "--listen-client-urls",
+                                      client,
+                                      "--advertise-client-urls",
+                                      client,
+                                      "--listen-peer-urls",
+                                      peer,
+                                      "--initial-advertise-peer-urls",
+                                      peer,
+                                      "--initial-cluster",
+                                      cluster,
+                                      "--initial-cluster-state",
+                                      "new",
+                                      "--logger",
+                                      "zap",
+                                      "--log-level",
+                                      "warn"};
     if (tls_ != nullptr)
-        for (const auto& word : {std::string("--cert-file"), tls_->cert, std::string("--key-file"), tls_->key})
+        for (const auto& word :
+             {std::string("--cert-file"), tls_->cert, std::string("--key-file"), tls_->key})
             words.push_back(word);
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
@@ -117,13 +134,15 @@ void EtcdServers::wait_until_serving() const {
     for (const auto& member : members_)
         endpoints += fmt::format("{}{}://127.0.0.1:{}", endpoints.empty() ? "" : ",",
                                  tls_ != nullptr ? "https" : "http", member.client_port);
-    const auto command =
-        fmt::format("ETCDCTL_API=3 etcdctl --endpoints={} {} --command-timeout=2s endpoint health >/dev/null 2>&1",
-                    endpoints, tls_ != nullptr ? "--cacert=" + tls_->cacert : "");
+    const auto command = fmt::format(
+        "ETCDCTL_API=3 etcdctl --endpoints={} {} --command-timeout=2s endpoint health >/dev/null "
+        "2>&1",
+        endpoints, tls_ != nullptr ? "--cacert=" + tls_->cacert : "");
     while (std::system(command.c_str()) != 0) {
         if (std::chrono::steady_clock::now() > give_up)
             throw std::runtime_error("etcd does not start; see " + directory_.string());
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // etcd has no event to tell it by
+        std::this_thread::sleep_for(
+            std::chrono::milliseconds(50));  // etcd has no event to tell it by
     }
 }
 
@@ -133,9 +152,7 @@ void EtcdServers::freeze(int member) {
     waitpid(pid, nullptr, WUNTRACED);  // until its last thread has stopped
 }
 
-void EtcdServers::resume(int member) {
-    ::kill(members_.at(index(member)).pid, SIGCONT);
-}
+void EtcdServers::resume(int member) { ::kill(members_.at(index(member)).pid, SIGCONT); }
 
 void EtcdServers::kill(int member) {
     auto& self = members_.at(index(member));
@@ -145,9 +162,7 @@ void EtcdServers::kill(int member) {
     self.pid = 0;
 }
 
-void EtcdServers::start(int member) {
-    launch(index(member));
-}
+void EtcdServers::start(int member) { launch(index(member)); }
 
 std::string EtcdServers::ctl(const std::string& arguments) const {
     std::string endpoints;
@@ -159,7 +174,9 @@ std::string EtcdServers::ctl(const std::string& arguments) const {
 }
 
 std::string EtcdServers::ctl_one(int member, const std::string& arguments) const {
-    return run_ctl(fmt::format("{}://127.0.0.1:{}", tls_ != nullptr ? "https" : "http", port(member)), arguments);
+    return run_ctl(
+        fmt::format("{}://127.0.0.1:{}", tls_ != nullptr ? "https" : "http", port(member)),
+        arguments);
 }
 
 std::string EtcdServers::run_ctl(const std::string& endpoints, const std::string& arguments) const {
@@ -168,7 +185,8 @@ std::string EtcdServers::run_ctl(const std::string& endpoints, const std::string
     std::string output;
     FILE* pipe = popen(command.c_str(), "r");
     std::array<char, 4096> buffer{};
-    while (const auto got = fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), got);
+    while (const auto got = fread(buffer.data(), 1, buffer.size(), pipe))
+        output.append(buffer.data(), got);
     EXPECT_EQ(pclose(pipe), 0) << command << "\n" << output;
     return output;
 }

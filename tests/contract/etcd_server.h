@@ -1,5 +1,5 @@
-// Real etcd servers for tests: one or more members on free loopback ports, their data in a directory
-// that goes away with them.
+// Real etcd servers for tests: one or more members on free loopback ports, their data in a
+// directory that goes away with them.
 #pragma once
 
 #include <sys/types.h>
@@ -29,9 +29,10 @@ public:
     const std::filesystem::path& directory() const { return directory_; }
     void freeze(int member);  // SIGSTOP: connections stay open and silent
     void resume(int member);
-    void kill(int member);  // SIGKILL, as a power loss leaves the data
+    void kill(int member);   // SIGKILL, as a power loss leaves the data
     void start(int member);  // after kill()
-    // etcdctl with the members' endpoints and the given arguments; its output. Fails the test when it fails.
+    // etcdctl with the members' endpoints and the given arguments; its output. Fails the test when
+    // it fails.
     std::string ctl(const std::string& arguments) const;
     std::string ctl_one(int member, const std::string& arguments) const;
 

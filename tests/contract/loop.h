@@ -26,7 +26,8 @@ public:
             if (error) std::rethrow_exception(error);
             result = std::move(value);
         });
-        if (!until([&] { return result.has_value(); })) throw std::runtime_error("the task never ended");
+        if (!until([&] { return result.has_value(); }))
+            throw std::runtime_error("the task never ended");
         return std::move(*result);
     }
 

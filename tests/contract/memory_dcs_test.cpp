@@ -25,7 +25,8 @@ private:
     std::vector<MemoryDcs*> connected_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Memory, DcsContract, testing::Values(MakeWorld([] { return std::make_unique<MemoryWorld>(); })),
+INSTANTIATE_TEST_SUITE_P(Memory, DcsContract,
+                         testing::Values(MakeWorld([] { return std::make_unique<MemoryWorld>(); })),
                          [](const auto&) { return "twin"; });
 
 TEST(MemoryDcs, a_lost_answer_is_a_write_done_with_its_outcome_unknown) {
