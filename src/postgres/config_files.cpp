@@ -241,6 +241,11 @@ std::string ConfigFiles::main_text(const FilesRequest& request, const Parameters
     // Before the include, so that a local file may set it otherwise. The server's own 5 s are how long a
     // standby that lost its primary would wait before it asks the new one.
     if (!parameters.contains("wal_retrieve_retry_interval")) text += "wal_retrieve_retry_interval = '200ms'\n";
+    // After a crash PostgreSQL first opens and syncs each file of the data directory, seconds on a busy disk;
+    // syncfs does the same in one call.
+    constexpr int with_syncfs = 140000;
+    if (request.version >= with_syncfs && !parameters.contains("recovery_init_sync_method"))
+        text += "recovery_init_sync_method = 'syncfs'\n";
     const std::string included =
         config_.custom_conf.empty() ? config_.config_base_name + ".base.conf" : config_.custom_conf;
     text += fmt::format("include {}\n\n", quote_guc(included));

@@ -1,5 +1,7 @@
 #include "postgres/data_directory.h"
 
+#include "os/file.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -155,13 +157,7 @@ Status sync_content(const std::string& data_dir) {
     const fs::path directory = resolved(data_dir);
     std::vector<fs::path> all = link_targets(directory);
     all.push_back(directory);
-    for (const fs::path& path : all) {
-        const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const bool synced = fd >= 0 && ::syncfs(fd) == 0;
-        const std::error_code error(errno, std::generic_category());
-        if (fd >= 0) ::close(fd);
-        if (!synced) return cannot("syncing", path, error);
-    }
+    for (const fs::path& path : all) RLV_CHECK(os::sync_file_system(path.string()));
     return {};
 }
 

@@ -1,5 +1,7 @@
 #include "postgres/rewind.h"
 
+#include "postgres/data_directory.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -163,6 +165,7 @@ std::vector<std::string> rewind_arguments(const ports::PostgresConfig& config, c
         if (version >= 150000) arguments.push_back("--config-file=" + ConfigFiles(config).config_path());
     }
     arguments.insert(arguments.end(), config.rewind_options.begin(), config.rewind_options.end());
+    arguments.emplace_back("--no-sync");  // rewind_steps syncs, in one call, before the mark goes
     return arguments;
 }
 
@@ -227,6 +230,7 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
         co_return fail(ErrorCode::failed, "pg_rewind was ended before it was done");
     Status finished = co_await pool.run([&]() -> Status {
         if (rewound) RLV_CHECK(write_standby_signal(config.data_dir));  // it can only start as a standby
+        if (rewound) RLV_CHECK(sync_content(config.data_dir));
         return clear_half_made(config.data_dir);
     });
     if (!finished) co_return finished;
