@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -97,24 +98,62 @@ class Process:
             return "".join(f.readlines()[-lines:])
 
 
+class Authority:
+    """A certificate authority of openssl's making, and what it signs: (certificate file, key file)."""
+
+    def __init__(self, lab, name="ca"):
+        self.lab, self.directory = lab, os.path.join(lab.directory, f"{name}.pki")
+        os.makedirs(self.directory, mode=0o755)
+        self.file, self.key = self.path("ca.crt"), self.path("ca.key")
+        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                     "-keyout", self.key, "-out", self.file)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
+
+    def sign(self, name, *addresses):
+        request, key, cert, more = (self.path(f"{name}.{e}") for e in ("csr", "key", "crt", "ext"))
+        with open(more, "w") as f:
+            f.write("extendedKeyUsage=serverAuth,clientAuth\n"
+                    "subjectAltName=" + ",".join([f"DNS:{name}"] + [f"IP:{a}" for a in addresses]) + "\n")
+        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        self.openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-CAcreateserial",
+                     "-days", "2", "-extfile", more, "-out", cert)
+        self.lab.give(key)
+        return cert, key
+
+
 class Etcd:
-    def __init__(self, lab, members=1):
+    """`tls`: an Authority; then clients need a certificate of its. `user`: ("name", "password") for etcdctl,
+    once somebody has turned authentication on."""
+
+    def __init__(self, lab, members=1, tls=None):
         self.lab = lab
         self.nodes = []
+        self.tls, self.user, self.cert = tls, None, None
         names = [f"etcd{i + 1}" for i in range(members)]
         addresses = [(lab.address(10 + i), 0) for i in range(members)]
         self.clients = [f"{a}:{free_port(a)}" for a, _ in addresses]
         peers = [f"{a}:{free_port(a)}" for a, _ in addresses]
         cluster = ",".join(f"{n}=http://{p}" for n, p in zip(names, peers))
         self.argv = {}
+        scheme = "https" if tls else "http"
+        if tls:
+            self.cert = tls.sign("etcd", *(a for a, _ in addresses))
         for name, client, peer in zip(names, self.clients, peers):
             self.argv[name] = ["etcd", "--name", name, "--data-dir", os.path.join(lab.directory, name),
-                               "--listen-client-urls", f"http://{client}",
-                               "--advertise-client-urls", f"http://{client}",
+                               "--listen-client-urls", f"{scheme}://{client}",
+                               "--advertise-client-urls", f"{scheme}://{client}",
                                "--listen-peer-urls", f"http://{peer}",
                                "--initial-advertise-peer-urls", f"http://{peer}",
                                "--initial-cluster", cluster, "--heartbeat-interval", "50",
                                "--election-timeout", "500", "--logger", "zap", "--log-level", "warn"]
+            if tls:
+                self.argv[name] += ["--cert-file", self.cert[0], "--key-file", self.cert[1], "--client-cert-auth",
+                                    "--trusted-ca-file", tls.file]
             # A lab's etcd may forget on power loss; its disk must not set the pace of what is measured.
             if lab.fast_etcd:
                 self.argv[name].append("--unsafe-no-fsync")
@@ -130,8 +169,19 @@ class Etcd:
 
     def ctl(self, *words):
         env = dict(os.environ, ETCDCTL_API="3")
-        return subprocess.run(["etcdctl", "--endpoints", ",".join(self.clients), *words], env=env, check=True,
-                              capture_output=True, text=True, timeout=10).stdout
+        options = ["--endpoints", ",".join(self.clients)]
+        if self.tls:
+            options += ["--cacert", self.tls.file, "--cert", self.cert[0], "--key", self.cert[1]]
+        if self.user:
+            options += ["--user", ":".join(self.user)]
+        return subprocess.run(["etcdctl", *options, *words], env=env, check=True, capture_output=True, text=True,
+                              timeout=10).stdout
+
+    def put(self, scope, key, value):
+        self.ctl("put", "--", f"/service/{scope}/{key}", value)
+
+    def delete(self, scope, key):
+        self.ctl("del", f"/service/{scope}/{key}")
 
     def keys(self, scope):
         out = json.loads(self.ctl("get", "--prefix", f"/service/{scope}/", "-w", "json"))
@@ -149,6 +199,8 @@ class Member:
         self.home = os.path.join(lab.directory, name)
         self.data = os.path.join(self.home, "data")
         self.agent = None
+        self.tls = None             # (CA file, (certificate, key) or None): how to speak https to it
+        self.credentials = None     # "user:password" for its REST API
         os.makedirs(self.home, mode=0o755, exist_ok=True)
         lab.give(self.home)
         self.config = self.default_config()
@@ -213,11 +265,18 @@ class Member:
 
     def api(self, path, method="GET", body=None, timeout=30):
         """(status, text); raises when nobody answers."""
-        url = f"http://{self.address}:{self.rest_port}{path}"
+        url = f"{'https' if self.tls else 'http'}://{self.address}:{self.rest_port}{path}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, method=method)
+        if self.credentials:
+            request.add_header("Authorization", "Basic " + base64.b64encode(self.credentials.encode()).decode())
+        context = None
+        if self.tls:
+            context = ssl.create_default_context(cafile=self.tls[0])
+            if self.tls[1]:
+                context.load_cert_chain(*self.tls[1])
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -298,7 +357,8 @@ class Member:
 
 
 class Lab:
-    def __init__(self, members=3, etcd=1, scope=None, dynamic=None, keep=False, fast_etcd=True, directory=None):
+    def __init__(self, members=3, etcd=1, scope=None, dynamic=None, keep=False, fast_etcd=True, directory=None,
+                 etcd_tls=False):
         self.directory = directory or tempfile.mkdtemp(prefix="relevo-lab-")
         os.chmod(self.directory, 0o755)
         self.keep, self.fast_etcd = keep, fast_etcd
@@ -313,7 +373,8 @@ class Lab:
             else:
                 self.dynamic[key] = value
         self.bin = self.install()
-        self.etcd = Etcd(self, etcd)
+        self.authority = Authority(self) if etcd_tls else None
+        self.etcd = Etcd(self, etcd, self.authority)
         self.members = {}
         for i in range(members):
             self.add_member(f"pg-node-{i + 1}", i + 1)

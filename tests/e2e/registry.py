@@ -1,0 +1,87 @@
+"""What the scenario files share: the registry, the checks every scenario ends in, and the command line."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab"))
+from lab import pg_bin, wait_for  # noqa: E402
+
+FAST = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}
+SCENARIOS = {}
+
+
+def scenario(f):
+    SCENARIOS[f.__name__] = f
+    return f
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def one_writable(lab):
+    writable = [m.name for m in lab if m.agent and m.postmaster() and m.writable()]
+    check(len(writable) == 1, f"exactly one member must be writable, found {writable}")
+
+
+def verify(lab, writers=None, lost_allowed=0, without=()):
+    """Heals, then checks what every scenario promises."""
+    primary = lab.wait_healthy(40, without)
+    one_writable(lab)
+    if writers:
+        writers.stop()
+        lost = writers.missing(primary)
+        # Asynchronous replication may lose the newest rows only, and no more than was on its way.
+        check(len(lost) <= lost_allowed, f"{len(lost)} acknowledged rows are missing, e.g. {lost[:5]}")
+        for client, number in lost:
+            newest = [n for n, _ in writers.acked[client] if n <= number + 10_000]
+            check(number in newest, f"row {number} of client {client} is missing though it is not among the newest")
+        total = writers.count()
+        check(total > 0, "the writers wrote nothing")
+        for member in lab:
+            if member not in without and member is not primary:
+                wait_for(f"{member.name} has what {primary.name} has", 20,
+                         lambda m=member: m.sql("select count(*) from acked") == primary.sql("select count(*) from acked"))
+        print(f"  {total} rows acknowledged, {len(lost)} lost (allowed {lost_allowed}), gap {writers.gap() * 1000:.0f} ms")
+    return primary
+
+
+def initdb(lab, member):
+    run_as_postgres([f"{pg_bin()}/initdb", "-D", member.data, "-U", "postgres", "-k", "-E", "UTF8", "-A", "trust"])
+
+
+def run_as_postgres(argv):
+    if os.geteuid() == 0:
+        argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + argv
+    subprocess.run(argv, check=True, capture_output=True, cwd="/tmp")
+
+
+def main(names):
+    if names == ["--list"]:
+        print("\n".join(SCENARIOS))
+        return 0
+    failed = []
+    for name in names or SCENARIOS:
+        began = time.monotonic()
+        print(f"{name} ...", flush=True)
+        try:
+            SCENARIOS[name]()
+            print(f"  ok in {time.monotonic() - began:.1f} s", flush=True)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+    if failed:
+        print("FAILED: " + ", ".join(failed))
+    return 1 if failed else 0
+
+
+def run():
+    missing = [p for p in ("etcd", "etcdctl", "setpriv", "openssl") if not shutil.which(p)]
+    if missing:
+        print(f"SKIPPED: {', '.join(missing)} not installed (make deps installs them)")
+        sys.exit(77)
+    sys.exit(main(sys.argv[1:]))
