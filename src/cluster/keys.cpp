@@ -70,8 +70,8 @@ Txn put_initialize(const std::string& system_id, Revision known) {
 Txn cancel_initialize() { return {{valued(initialize, "")}, {removal(initialize)}}; }
 
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
-                     const std::string& config_json) {
-    Txn txn{{absent(leader), valued(initialize, "")}, {put(initialize, system_id)}};
+                     const std::string& config_json, Revision claim) {
+    Txn txn{{absent(leader), unchanged(initialize, claim)}, {put(initialize, system_id)}};
     if (!config_json.empty()) txn.writes.push_back(put(config, config_json));
     txn.writes.push_back(put_leased(leader, self));
     return txn;

@@ -38,7 +38,7 @@ Txn cancel_initialize();  // only a claim, never a system id
 // Only while our claim ("") stands and nobody leads. An empty config_json leaves the config as it
 // is.
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
-                     const std::string& config_json);
+                     const std::string& config_json, Revision claim);
 Txn put_member(const MemberRecord& member);
 Txn put_status(const StatusKey& status, Revision term);  // only while our term lasts
 Txn put_optime(Lsn position, Revision term);             // for agents before 2.1.0: optime/leader

@@ -57,12 +57,12 @@ TEST(Initialize, IsClaimedOnceAndNeverTakenFromACluster) {
 }
 
 TEST(FinishBootstrap, WritesIdConfigAndLeaderTogetherWhileTheClaimStands) {
-    const std::vector<Compare> guards = {created("leader", 0), valued("initialize", "")};
+    const std::vector<Compare> guards = {created("leader", 0), modified("initialize", 5)};
     EXPECT_EQ(
-        finish_bootstrap("pg-1", "1234567890", "{}"),
+        finish_bootstrap("pg-1", "1234567890", "{}", 5),
         (Txn{guards,
              {put("initialize", "1234567890"), put("config", "{}"), leased("leader", "pg-1")}}));
-    EXPECT_EQ(finish_bootstrap("pg-1", "1234567890", ""),
+    EXPECT_EQ(finish_bootstrap("pg-1", "1234567890", "", 5),
               (Txn{guards, {put("initialize", "1234567890"), leased("leader", "pg-1")}}));
 }
 

@@ -35,7 +35,17 @@ void undo(Mind& m, Bootstrapping& p, std::string why) {
     m.tell(Note{Note::Level::error, "bootstrap failed: " + p.failure});
     m.s.stop_wanted = true;
     m.emit(KillPg{});
-    m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
+    const State& s = m.s;
+    const bool anothers = s.dcs && s.lease && s.dcs->initialize && s.dcs->initialize_lease != s.lease->id;
+    if (!anothers) m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
+}
+
+// The cluster is ours to make.
+void initialize(Mind& m, Bootstrapping& p) {
+    const bool empty = m.s.pg->data_dir == cluster::DataDir::empty;
+    p.stage = empty ? Bootstrapping::Stage::initialize : Bootstrapping::Stage::clear;
+    if (empty) m.emit(BootstrapPg{});
+    else m.emit(SetAsidePg{});
 }
 
 void finish(Mind& m, Bootstrapping& p) {
@@ -43,7 +53,7 @@ void finish(Mind& m, Bootstrapping& p) {
     if (m.committing(CommitFor::finish_bootstrap)) return;
     if (s.pg->system_id.empty()) return undo(m, p, "the new cluster's system identifier cannot be read");
     m.commit(CommitFor::finish_bootstrap,
-             cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config));
+             cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config, p.claim));
 }
 
 void finished(Mind& m) {
@@ -56,7 +66,7 @@ void find_out(Mind& m, Bootstrapping& p) {
     State& s = m.s;
     if (m.committing(CommitFor::finish_bootstrap)) return;
     if (s.dcs->initialize == s.pg->system_id) return finished(m);
-    if (s.dcs->initialize == "" && !s.dcs->leader) return finish(m, p);
+    if (s.dcs->initialize == "" && s.dcs->initialize_revision == p.claim && !s.dcs->leader) return finish(m, p);
     undo(m, p, "the claim was lost");
 }
 
@@ -82,7 +92,15 @@ bool go_on(Mind& m, Bootstrapping& p) {
         p.stage = Stage::undo_files;
         m.emit(SetAsidePg{});
     } else if (p.stage != Stage::claim && p.stage != Stage::undo_files && !m.running<KillPg>()) {
-        if (const auto why = claim_lost(m); !why.empty()) undo(m, p, why);
+        const auto why = claim_lost(m);
+        if (!why.empty() && p.unsure) {
+            // Perhaps the cluster is made and others have joined: nothing is undone, and the ordinary rules
+            // decide on what the DCS says when it can be read.
+            m.tell(Note{Note::Level::warning, "the end of the bootstrap is not known: " + why});
+            m.s.procedure = std::monostate{};
+            return false;
+        }
+        if (!why.empty()) undo(m, p, why);
         else m.wake_by(m.s.lease->until);
     }
     return true;
@@ -96,17 +114,19 @@ bool bootstrap(Mind& m) {
     const auto* view = m.view();
     if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
     if (adopt(m, *view)) return true;
-    if (s.pg->data_dir != cluster::DataDir::empty || view->leader || m.paused()) return false;
+    // Half made, while the DCS knows of no cluster: an earlier bootstrap of ours that did not finish.
+    const bool fillable = s.pg->data_dir == cluster::DataDir::empty || s.pg->data_dir == cluster::DataDir::half_made;
+    if (!fillable || view->leader || m.paused()) return false;
     const bool ours = view->initialize && view->initialize->empty() && s.lease && view->initialize_lease == s.lease->id;
     if (ours) {  // the claim was made after all, though its answer was lost
-        s.procedure = Bootstrapping{Bootstrapping::Stage::initialize, {}, false};
-        m.emit(BootstrapPg{});
+        s.procedure = Bootstrapping{Bootstrapping::Stage::claim, {}, false, view->initialize_revision};
+        initialize(m, std::get<Bootstrapping>(s.procedure));
         return true;
     }
     if (view->initialize) return false;  // initialised, or somebody is at it
     if (m.committing(CommitFor::claim_initialize)) return true;
     if (!s.self.may_bootstrap || s.self.tags.nofailover()) {
-        m.say("data", Note::Level::info, "waiting for another member to bootstrap the cluster");
+        m.say("bootstrap", Note::Level::info, "waiting for another member to bootstrap the cluster");
         return false;
     }
     if (!s.lease) return false;  // the claim hangs on it
@@ -130,6 +150,12 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
                 if (done.error && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
                 return;
             }
+            p.claim = result->revision;
+            initialize(m, p);
+            return;
+        case Stage::clear:
+            if (!std::holds_alternative<SetAsidePg>(effect)) return;
+            if (done.error) return undo(m, p, done.error->message);
             p.stage = Stage::initialize;
             m.emit(BootstrapPg{});
             return;

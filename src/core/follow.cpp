@@ -174,6 +174,10 @@ bool start_stopped(Mind& m) {
         return true;
     }
     if (view->led_by(s.self.name)) return true;  // being confirmed: lead() decides
+    if (!view->initialized()) {
+        m.say("stopped", Note::Level::info, "waiting for the cluster to be initialized");
+        return true;
+    }
     const auto* leader = primary_member(m);
     if (!leader) {
         // Just demoted: the next leader will be there in a moment, and decides what our data needs.

@@ -41,15 +41,16 @@ struct JudgedSource {
 
 // The things that take several effects in a row and cannot be read off the facts.
 struct Bootstrapping {
-    enum class Stage { claim, initialize, start, roles, finish, undo, undo_files } stage = Stage::claim;
+    enum class Stage { claim, clear, initialize, start, roles, finish, undo, undo_files } stage = Stage::claim;
     std::string failure;
     bool unsure = false;  // the last write may have happened
+    cluster::Revision claim = 0;  // of the initialize key as we put it
 };
 struct HandingOver {  // switchover, manual failover: the leader's side
     enum class Stage { validate, checkpoint, stop, confirm, release, call_off } stage = Stage::validate;
     cluster::FailoverRequest request;
     Instant stopped_at;
-    bool standby_made = false;
+    bool standby_made = false, seen = false;  // tried; seen stopped
     cluster::Lsn shutdown_lsn;
     std::string failure;
 };
