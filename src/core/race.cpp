@@ -36,10 +36,11 @@ void take(Mind& m) {
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name));
 }
 
-// An operator named this member.
+// A manual failover names this member: the operator's word goes before every comparison. A switchover does
+// not: when its leader died on the way, the candidate may lack what others have.
 bool asked_for(const State& s) {
     const auto& request = s.dcs->failover;
-    return request && !request->scheduled_at && request->member == s.self.name;
+    return request && !request->scheduled_at && request->member == s.self.name && request->leader.empty();
 }
 
 // The cluster left our timeline before the point up to which we have it: what was acknowledged since is
@@ -65,8 +66,9 @@ std::string unfit(const Mind& m) {
             return fmt::format("my timeline {} is behind the cluster's {}", pg.timeline, known);
         return {};
     }
+    if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
-    if (left_behind(s) && !asked_for(s))
+    if (left_behind(s))
         return fmt::format("this member's data goes beyond where the cluster left timeline {}: it has diverged. "
                            "`relevoctl failover --candidate {}` overrides this",
                            pg.timeline, s.self.name);
@@ -120,7 +122,10 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     }
     if (!request->member.empty() && s.race_answers) {
         const auto at = s.race_answers->find(request->member);
-        if (at != s.race_answers->end() && at->second && !at->second->nofailover && at->second->running) {
+        const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover && at->second->running;
+        // In a switchover whose leader died before the candidate had it all, whoever has more goes first.
+        if (able && (request->leader.empty() || std::pair(at->second->timeline, at->second->position) >=
+                                                    std::pair(s.pg->timeline, s.pg->position()))) {
             why = "waiting for " + request->member + ", which was asked to lead";
             return false;
         }
