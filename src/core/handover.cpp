@@ -116,6 +116,11 @@ bool hand_over(Mind& m) {
         s.procedure = std::monostate{};
         return false;
     }
+    const bool still_serving = p->stage == HandingOver::Stage::validate || p->stage == HandingOver::Stage::checkpoint;
+    if (still_serving && s.pg->server == cluster::Server::stopped) {
+        give_up(m, "PostgreSQL ended unexpectedly");
+        return false;
+    }
     if (p->stage == HandingOver::Stage::confirm && !m.pg_busy()) {
         if (m.now.mono - p->stopped_at > confirm_within) {
             call_off(m, *p, "no candidate confirmed the shutdown record in time");
@@ -179,11 +184,14 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         p.stopped_at = m.now.mono;
         m.emit(MakeStandby{});
         m.emit(Observe{});
-    } else if (std::holds_alternative<Observe>(effect) && p.stage == Stage::stop && s.pg &&
-               s.pg->server == cluster::Server::stopped) {
-        if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down) {
+    } else if (p.stage == Stage::stop &&
+               (std::holds_alternative<Observe>(effect) || std::holds_alternative<MakeStandby>(effect))) {
+        if (std::holds_alternative<MakeStandby>(effect)) p.standby_made = !done.error;
+        if (done.error) return call_off(m, p, "standby.signal could not be written");
+        if (std::holds_alternative<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
+        if (!p.standby_made || !p.seen) return;
+        if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
             return call_off(m, p, "PostgreSQL was not shut down cleanly");
-        }
         p.shutdown_lsn = s.pg->control->checkpoint;
         p.stage = Stage::confirm;
         s.race_probe_at = m.now.mono;
