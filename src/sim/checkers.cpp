@@ -165,10 +165,13 @@ void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lo
 void Checkers::on_wipe(int index, const Data& data_there, const char* how) {
     auto& world = parts_.world;
     world.say(index, fmt::format("## data thrown away ({})", how));
-    if (!parts_.dcs.truth()->initialized()) {  // a bootstrap that is undone: no cluster yet
+    const auto truth = parts_.dcs.truth();
+    // A bootstrap that is undone: no cluster yet, or another's.
+    if (!truth->initialized()) {
         line_ = -1;
         return;
     }
+    if (truth->initialize != data_there.system_id) return;
     if (line_ < 0) return;
     if (leader() < 0 && world.now() - last_led_ > Duration(world.plan.settings.ttl) + seconds(30))
         return fail(

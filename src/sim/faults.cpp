@@ -218,7 +218,8 @@ void Faults::one() {
 }
 
 void Faults::next() {
-    const auto wait = world().dice.between(milliseconds(50), 2 * world().plan.fault_every);
+    auto wait = world().dice.between(milliseconds(50), 2 * world().plan.fault_every);
+    if (world().plan.profile == Profile::blinks) wait += 2 * Duration(world().plan.settings.ttl);
     world().after(wait, [this, generation = generation_] {
         if (generation != generation_) return;
         if (world().plan.profile == Profile::blinks) {

@@ -107,7 +107,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     const bool unclean = data_.control == ControlState::in_production;
     Duration takes_time = takes(milliseconds(100), milliseconds(600));
     if (unclean) takes_time += takes(milliseconds(50), seconds(world().dice.chance(0.1) ? 30 : 3));
-    if (plan.timeout > Duration::zero() && takes_time > plan.timeout)
+    if (plan.timeout > Duration::zero())
         later(plan.timeout, action,
               [this, action] { end(action, fail(ErrorCode::outcome_unknown, "still starting")); });
     const bool breaks = std::exchange(fail_next_start_, false) || fails();
