@@ -28,7 +28,8 @@ Agent::~Agent() = default;
 core::Now Agent::clock() const { return {parts_.clock.now(), parts_.clock.wall()}; }
 
 Task<Status> Agent::wait_for_dcs() {
-    constexpr Duration try_for = std::chrono::seconds(5);  // Patroni's rhythm at start: every 5 s, for ever
+    constexpr Duration try_for =
+        std::chrono::seconds(5);  // Patroni's rhythm at start: every 5 s, for ever
     while (!exit_code_) {
         const Instant begun = now();
         auto tree = co_await parts_.dcs.read(try_for);
@@ -47,8 +48,8 @@ Task<Status> Agent::wait_for_dcs() {
     co_return Status{};
 }
 
-// Two agents of one name would fight over one member key and one lease: whoever answers under our key's
-// address is the other one.
+// Two agents of one name would fight over one member key and one lease: whoever answers under our
+// key's address is the other one.
 Task<bool> Agent::name_is_taken() {
     if (!first_view_) co_return false;
     const auto* mine = first_view_->member(state_.self.name);
@@ -56,8 +57,9 @@ Task<bool> Agent::name_is_taken() {
     const std::string url = mine->api_url;
     const bool answered = co_await parts_.peers.alive(url, std::chrono::seconds(3));
     if (answered)
-        log::error("a member named {} already answers at {}: stop it, or give this one another name",
-                   state_.self.name, url);
+        log::error(
+            "a member named {} already answers at {}: stop it, or give this one another name",
+            state_.self.name, url);
     co_return answered;
 }
 
@@ -76,16 +78,20 @@ Task<std::optional<int>> Agent::prepare() {
 
 Task<int> Agent::run() {
     parts_.dcs.watch([this](Result<cluster::KeyTreePtr> tree) {
-        if (tree) see_tree(**tree);
-        else log::debug("watch: {}", tree.error().message);
+        if (tree)
+            see_tree(**tree);
+        else
+            log::debug("watch: {}", tree.error().message);
     });
     parts_.postgres.on_exit([this](ports::ExitInfo) { feed(core::PostmasterExited{}); });
     draining_ = false;
     feed(core::TimerFired{});
     while (!exit_code_) co_await ended_.async_wait(quietly);
     co_await stop();
-    if (*exit_code_ == 0) log::info("{}", exit_text_);
-    else log::error("{}", exit_text_);
+    if (*exit_code_ == 0)
+        log::info("{}", exit_text_);
+    else
+        log::error("{}", exit_text_);
     co_return *exit_code_;
 }
 
@@ -126,7 +132,8 @@ void Agent::take_config(const cluster::Snapshot& snapshot) {
     seen_config_ = snapshot.config->json;
     const auto changed = parts_.configuration.take_dynamic(seen_config_);
     if (!changed) {
-        log::error("DCS key config is not usable, the settings before stay in force: {}", changed.error().message);
+        log::error("DCS key config is not usable, the settings before stay in force: {}",
+                   changed.error().message);
         return;
     }
     if (!*changed) return;
@@ -139,10 +146,13 @@ void Agent::take_config(const cluster::Snapshot& snapshot) {
     config_pending_ = true;
 }
 
-// Files are only written once the data directory is known to be this cluster's: another one's is not touched.
+// Files are only written once the data directory is known to be this cluster's: another one's is
+// not touched.
 void Agent::settle_config() {
     if (!config_pending_ || !state_.pg || !state_.dcs || !state_.dcs->initialized()) return;
-    if (state_.pg->data_dir != cluster::DataDir::initialized || state_.pg->system_id != *state_.dcs->initialize) return;
+    if (state_.pg->data_dir != cluster::DataDir::initialized ||
+        state_.pg->system_id != *state_.dcs->initialize)
+        return;
     config_pending_ = false;
     tasks_.spawn(apply_config());
 }
@@ -194,6 +204,20 @@ void Agent::arm(Instant wake_at) {
     });
 }
 
+// Only for showing: the core looks for itself, since what it decides on must be newer than what it
+// did.
+Task<std::shared_ptr<const ports::View>> Agent::fresh_view() {
+    constexpr Duration as_good_as_new = std::chrono::milliseconds(5);
+    if (fresh_view_ && now() - fresh_at_ < as_good_as_new) co_return fresh_view_;
+    const Instant began = now();
+    auto seen = co_await parts_.postgres.observe();
+    auto fresh = std::make_shared<ports::View>(*view_);
+    fresh->postgres = std::move(seen);
+    fresh_view_ = fresh;
+    fresh_at_ = began;
+    co_return fresh;
+}
+
 void Agent::show() {
     auto view = std::make_shared<ports::View>();
     view->scope = parts_.configuration.local().scope;
@@ -206,10 +230,12 @@ void Agent::show() {
     view->settings = state_.settings;
     view->tags = state_.self.tags;
     if (state_.dcs_seen)
-        view->dcs_last_seen = wall() - std::chrono::duration_cast<std::chrono::microseconds>(now() - *state_.dcs_seen);
+        view->dcs_last_seen = wall() - std::chrono::duration_cast<std::chrono::microseconds>(
+                                           now() - *state_.dcs_seen);
     view->leading = state_.lead.has_value();
     // In doubt is not in force: what the API promises ends where the fence begins.
-    view->lead_until = state_.lead ? state_.lead_until() - core::fence_margin(state_.settings) : Instant{};
+    view->lead_until =
+        state_.lead ? state_.lead_until() - core::fence_margin(state_.settings) : Instant{};
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
     view_ = std::move(view);

@@ -49,6 +49,7 @@ public:
     void ask_reload();  // SIGHUP
 
     std::shared_ptr<const ports::View> view() const override { return view_; }
+    Task<std::shared_ptr<const ports::View>> fresh_view() override;
     Instant now() const override { return parts_.clock.now(); }
     WallTime wall() const override { return parts_.clock.wall(); }
     Task<Result<cluster::Snapshot>> fresh_snapshot() override;
@@ -98,6 +99,8 @@ private:
     boost::asio::steady_timer alarm_;
     Group tasks_;
     std::shared_ptr<const ports::View> view_;
+    std::shared_ptr<const ports::View> fresh_view_;  // the last one made for the API
+    Instant fresh_at_{};
     std::string seen_config_;
     bool config_pending_ = false;  // the files do not have it yet
     std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;

@@ -11,12 +11,14 @@ void see_leader_key(Mind& m) {
     if (s.lead && s.dcs->revision >= s.lead->term) {
         if (!key || key->create_revision != s.lead->term) {
             s.lead.reset();
-            m.say("lead", Note::Level::warning,
-                  key ? "lost the leader key to " + key->name : "the leader key is gone");
+            if (!m.committing(CommitFor::release))
+                m.say("lead", Note::Level::warning,
+                      key ? "lost the leader key to " + key->name : "the leader key is gone");
         }
     } else if (!s.lead && key && key->name == s.self.name && s.lease && key->lease == s.lease->id &&
                s.dcs->revision >= s.floor) {
-        s.lead = Lead{key->create_revision, m.now.mono};  // an earlier write of unknown outcome did happen
+        s.lead = Lead{key->create_revision,
+                      m.now.mono};  // an earlier write of unknown outcome did happen
     }
     if (key) {
         s.last_led = s.dcs;
@@ -32,14 +34,17 @@ void see_leader_key(Mind& m) {
 void learn_view(Mind& m, const DcsView& e) {
     State& s = m.s;
     if (s.dcs && e.snapshot->revision < s.dcs->revision) return;
-    // A primary that the agent finds at its start gets the time of one operation to have its key confirmed.
-    if (!s.dcs) s.right_until = std::max(s.right_until, m.now.mono + Duration(s.settings.retry_timeout));
+    // A primary that the agent finds at its start gets the time of one operation to have its key
+    // confirmed.
+    if (!s.dcs)
+        s.right_until = std::max(s.right_until, m.now.mono + Duration(s.settings.retry_timeout));
     s.dcs = e.snapshot;
     s.dcs_seen = m.now.mono;
     if (s.dcs_down) m.tell(Note{Note::Level::info, "the DCS answers again"});
     s.dcs_down = false;
     m.forget("dcs");
-    for (const auto& [name, member] : s.dcs->members) s.slot_seen[cluster::slot_name(name)] = m.now.mono;
+    for (const auto& [name, member] : s.dcs->members)
+        s.slot_seen[cluster::slot_name(name)] = m.now.mono;
     see_leader_key(m);
 }
 
@@ -61,20 +66,24 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
 void learn_lease(Mind& m, const EffectDone& done) {
     State& s = m.s;
     if (done.error) {
-        // The call had its own deadline: with a small ttl there is time for one more before the fence.
-        s.lease_retry_at = m.now.mono + std::min<Duration>(std::chrono::seconds(1), Duration(s.settings.ttl) / 30);
+        // The call had its own deadline: with a small ttl there is time for one more before the
+        // fence.
+        s.lease_retry_at =
+            m.now.mono + std::min<Duration>(std::chrono::seconds(1), Duration(s.settings.ttl) / 30);
         return;
     }
     const auto& kept = std::get<LeaseKept>(done.payload);
     const bool changed = !s.lease || s.lease->id != kept.lease.id;
-    s.lease = HeldLease{kept.lease.id, kept.asked_at, kept.asked_at + kept.lease.ttl, s.settings.ttl};
+    s.lease =
+        HeldLease{kept.lease.id, kept.asked_at, kept.asked_at + kept.lease.ttl, s.settings.ttl};
     if (changed) {
         s.published.reset();  // the member key dies with the old lease
-        // The leader key, if we hold it, still hangs on the lease that is gone: no right before it is
-        // rewritten under the new one (look.cpp).
+        // The leader key, if we hold it, still hangs on the lease that is gone: no right before it
+        // is rewritten under the new one (look.cpp).
         if (s.lead) {
             s.lead.reset();
-            m.tell(Note{Note::Level::warning, "the lease was lost: the leader key must be confirmed"});
+            m.tell(
+                Note{Note::Level::warning, "the lease was lost: the leader key must be confirmed"});
         }
     }
 }
@@ -98,7 +107,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
                 // The order that brought us here is carried out.
                 if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
                     !s.dcs->failover->scheduled_at)
-                    m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(s.dcs->failover_revision));
+                    m.commit(CommitFor::clear_failover,
+                             cluster::keys::clear_failover(s.dcs->failover_revision));
             }
             break;
         case CommitFor::rewrite_leader:
@@ -123,8 +133,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::claim_initialize:
         case CommitFor::put_initialize:
         case CommitFor::cancel_initialize:
-        case CommitFor::clear_failover:
-            break;
+        case CommitFor::clear_failover: break;
     }
 }
 
@@ -140,7 +149,13 @@ void learn_done(Mind& m, const EffectDone& done) {
     const auto at = std::ranges::find(s.running, done.id, &Running::id);
     if (at == s.running.end()) return;
     const Effect effect = std::move(at->effect);
+    // A look that began before the server changed may show it as it was.
+    const bool outdated = std::holds_alternative<Observe>(effect) && at->pg_changes != s.pg_changes;
     s.running.erase(at);
+    if (outdated) {
+        s.pg_stale = true;
+        return;
+    }
 
     if (std::holds_alternative<ReadDcs>(effect)) {
         if (done.error) {
@@ -155,18 +170,23 @@ void learn_done(Mind& m, const EffectDone& done) {
     } else if (const auto* commit = std::get_if<Commit>(&effect)) {
         learn_commit(m, *commit, done);
     } else if (std::holds_alternative<Observe>(effect)) {
-        if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload)) learn_postgres(m, *pg);
-    } else if (!std::holds_alternative<ProbePeers>(effect) && !std::holds_alternative<ComparePg>(effect) &&
-               !std::holds_alternative<SyncSlots>(effect) && !std::holds_alternative<CheckpointPg>(effect) &&
+        if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload))
+            learn_postgres(m, *pg);
+    } else if (!std::holds_alternative<ProbePeers>(effect) &&
+               !std::holds_alternative<ComparePg>(effect) &&
+               !std::holds_alternative<SyncSlots>(effect) &&
+               !std::holds_alternative<CheckpointPg>(effect) &&
                !std::holds_alternative<MakeStandby>(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
+        ++s.pg_changes;
     }
     if (std::holds_alternative<MakeStandby>(effect)) {
         if (s.pg && !done.error) s.pg->standby_signal = true;
     } else if (std::holds_alternative<KillPg>(effect) && s.pg && !done.error) {
         s.pg->server = cluster::Server::stopped;
     }
-    if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect)) s.stop_wanted = false;
+    if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect))
+        s.stop_wanted = false;
     procedure_done(m, effect, done);
 }
 
@@ -178,9 +198,10 @@ void learn(Mind& m, const Event& event) {
         learn_view(m, *view);
     } else if (std::holds_alternative<PostmasterExited>(event)) {
         s.pg_stale = true;
+        ++s.pg_changes;
         // initdb, pg_rewind and single-user recovery run servers of their own.
-        const bool inside = m.running<BootstrapPg>() || m.running<RewindPg>() || m.running<ClonePg>() ||
-                            m.running<CrashRecoverPg>();
+        const bool inside = m.running<BootstrapPg>() || m.running<RewindPg>() ||
+                            m.running<ClonePg>() || m.running<CrashRecoverPg>();
         if (!s.stop_wanted && !inside) {
             s.crashed = true;
             m.tell(Note{Note::Level::error, "PostgreSQL ended unexpectedly"});

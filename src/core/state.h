@@ -17,6 +17,7 @@ struct Running {
     EffectId id = 0;
     Effect effect;
     Instant since;
+    std::uint64_t pg_changes = 0;  // State::pg_changes when it was issued
 };
 
 // The leader key as we hold it. Having it is not enough to serve: see State::lead_until.
@@ -85,6 +86,7 @@ struct State {
     bool dcs_down = false;                         // the last read failed
     std::optional<cluster::LocalPostgres> pg;
     Instant pg_seen;
+    std::uint64_t pg_changes = 0;                  // counts what made an earlier look worthless
     bool pg_stale = false;                         // something happened since: look before deciding
 
     // Leadership.

@@ -13,7 +13,7 @@ Duration fence_margin(const cluster::Settings& settings) {
 
 EffectId Mind::emit(Effect effect) {
     const EffectId id = ++s.last_id;
-    s.running.push_back({id, effect, now.mono});
+    s.running.push_back({id, effect, now.mono, s.pg_changes});
     step_.effects.push_back({id, std::move(effect)});
     return id;
 }

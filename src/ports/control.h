@@ -60,6 +60,9 @@ class Control {
 public:
     virtual ~Control() = default;
     virtual std::shared_ptr<const View> view() const = 0;  // cheap; never null
+    // The same with PostgreSQL looked at for this call: positions are compared by whoever asks (a race, a
+    // switchover, a lag limit), and the last regular look may be loop_wait old. Bounded by observe()'s 2 s.
+    virtual Task<std::shared_ptr<const View>> fresh_view() = 0;
     virtual Instant now() const = 0;
     virtual WallTime wall() const = 0;
 

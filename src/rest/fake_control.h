@@ -28,6 +28,7 @@ public:
     }
 
     std::shared_ptr<const ports::View> view() const override { return shown; }
+    Task<std::shared_ptr<const ports::View>> fresh_view() override { co_return view(); }
     Instant now() const override { return at; }
     WallTime wall() const override { return wall_at; }
     Task<Result<cluster::Snapshot>> fresh_snapshot() override { co_return fresh; }

@@ -163,8 +163,14 @@ Task<Response> RestApi::Impl::answer(Request request) {
 
 // Everything that only shows. Never authenticated.
 Task<Response> RestApi::Impl::look(const Request& request) {
-    const auto view = control.view();
+    auto view = control.view();
     const auto name = first_segment(request.path);
+    // Whoever asks for positions compares them: they are looked up now. Plain health checks are
+    // not.
+    const bool lag_asked =
+        std::ranges::any_of(request.query, [](const auto& item) { return item.name == "lag"; });
+    const bool compares = lag_asked || name == "patroni" || name == "readiness";
+    if (compares) view = co_await control.fresh_view();
     if (name == "cluster" || name == "history" || name == "config") {
         auto response = co_await look_at_dcs(name);
         co_return response;
