@@ -28,8 +28,10 @@ void take(Mind& m) {
     State& s = m.s;
     if (m.committing(CommitFor::acquire)) return;
     // A lease that is about to run out gives a right that ends before the promotion does.
-    if (!s.lease || s.lease->until - m.now.mono < Duration(s.settings.ttl) / 3) {
-        if (!m.running<KeepLease>()) m.emit(KeepLease{s.settings.ttl, Duration(s.settings.ttl) / 3});
+    // Nor is one of use that the server may have forgotten: a write failed for it, or keeping it did.
+    const bool doubted = s.lease && s.lease_retry_at > s.lease->asked_at;
+    if (!s.lease || doubted || s.lease->until - m.now.mono < Duration(s.settings.ttl) / 3) {
+        if (!m.running<KeepLease>() && m.now.mono >= s.lease_retry_at) m.emit(KeepLease{s.settings.ttl, Duration(s.settings.ttl) / 3});
         return;
     }
     m.tell(Note{Note::Level::info, "taking the leader key"});
@@ -132,7 +134,8 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     }
     if (request->leader == s.self.name && s.race_answers) {
         for (const auto& [name, answer] : *s.race_answers)
-            if (answer && !answer->nofailover && answer->running) {
+            if (answer && !answer->nofailover && answer->running &&
+                distance(s.dcs->status.optime, answer->position) <= s.settings.maximum_lag_on_failover) {
                 why = "a switchover away from me is under way";
                 return false;
             }
