@@ -44,9 +44,11 @@ def verify(lab, writers=None, lost_allowed=0, without=()):
         check(total > 0, "the writers wrote nothing")
         for member in lab:
             if member not in without and member is not primary:
+                count = "select count(*) from acked"
                 wait_for(f"{member.name} has what {primary.name} has", 20,
-                         lambda m=member: m.sql("select count(*) from acked") == primary.sql("select count(*) from acked"))
-        print(f"  {total} rows acknowledged, {len(lost)} lost (allowed {lost_allowed}), gap {writers.gap() * 1000:.0f} ms")
+                         lambda m=member: m.sql(count) == primary.sql(count))
+        print(f"  {total} rows acknowledged, {len(lost)} lost (allowed {lost_allowed}), "
+              f"gap {writers.gap() * 1000:.0f} ms")
     return primary
 
 

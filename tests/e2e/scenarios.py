@@ -27,7 +27,8 @@ def bootstrap_of_three_from_nothing():
         keys = lab.etcd.keys("lab")
         check(keys["initialize"].isdigit(), "initialize holds the system identifier")
         check(json.loads(keys["config"])["ttl"] == 5, "config holds bootstrap.dcs")
-        check(set(k for k in keys if k.startswith("members/")) == {f"members/pg-node-{i}" for i in (1, 2, 3)}, str(keys))
+        members = {k for k in keys if k.startswith("members/")}
+        check(members == {f"members/pg-node-{i}" for i in (1, 2, 3)}, str(keys))
         slots = {r[0] for r in lab.primary().sql("select slot_name from pg_replication_slots where active")}
         check(slots == {m.name.replace("-", "_") for m in lab if m is not lab.primary()}, f"member slots: {slots}")
 
@@ -239,7 +240,8 @@ def a_running_single_server_is_adopted():
                     f"unix_socket_directories = '{first.home}'\n")
         with open(os.path.join(first.data, "pg_hba.conf"), "a") as f:
             f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
-        run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", first.data, "-w", "-l", os.path.join(first.home, "pg.log"), "start"])
+        log = os.path.join(first.home, "pg.log")
+        run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", first.data, "-w", "-l", log, "start"])
         first.sql("create role replicator login replication password 'lab-repl'")
         first.sql("create table old (n int); insert into old select generate_series(1, 1000)")
         postmaster = first.postmaster()
