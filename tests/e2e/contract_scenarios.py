@@ -1,0 +1,422 @@
+"""What the contract with Patroni promises around the edges, on real etcd and real PostgreSQL: bad input, tags,
+schedules, reloads, callbacks, slots, the command line, keys that somebody deleted. One cluster serves several
+related checks, since making one takes longer than asking it.
+
+  tests/e2e/contract_scenarios.py NAME ...   run some      tests/e2e/contract_scenarios.py --list   their names
+"""
+import datetime
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+
+import yaml
+
+from registry import FAST, check, initdb, one_writable, run, run_as_postgres, scenario, verify
+from lab import Authority, Lab, Process, free_port, wait_for
+
+
+def log_of(member):
+    with open(member.agent.log, errors="replace") as f:
+        return f.read()
+
+
+def others(lab, primary):
+    return [m for m in lab if m is not primary]
+
+
+def agent(lab, *words, as_postgres=True, env=None):
+    """Runs relevo to its end: (exit code, standard output, standard error)."""
+    argv = [os.path.join(lab.bin, "relevo"), *words]
+    if as_postgres and os.geteuid() == 0:
+        argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + argv
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, cwd=lab.directory,
+                          env={**lab.agent_environment(), **(env or {})})
+    return done.returncode, done.stdout, done.stderr
+
+
+def ctl(lab, *words, code=0, input=None):
+    """Runs relevoctl, checks how it ends, and gives both of its outputs together."""
+    done = lab.ctl(*words, input=input)
+    check(done.returncode == code, f"relevoctl {' '.join(words)} ended with {done.returncode}, not {code}: "
+                                   f"{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def rest(member, code, path, method="GET", body=None):
+    """Asks the API, checks its answer's code, and gives the text."""
+    got, text = member.api(path, method, body)
+    check(got == code, f"{method} {path} {body or ''} on {member.name}: {got}, not {code}: {text}")
+    return text
+
+
+def soon(seconds):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).isoformat()
+
+
+def undisturbed(primary, postmaster):
+    check(primary.is_primary() and primary.postmaster() == postmaster, f"{primary.name} leads on, not restarted")
+
+
+# ---------------------------------------------------------------------------------------------- bad input
+
+@scenario
+def bad_configuration_ends_with_one_line_and_1():
+    with Lab(members=2, dynamic=FAST) as lab:
+        first, second = lab
+        first.write_config()
+
+        def refused(text, *words, **options):
+            code, out, err = agent(lab, *words, **options)
+            check(code == 1, f"{words}: exit code {code}: {out}{err}")
+            check(text in err, f"{words}: '{text}' is not in: {err}")
+            return err
+
+        def file(name, text):
+            path = os.path.join(lab.directory, name)
+            with open(path, "w") as f:
+                f.write(text)
+            os.chmod(path, 0o644)
+            return path
+
+        one = [refused("empty.yml", file("empty.yml", "")),
+               refused("list.yml", file("list.yml", "- a\n- b\n")),
+               refused("broken.yml", file("broken.yml", "scope: [unclosed\nname: x\n")),
+               refused("PATRONI_", os.path.join(lab.directory, "nowhere.yml"))]
+        locked = file("locked.yml", "scope: x\n")
+        os.chmod(locked, 0)
+        one.append(refused("locked.yml", locked))
+        for err in one:
+            check(len(err.strip().splitlines()) == 1, f"one problem, one line: {err}")
+        # Every problem has its line, not only the first.
+        err = refused("scope", file("short.yml", "name: x\npostgresql: {listen: '127.0.0.1:x'}\n"))
+        check("etcd3" in err and "listen" in err and len(err.strip().splitlines()) > 2, err)
+        if os.geteuid() == 0:
+            refused("root", first.yaml, as_postgres=False)
+        check("Traceback" not in err and "terminate" not in err, err)
+
+        code, out, _ = agent(lab, "--version")
+        check(code == 0 and out.startswith("relevo ") and "4.1.4" in out, out)
+        check(agent(lab, "--help")[0] == 0, "--help")
+        check(agent(lab, "--no-such")[0] == 2, "an unknown option")
+        check(agent(lab, "--validate-config", "--generate-sample-config")[0] == 2, "modes exclude each other")
+
+        # The lab's addresses are loopback ones, which the validator refuses to publish.
+        code, out, err = agent(lab, "--validate-config", first.yaml)
+        print("  validate:", code, err.strip().replace("\n", " | "))
+        taken = socket.socket()
+        with taken:
+            taken.bind((first.address, first.rest_port))
+            taken.listen()
+            err = refused("restapi.listen", "--validate-config", first.yaml)
+            code, out, err = agent(lab, "--validate-config", "-i", first.yaml)
+            check("restapi.listen" not in err, f"-i forgives ports in use: {err}")
+            # The same port at start: the agent says which, and leaves nothing behind.
+            first.start()
+            wait_for("the agent to leave", 20, lambda: not first.agent.alive())
+            check(first.agent.process.returncode == 1, f"exit code {first.agent.process.returncode}")
+            check(f"{first.address}:{first.rest_port}" in first.agent.tail(3), first.agent.tail(5))
+            check(not os.path.exists(first.data), "no data directory was made")
+
+        # Without etcd: it waits, and SIGTERM ends the waiting.
+        lab.etcd.stop()
+        first.start()
+        wait_for("the agent says that etcd does not answer", 20, lambda: lab.etcd.clients[0] in log_of(first))
+        time.sleep(3)
+        check(first.agent.alive(), "it keeps trying: " + first.agent.tail(5))
+        began = time.monotonic()
+        first.agent.stop()
+        check(first.agent.process.returncode == 0, f"SIGTERM: exit code {first.agent.process.returncode}")
+        check(time.monotonic() - began < 5, f"it took {time.monotonic() - began:.1f} s to stop")
+        # And when etcd comes, it goes on.
+        first.start()
+        time.sleep(1)
+        lab.etcd.start()
+        wait_for("the cluster is made once etcd is there", 40, first.is_primary)
+
+        # A second agent of the first one's name.
+        postmaster = first.postmaster()
+        second.config["name"] = first.name
+        second.start()
+        wait_for("the second of the name leaves", 20, lambda: not second.agent.alive())
+        check(second.agent.process.returncode == 1 and first.name in second.agent.tail(3), second.agent.tail(5))
+        check(not os.path.exists(second.data), "it made no data directory")
+        undisturbed(first, postmaster)
+
+        # etcd that wants a password: a wrong one ends the agent, the right one works. The cluster that is
+        # there knows none: its member is stopped first.
+        second.config["name"] = second.name
+        first.agent.stop()
+        for words in (("user", "add", "root:secret"), ("user", "grant-role", "root", "root"), ("auth", "enable")):
+            lab.etcd.ctl(*words)
+        lab.etcd.user = ("root", "secret")
+        first.config["etcd3"].update(username="root", password="not-the-password")
+        first.start()
+        wait_for("the agent with the wrong password leaves", 20, lambda: not first.agent.alive())
+        check(first.agent.process.returncode == 1, f"exit code {first.agent.process.returncode}")
+        check("password" in first.agent.tail(3), first.agent.tail(5))
+        check("not-the-password" not in log_of(first), "the password is not in the log")
+        first.config["etcd3"].update(password="secret")
+        first.start()
+        wait_for("the right password", 30, first.is_primary)
+
+
+@scenario
+def malformed_keys_disturb_nobody():
+    """Somebody writes nonsense into the DCS: nobody demotes or ends, it is said once, and put right it works."""
+    with Lab(members=2, dynamic=FAST) as lab:
+        primary = lab.start().primary()
+        replica = others(lab, primary)[0]
+        postmaster, replica_postmaster = primary.postmaster(), replica.postmaster()
+        before = lab.etcd.keys("lab")
+
+        def cycles(n=3):
+            end = time.monotonic() + n * FAST["loop_wait"] + 0.5
+            while time.monotonic() < end:
+                check(primary.is_primary(), "the leader leads on")
+                time.sleep(0.1)
+
+        # Several keys at once: each round costs some cycles.
+        for nonsense in (
+                {"config": "{not json", "status": "nonsense", "failover": "{{{", "sync": "][", "history": '{"a":1}',
+                 "failsafe": "}", f"members/{replica.name}": "rubbish", "members/": "x", "nobody-knows-me": "\x01"},
+                {"config": "[1,2]", "failover": '{"leader":7}', "history": '[["x"]]', "status": "[]",
+                 "sync": '{"leader":5,"sync_standby":{}}', f"members/{primary.name}": "{",
+                 "members/ghost": '{"api_url":5}', "members/a/b": "{}"},
+                {"config": '{"ttl":"soon","loop_wait":{},"postgresql":[]}', "status": '{"optime":"x","slots":[1]}',
+                 "failover": "a:b:c", "sync": "7", "failsafe": '{"a":[]}', f"members/{replica.name}": "null"}):
+            marks = {m.name: len(log_of(m)) for m in lab}
+            for key, value in nonsense.items():
+                lab.etcd.put("lab", key, value)
+            cycles()
+            for m in lab:
+                check(m.agent.alive(), f"{m.name} lives with {nonsense}: " + m.agent.tail(5))
+                said = {}
+                for line in log_of(m)[marks[m.name]:].splitlines():
+                    if "DCS key" in line:
+                        text = line.split(": ", 1)[-1]
+                        said[text] = said.get(text, 0) + 1
+                check(said, f"{m.name} says nothing of {nonsense}")
+                check(max(said.values()) == 1, f"{m.name} repeats itself with {nonsense}: {said}")
+            undisturbed(primary, postmaster)
+            check(replica.postmaster() == replica_postmaster, f"the replica runs on with {nonsense}")
+            for key in nonsense:
+                if key in before:
+                    lab.etcd.put("lab", key, before[key])
+                else:
+                    lab.etcd.delete("lab", key)
+        # Put right, everything works again.
+        rest(primary, 200, "/config", "PATCH", {"postgresql": {"parameters": {"work_mem": "9MB"}}})
+        for m in lab:
+            wait_for(f"work_mem on {m.name}", 15, lambda m=m: m.sql("show work_mem")[0][0] == "9MB")
+        rest(primary, 200, "/switchover", "POST", {"leader": primary.name, "candidate": replica.name})
+        lab.wait_primary(20, other_than=primary)
+        verify(lab)
+
+
+# ------------------------------------------------------------------------------------------- slots
+
+@scenario
+def member_slots_follow_membership():
+    with Lab(members=3, dynamic={**FAST, "member_slots_ttl": "12s", "postgresql": {"parameters": {
+            "max_slot_wal_keep_size": "16MB", "min_wal_size": "32MB", "max_wal_size": "48MB"}}}) as lab:
+        primary = lab.start().primary()
+        stays, leaves = others(lab, primary)
+        name = leaves.name.replace("-", "_")
+
+        def slots(m):
+            return {n: (a, s) for n, a, s in m.sql("select slot_name, active, wal_status from pg_replication_slots")}
+
+        wait_for("both slots are used", 15, lambda: {a for a, _ in slots(primary).values()} == {True})
+        check(len(slots(primary)) == 2, str(slots(primary)))
+        # Replicas hold them ready for the day they lead, never their own.
+        wait_for("a replica has the other's slot", 15, lambda: name in slots(stays))
+        check(stays.name.replace("-", "_") not in slots(stays), "nobody has a slot of its own name")
+        began = time.monotonic()
+        leaves.agent.stop()
+        wait_for("its key is gone", 20, lambda: f"members/{leaves.name}" not in lab.etcd.keys("lab"))
+        time.sleep(1)
+        check(slots(primary).get(name, (True, ""))[0] is False, f"the slot is kept, unused: {slots(primary)}")
+        check(name in json.loads(lab.etcd.keys("lab")["status"])["retain_slots"], "retain_slots names it")
+        # WAL beyond what may be kept: the slot is lost, and made anew.
+        for _ in range(5):
+            primary.sql("create table if not exists t as select 1")
+            primary.sql("select pg_switch_wal()")
+        primary.sql("checkpoint")
+        wait_for("a usable slot", 15, lambda: slots(primary).get(name, ("", "lost"))[1] in ("reserved", "extended"))
+        check(time.monotonic() - began < 12, "the machine is too slow for this check")
+        wait_for("the slot goes after member_slots_ttl", 30, lambda: name not in slots(primary))
+        held = time.monotonic() - began
+        check(held > 8, f"it was kept for {held:.1f} s only")
+        print(f"  slot kept for {held:.1f} s")
+        leaves.start()
+        lab.wait_healthy()
+        wait_for("its slot is back and used", 20, lambda: slots(primary).get(name, (False,))[0])
+        # Dropped by hand: made again.
+        stays_slot = stays.name.replace("-", "_")
+        stays.agent.stop()
+        primary.sql("select pg_drop_replication_slot(%s)", stays_slot)
+        stays.start()
+        lab.wait_healthy()
+        wait_for("the slot dropped by hand is back", 20, lambda: slots(primary).get(stays_slot, (False,))[0])
+        verify(lab)
+
+
+# ------------------------------------------------------------------------------------------- relevoctl
+
+@scenario
+def relevoctl_on_a_living_cluster():
+    with Lab(members=2, dynamic=FAST) as lab:
+        primary = lab.start().primary()
+        replica = others(lab, primary)[0]
+        text = ctl(lab, "list")
+        check(f"Cluster: lab ({lab.etcd.keys('lab')['initialize']})" in text and "Leader" in text, text)
+        rows = json.loads(ctl(lab, "list", "-f", "json"))
+        check({r["Member"]: r["Role"] for r in rows} == {primary.name: "Leader", replica.name: "Replica"}, str(rows))
+        head, *lines = ctl(lab, "list", "-f", "tsv").splitlines()
+        check(head.startswith("Cluster\tMember\tHost\tRole\tState\tTL\tReceive LSN") and len(lines) == 2, head)
+        check(len(yaml.safe_load(ctl(lab, "list", "-f", "yaml"))) == 2, "yaml")
+        check("Pending restart reason" in ctl(lab, "list", "-e"), "extended")
+        check(datetime.datetime.now().strftime("%Y-%m-%d") in ctl(lab, "list", "-t"), "timestamp")
+        check("+ " + replica.name in ctl(lab, "topology"), "topology")
+        check(ctl(lab, "dsn").strip() == f"host={primary.address} port={primary.port}", "dsn")
+        check(replica.address in ctl(lab, "dsn", "-r", "replica"), "dsn of a replica")
+        check(replica.address in ctl(lab, "dsn", "-m", replica.name), "dsn of a member")
+        ctl(lab, "dsn", "-m", "nobody", code=1)
+        ctl(lab, "dsn", "-m", replica.name, "-r", "replica", code=1)
+        # query: libpq finds the password in the environment, as a client would.
+        os.environ["PGPASSWORD"] = "lab-super"
+        try:
+            out = ctl(lab, "query", "-c", "select 40 + 2 as answer, pg_is_in_recovery() as r", "-U", "postgres",
+                      "-d", "postgres")
+            check(out.split() == ["answer", "r", "42", "f"], out)
+            out = ctl(lab, "query", "-c", "select pg_is_in_recovery() as r", "-U", "postgres", "-d", "postgres",
+                      "-m", replica.name, "--format", "json")
+            check(json.loads(out)[0]["r"] in (True, "True", "t"), out)
+            out = ctl(lab, "query", "-c", "select nonsense", "-U", "postgres", "-d", "postgres")
+            check("42703" in out, out)
+        finally:
+            del os.environ["PGPASSWORD"]
+        out = ctl(lab, "version", "lab")
+        check("relevoctl version" in out and f"{primary.name}: " in out and "PostgreSQL 15." in out, out)
+        check("relevoctl" in ctl(lab, "version"), "version alone")
+        # Configuration.
+        check(yaml.safe_load(ctl(lab, "show-config"))["ttl"] == 5, "show-config")
+        out = ctl(lab, "edit-config", "-s", "postgresql.parameters.work_mem=7MB", "-p", "log_statement=ddl", "--force")
+        check("+" in out and "work_mem" in out, out)
+        wait_for("work_mem", 10, lambda: replica.sql("show work_mem")[0][0] == "7MB")
+        wait_for("log_statement", 10, lambda: primary.sql("show log_statement")[0][0] == "ddl")
+        check("Not changed" in ctl(lab, "edit-config", "-s", "postgresql.parameters.work_mem=7MB", "--force"), "same")
+        ctl(lab, "edit-config", "-s", "postgresql.parameters.work_mem=null", "-p", "log_statement=null", "--force")
+        check("work_mem" not in lab.etcd.keys("lab")["config"], "null removes")
+        check("loop_wait" in ctl(lab, "edit-config", "-s", "loop_wait=2", input="n\n"), "declined")
+        check(json.loads(lab.etcd.keys("lab")["config"])["loop_wait"] == 1, "declined means unchanged")
+        ctl(lab, "edit-config", "--apply", "-", "--force", input="maximum_lag_on_failover: 12345\n")
+        check(json.loads(lab.etcd.keys("lab")["config"])["maximum_lag_on_failover"] == 12345, "applied from stdin")
+        ctl(lab, "edit-config", "--apply", "/no/such/file", "--force", code=1)
+        # Changes of the cluster.
+        check(json.loads(ctl(lab, "history", "-f", "json")) == [], "no history yet")
+        ctl(lab, "switchover", "--leader", replica.name, "--force", code=1)
+        ctl(lab, "switchover", "--candidate", "nobody", "--force", code=1)
+        ctl(lab, "failover", "--force", code=1)
+        check("Aborted" in ctl(lab, "switchover", input="", code=1), "end of input is an abort")
+        ctl(lab, "switchover", input=f"{primary.name}\n{replica.name}\nnow\nn\n", code=1)
+        undisturbed(primary, primary.postmaster())
+        out = ctl(lab, "switchover", input=f"{primary.name}\n{replica.name}\nnow\ny\n")
+        check("Successfully switched over to" in out, out)
+        primary, replica = lab.wait_healthy(), primary
+        check(json.loads(ctl(lab, "history", "-f", "json"))[0]["New Leader"] == primary.name, "history")
+        check("TL" in ctl(lab, "history"), "history as a table")
+        ctl(lab, "restart", "lab", "--scheduled", soon(3600), "--force")
+        wait_for("list shows the schedule", 5, lambda: "Scheduled restart" in ctl(lab, "list"))
+        ctl(lab, "flush", "lab", "restart", "--force")
+        wait_for("the schedule is gone", 5, lambda: "Scheduled restart" not in ctl(lab, "list"))
+        ctl(lab, "switchover", "--scheduled", soon(3600), "--force")
+        check("Switchover scheduled at" in ctl(lab, "list"), "scheduled")
+        ctl(lab, "flush", "lab", "switchover", "--force")
+        check("Switchover scheduled at" not in ctl(lab, "list"), "flushed")
+        ctl(lab, "reinit", "lab", primary.name, "--force", code=1)
+        ctl(lab, "reinit", "lab", replica.name, "--force", "--wait")
+        lab.wait_healthy()
+        # remove, which must be hard to do by mistake.
+        for answers in ("other\n", "lab\nyes\n", "lab\nYes I am aware\nnobody\n", "lab\nYes I am aware\n", ""):
+            ctl(lab, "remove", "lab", input=answers, code=1)
+            check("initialize" in lab.etcd.keys("lab"), f"removed after {answers!r}")
+        # What is no command, no cluster, no configuration.
+        ctl(lab, "no-such-command", code=2)
+        ctl(lab, "list", "--no-such-option", code=2)
+        ctl(lab, "restart", "lab", "nobody", "--force", code=1)
+        out = subprocess.run([os.path.join(lab.bin, "relevoctl"), "-c", "/no/such/file.yml", "list"],
+                             capture_output=True, text=True, env={"HOME": lab.directory}, timeout=30)
+        check(out.returncode == 1 and "/no/such/file.yml" in out.stderr, out.stdout + out.stderr)
+        out = subprocess.run([os.path.join(lab.bin, "relevoctl"), "-d", f"etcd3://{lab.etcd.clients[0]}", "list",
+                              "lab"], capture_output=True, text=True, env={"HOME": lab.directory}, timeout=30)
+        check(out.returncode == 0 and primary.name in out.stdout, out.stdout + out.stderr)
+        verify(lab)
+        for m in lab:
+            m.agent.stop()
+        wait_for("no leader is left", 15, lambda: "leader" not in lab.etcd.keys("lab"))
+        ctl(lab, "remove", "lab", input="lab\nYes I am aware\n")
+        check(lab.etcd.keys("lab") == {}, "all keys are gone")
+
+
+# ------------------------------------------------------------------------------------- data directories
+
+@scenario
+def data_directories_lost_half_made_and_foreign():
+    with Lab(members=3, dynamic=FAST) as lab:
+        first, second, third = lab
+        # A directory that holds somebody's files is not ours to fill.
+        os.makedirs(third.data, mode=0o700)
+        with open(os.path.join(third.data, "thesis.txt"), "w") as f:
+            f.write("years of work")
+        lab.give(third.data)
+        first.start()
+        second.start()
+        lab.wait_healthy(60, without=(third,))
+        primary = lab.primary()
+        third.start()
+        wait_for("the refusal", 20, lambda: third.data in log_of(third) and
+                 ("not empty" in log_of(third) or not third.agent.alive()))
+        time.sleep(3)
+        with open(os.path.join(third.data, "thesis.txt")) as f:
+            check(f.read() == "years of work", "the foreign file is as it was")
+        check(os.listdir(third.data) == ["thesis.txt"], str(os.listdir(third.data)))
+        print("  " + third.agent.tail(2).strip().splitlines()[-1])
+        # Emptied, it is cloned into; killed halfway, the half is replaced.
+        os.remove(os.path.join(third.data, "thesis.txt"))
+        if not third.agent.alive():
+            third.start()
+        primary.sql("create table big as select repeat(md5(n::text), 30) as t from generate_series(1, 100000) n")
+        third.config["postgresql"]["basebackup"] = [{"max-rate": "20M"}]
+        third.agent.stop(signal.SIGKILL)
+        for pid in third.postgres_tree():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(third.data, ignore_errors=True)
+        third.start()
+        wait_for("a half-made copy", 30, lambda: third.status()["state"] == "creating replica" and
+                 os.path.exists(os.path.join(third.data, "base")))
+        third.agent.kill()
+        check(not os.path.exists(os.path.join(third.data, "global/pg_control")) or third.postmaster() is None,
+              "the copy is not complete")
+        third.config["postgresql"]["basebackup"] = []
+        third.start()
+        lab.wait_healthy(60)
+        check(third.sql("select count(*) from big")[0][0] == 100000, "the copy is whole")
+        # A stopped replica whose directory is gone is made anew.
+        replica = others(lab, primary)[0]
+        replica.agent.stop()
+        shutil.rmtree(replica.data)
+        replica.start()
+        lab.wait_healthy(60)
+        check(replica.sql("select count(*) from big")[0][0] == 100000, "made anew")
+        verify(lab)
+
+
+if __name__ == "__main__":
+    run()
