@@ -219,6 +219,134 @@ def malformed_keys_disturb_nobody():
         verify(lab)
 
 
+# ------------------------------------------------------------------------------------------------- tags
+
+@scenario
+def a_lagging_member_leads_only_when_told():
+    with Lab(members=2, dynamic={**FAST, "maximum_lag_on_failover": 1048576}) as lab:
+        primary = lab.start().primary()
+        replica = others(lab, primary)[0]
+        receiver = replica.sql("select pid from pg_stat_wal_receiver")[0][0]
+        os.kill(receiver, signal.SIGSTOP)
+        primary.sql("create table big as select repeat('x', 1000) as t from generate_series(1, 60000)")
+        written = primary.sql("select pg_current_wal_flush_lsn() - '0/0'")[0][0]
+        wait_for("the leader has published its position", 15,
+                 lambda: json.loads(lab.etcd.keys("lab")["status"])["optime"] >= written)
+        # Alive leader, lagging candidate: refused, and nothing happens.
+        postmaster = primary.postmaster()
+        rest(primary, 503, "/switchover", "POST", {"leader": primary.name, "candidate": replica.name})
+        check("maximum_lag_on_failover" in log_of(primary), "the leader says why: " + primary.agent.tail(3))
+        undisturbed(primary, postmaster)
+        # The leader is gone: the member stays put and says why and what to do.
+        primary.lose_power()
+        os.kill(receiver, signal.SIGTERM)
+        os.kill(receiver, signal.SIGCONT)
+        wait_for("the reason", 20, lambda: "maximum_lag_on_failover" in log_of(replica))
+        time.sleep(FAST["ttl"])
+        check(not replica.is_primary() and not replica.writable(), "it was promoted with too much lag")
+        check("relevoctl failover" in log_of(replica), "it says what to do")
+        out = ctl(lab, "failover", "--candidate", replica.name, "--force")
+        wait_for("the named member leads", 20, replica.is_primary)
+        print("  " + out.strip().splitlines()[0])
+        primary.start()
+        verify(lab)
+        check(primary.sql("select to_regclass('big')")[0][0] is None or
+              primary.sql("select count(*) from big") == replica.sql("select count(*) from big"), "one history")
+
+
+# ------------------------------------------------------------------------- schedules, restarts, maintenance
+
+@scenario
+def schedules_filters_and_maintenance():
+    with Lab(members=2, dynamic={**FAST, "ttl": 8}) as lab:
+        primary = lab.start().primary()
+        replica = others(lab, primary)[0]
+        postmaster = primary.postmaster()
+        # What cannot be is refused, and changes nothing.
+        for body, code in (({"leader": replica.name}, 412), ({"leader": "nobody"}, 412),
+                           ({"leader": primary.name, "candidate": "nobody"}, 412),
+                           ({"leader": primary.name, "candidate": primary.name}, 400), ({}, 400),
+                           ({"candidate": replica.name}, 400),
+                           ({"leader": primary.name, "scheduled_at": "2030-01-01T00:00:00"}, 400),
+                           ({"leader": primary.name, "scheduled_at": "2020-01-01T00:00:00+00:00"}, 422)):
+            rest(primary, code, "/switchover", "POST", body)
+        rest(primary, 400, "/failover", "POST", {})
+        rest(primary, 412, "/failover", "POST", {"candidate": "nobody"})
+        check(lab.etcd.keys("lab").get("failover", "{}") in ("{}", ""), "no request was left in the DCS")
+        undisturbed(primary, postmaster)
+        # Restart filters.
+        for body, code in (({"role": "replica"}, 503), ({"postgres_version": "9.6.0"}, 503),
+                           ({"restart_pending": True}, 503), ({"nonsense": 1}, 400), ({"timeout": "no"}, 400),
+                           ({"role": "king"}, 400), ({"postgres_version": "x"}, 400)):
+            rest(primary, code, "/restart", "POST", body)
+        undisturbed(primary, postmaster)
+        check("Failed" in ctl(lab, "restart", "lab", primary.name, "--pg-version", "9.6.0", "--force"),
+              "relevoctl shows the refusal")
+        rest(primary, 200, "/restart", "POST", {"role": "primary", "postgres_version": "99.0"})
+        check(primary.postmaster() != postmaster, "restarted")
+        wait_for("it is still the leader", 5, primary.is_primary)
+        rest(primary, 200, "/config", "PATCH", {"postgresql": {"parameters": {"max_connections": 77}}})
+        wait_for("both have published that a restart is pending", 15, lambda: all(
+            json.loads(lab.etcd.keys("lab")[f"members/{m.name}"]).get("pending_restart") for m in lab))
+        out = ctl(lab, "restart", "lab", "--pending", "--force")
+        check(out.count("Success") == 2, out)
+        lab.wait_healthy()
+        check(all(m.sql("show max_connections")[0][0] == "77" for m in lab), "both have the new value")
+
+        # A scheduled restart: visible, refused twice, deleted; then one that happens.
+        far = soon(3600)
+        rest(replica, 202, "/restart", "POST", {"schedule": far})
+        rest(replica, 409, "/restart", "POST", {"schedule": far})
+        wait_for("the schedule is published", 10, lambda: "scheduled_restart" in json.loads(
+            lab.etcd.keys("lab")[f"members/{replica.name}"]))
+        wait_for("list shows the schedule", 5, lambda: "Scheduled restart" in ctl(lab, "list"))
+        rest(replica, 200, "/restart", "DELETE")
+        rest(replica, 404, "/restart", "DELETE")
+        rest(replica, 400, "/restart", "POST", {"schedule": "2030-01-01T00:00:00"})
+        rest(replica, 422, "/restart", "POST", {"schedule": "2020-01-01T00:00:00+00:00"})
+        postmaster = replica.postmaster()
+        due = time.monotonic() + 3
+        rest(replica, 202, "/restart", "POST", {"schedule": soon(3)})
+        wait_for("the scheduled restart", 20, lambda: replica.postmaster() not in (None, postmaster))
+        check(-0.2 < time.monotonic() - due < 4, f"{time.monotonic() - due:.1f} s after its time")
+        lab.wait_healthy()
+        # A scheduled switchover: deleted, then one that happens in time.
+        rest(primary, 404, "/switchover", "DELETE")
+        rest(primary, 202, "/switchover", "POST", {"leader": primary.name, "candidate": replica.name,
+                                                   "scheduled_at": far})
+        check("Switchover scheduled at" in ctl(lab, "list"), "list shows it")
+        rest(primary, 200, "/switchover", "DELETE")
+        check("scheduled" not in lab.etcd.keys("lab")["failover"], "it is gone")
+        due = time.monotonic() + 4
+        rest(primary, 202, "/switchover", "POST", {"leader": primary.name, "scheduled_at": soon(4)})
+        time.sleep(2)
+        check(primary.is_primary(), "not before its time")
+        lab.wait_primary(20, other_than=primary)
+        check(-0.2 < time.monotonic() - due < 4, f"{time.monotonic() - due:.1f} s after its time")
+        print(f"  scheduled switchover was over {time.monotonic() - due:.1f} s after its time")
+        primary, replica = lab.wait_healthy(), primary
+
+        # Maintenance: orders still work, nothing else moves; a restarted agent leaves PostgreSQL alone.
+        ctl(lab, "pause", "--wait")
+        ctl(lab, "pause", code=1)
+        check("Maintenance mode: on" in ctl(lab, "list"), "list says so")
+        rest(primary, 400, "/switchover", "POST", {"leader": primary.name})
+        rest(primary, 500, "/restart", "POST", {"schedule": far})
+        for m in lab:
+            postmaster = m.postmaster()
+            m.agent.stop()
+            check(m.agent.process.returncode == 0 and m.postmaster() == postmaster, "PostgreSQL runs on without agent")
+            m.start()
+            wait_for(f"{m.name} is back", 20, lambda m=m: m.status()["state"] == "running" and m.status().get("pause"))
+            check(m.postmaster() == postmaster, "the agent took it as it was")
+        wait_for("the leader leads", 20, primary.is_primary)
+        rest(primary, 200, "/failover", "POST", {"candidate": replica.name})
+        wait_for("the named member leads", 20, replica.is_primary)
+        ctl(lab, "resume", "--wait")
+        ctl(lab, "resume", code=1)
+        verify(lab)
+
+
 # ------------------------------------------------------------------------------------------- slots
 
 @scenario
