@@ -25,6 +25,7 @@ void confirm_key(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
     if (!view || !view->led_by(s.self.name) || !s.lease || s.lead) return;
+    if (s.lease_retry_at > s.lease->asked_at) return;  // the server may have forgotten it: first a good one
     if (view->leader->lease == s.lease->id || m.committing(CommitFor::rewrite_leader)) return;
     m.commit(CommitFor::rewrite_leader,
              cluster::keys::rewrite_leader(s.self.name, view->leader->create_revision));

@@ -45,13 +45,20 @@ bool asked_for(const State& s) {
     return request && !request->scheduled_at && request->member == s.self.name && request->leader.empty();
 }
 
-// The cluster left our timeline before the point up to which we have it: what was acknowledged since is
-// surely missing here. Only an operator may choose such a member, by name.
-bool left_behind(const State& s) {
-    if (!s.dcs->history) return false;
-    return std::ranges::any_of(*s.dcs->history, [&](const cluster::HistoryLine& line) {
-        return line.timeline == s.pg->timeline && s.pg->position() > line.switch_point;
-    });
+// How much of the cluster's own history somebody has: what goes beyond the point where the cluster left
+// that timeline is worth nothing to it.
+cluster::Lsn on_the_line(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
+    if (!s.dcs->history) return position;
+    for (const auto& line : *s.dcs->history)
+        if (line.timeline == timeline) return std::min(position, line.switch_point);
+    return position;
+}
+
+cluster::Lsn my_position(const State& s) { return on_the_line(s, s.pg->timeline, s.pg->position()); }
+
+bool no_less(const State& s, const cluster::PeerStatus& peer) {
+    return std::pair(peer.timeline, on_the_line(s, peer.timeline, peer.position)) >=
+           std::pair(s.pg->timeline, my_position(s));
 }
 
 // Reasons of our own not to run; empty: may run.
@@ -70,10 +77,6 @@ std::string unfit(const Mind& m) {
     }
     if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
-    if (left_behind(s))
-        return fmt::format("this member's data goes beyond where the cluster left timeline {}: it has diverged. "
-                           "`relevoctl failover --candidate {}` overrides this",
-                           pg.timeline, s.self.name);
     if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
         return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline, s.dcs->timeline());
     return {};
@@ -126,16 +129,15 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
         const auto at = s.race_answers->find(request->member);
         const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover && at->second->running;
         // In a switchover whose leader died before the candidate had it all, whoever has more goes first.
-        if (able && (request->leader.empty() || std::pair(at->second->timeline, at->second->position) >=
-                                                    std::pair(s.pg->timeline, s.pg->position()))) {
+        if (able && (request->leader.empty() || no_less(s, *at->second))) {
             why = "waiting for " + request->member + ", which was asked to lead";
             return false;
         }
     }
     if (request->leader == s.self.name && s.race_answers) {
         for (const auto& [name, answer] : *s.race_answers)
-            if (answer && !answer->nofailover && answer->running &&
-                distance(s.dcs->status.optime, answer->position) <= s.settings.maximum_lag_on_failover) {
+            // One that has less waits for us in turn.
+            if (answer && !answer->nofailover && answer->running && no_less(s, *answer)) {
                 why = "a switchover away from me is under way";
                 return false;
             }
