@@ -33,6 +33,7 @@ SELECT r.recovering,
        current_setting('primary_slot_name', true) AS primary_slot_name,
        current_setting('synchronous_standby_names') AS synchronous_standby_names,
        current_setting('config_file') AS config_file,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
        EXISTS (SELECT 1 FROM pg_settings WHERE pending_restart) AS pending_restart
   FROM (SELECT pg_is_in_recovery() AS recovering) r;)";
 
@@ -91,8 +92,8 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
     into.pending_restart = row.flag("pending_restart");
     const auto checkpoint = row.timeline("checkpoint_timeline");
     if (into.in_recovery) {
-        // Without a receiver the timeline replayed last is not to be had from SQL; pg_control
-        // follows it.
+        // Without a receiver the timeline received last is not to be had from SQL. pg_control follows
+        // it at restart points only; the observer asks pg_wal.
         into.timeline = std::max(checkpoint, row.timeline("recovery_timeline"));
     } else {
         into.timeline = row.timeline("wal_timeline");
@@ -100,6 +101,7 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
     }
     facts.config_file = row.text("config_file");
     facts.synchronous_standby_names = row.text("synchronous_standby_names");
+    facts.segment_size = static_cast<std::uint64_t>(row.number("segment_size"));
     if (!into.in_recovery) return;
     if (!row.text("restore_command").empty()) into.replication_state = "in archive recovery";
     into.slot_name = row.text("primary_slot_name");
@@ -113,13 +115,16 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
     into.upstream_port = static_cast<int>(parse_decimal(get("port")).value_or(5432));
 }
 
-void read_receiver(const Row& row, cluster::LocalPostgres& into) {
+void read_receiver(const Row& row, cluster::LocalPostgres& into, ServerFacts& facts) {
     // The live one: it may have been started with other settings than those of now.
     if (row.text("status") == "streaming") into.replication_state = "streaming";
     // Written is as good as received: the receiver flushes what it wrote before it ends.
     into.receive = std::max(into.receive, row.lsn("written_lsn"));
     into.latest_end = row.lsn("latest_end_lsn");
-    if (const auto timeline = row.timeline("received_tli"); timeline > 0) into.timeline = timeline;
+    if (const auto timeline = row.timeline("received_tli"); timeline > 0) {
+        into.timeline = timeline;
+        facts.timeline_received = true;
+    }
     if (!row.text("sender_host").empty()) {
         into.upstream_host = row.text("sender_host");
         into.upstream_port = static_cast<int>(row.number("sender_port"));
@@ -139,7 +144,7 @@ Status read_observation(const std::vector<Rows>& answer, cluster::LocalPostgres&
     if (answer.size() != 4 || answer[0].rows.size() != 1)
         return fail(ErrorCode::failed, "the server's answer about itself is incomplete");
     read_server(Row(answer[0], 0), into, facts);
-    if (!answer[1].rows.empty() && into.in_recovery) read_receiver(Row(answer[1], 0), into);
+    if (!answer[1].rows.empty() && into.in_recovery) read_receiver(Row(answer[1], 0), into, facts);
     for (std::size_t i = 0; i < answer[2].rows.size(); ++i) {
         const Row row(answer[2], i);
         into.senders.push_back({row.text("usename"), row.text("application_name"),

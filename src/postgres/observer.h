@@ -52,6 +52,8 @@ std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& con
 std::string observing_script();  // the same for 13 to 18
 struct ServerFacts {
     std::string config_file, synchronous_standby_names;
+    std::uint64_t segment_size = 0;
+    bool timeline_received = false;  // a receiver told the timeline; otherwise it is pg_control's
 };
 Status read_observation(const std::vector<Rows>& answer, cluster::LocalPostgres& into,
                         ServerFacts& facts);
@@ -96,6 +98,7 @@ private:
     Task<Sql> ask(Duration patience);
     Task<void> look_at_server(Seen& seen, const DiskView& disk);
     Task<void> read_history(cluster::LocalPostgres& postgres);
+    Task<void> read_timeline(cluster::LocalPostgres& postgres, std::uint64_t segment_size);
 
     os::Blocking& pool_;
     Config config_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -84,6 +85,22 @@ Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
         position += room;
         position += position % *size == 0 ? long_header : short_header;
     }
+}
+
+cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte, std::uint64_t segment_size) {
+    const auto names = os::list_directory(wal_dir);
+    if (!names || segment_size == 0) return 0;
+    const std::uint64_t segment = byte / segment_size;
+    const std::uint64_t per_id = 0x1'0000'0000ULL / segment_size;
+    const std::string wanted = fmt::format("{:08X}{:08X}", segment / per_id, segment % per_id);
+    cluster::Timeline newest = 0;
+    for (const auto& name : *names) {
+        if (name.size() != 24 || !hexadecimal(name) || name.substr(8) != wanted) continue;
+        cluster::Timeline timeline = 0;
+        const auto parsed = std::from_chars(name.data(), name.data() + 8, timeline, 16);
+        if (parsed.ec == std::errc{}) newest = std::max(newest, timeline);
+    }
+    return newest;
 }
 
 std::vector<std::string> ready_wal_files(const std::string& archive_status_dir) {
