@@ -87,6 +87,9 @@ Task<int> Agent::run() {
     draining_ = false;
     feed(core::TimerFired{});
     while (!exit_code_) co_await ended_.async_wait(quietly);
+    // on_stop takes an address away from this host: it must get its time.
+    constexpr Duration callbacks_get = std::chrono::seconds(5);
+    co_await parts_.postgres.finish_callbacks(callbacks_get);
     co_await stop();
     if (*exit_code_ == 0)
         log::info("{}", exit_text_);

@@ -102,6 +102,8 @@ public:
 
     // Runs a configured command (callbacks); a new one ends a running one as the contract 7.14 says.
     virtual void run_callback(const std::string& action, cluster::Role role) = 0;
+    // Waits for the callbacks that run, no longer than this; then ends them.
+    virtual Task<void> finish_callbacks(Duration within) = 0;
     virtual Task<Status> run_hook(const std::string& which) = 0;  // "pre_promote", "before_stop"
 };
 

@@ -43,6 +43,7 @@ public:
     Task<Status> make_standby_by_default() override;
     Task<Status> reconfigure(bool force_reload) override;
     void run_callback(const std::string& action, cluster::Role role) override;
+    Task<void> finish_callbacks(Duration within) override;
     Task<Status> run_hook(const std::string& which) override;
 
 private:

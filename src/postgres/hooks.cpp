@@ -97,6 +97,17 @@ void Callbacks::run(const ports::PostgresConfig& config, const std::string& acti
     state_->start(*std::move(words), is_reload);
 }
 
+Task<void> Callbacks::finish(Duration within) {
+    auto state = state_;
+    const auto until = std::chrono::steady_clock::now() + within;
+    while (!state->running.empty() && std::chrono::steady_clock::now() < until) {
+        state->idle.expires_at(until);
+        [[maybe_unused]] const auto woken =
+            co_await state->idle.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+    co_await stop();
+}
+
 Task<void> Callbacks::stop() {
     auto state = state_;
     state->end_running([](const State::Running&) { return true; });

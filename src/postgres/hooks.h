@@ -30,6 +30,7 @@ public:
     // Returns at once. Without a command for the action nothing happens.
     void run(const ports::PostgresConfig& config, const std::string& action, cluster::Role role);
     // Ends what runs and waits for it.
+    Task<void> finish(Duration within);  // waits for what runs, then stop()
     Task<void> stop();
 
 private:

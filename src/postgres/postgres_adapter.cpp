@@ -357,6 +357,8 @@ void Adapter::run_callback(const std::string& action, cluster::Role role) {
     callbacks_.run(config_(), action, role);
 }
 
+Task<void> Adapter::finish_callbacks(Duration within) { co_await callbacks_.finish(within); }
+
 Task<Status> Adapter::run_hook(const std::string& which) {
     const auto config = config_();
     co_return co_await postgres::run_hook(pool_, config, which);
