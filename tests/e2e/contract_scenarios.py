@@ -219,7 +219,139 @@ def malformed_keys_disturb_nobody():
         verify(lab)
 
 
+# ------------------------------------------------------------------------------------------ TLS, passwords
+
+@scenario
+def tls_and_passwords_everywhere():
+    """etcd with TLS, client certificates and users; REST with TLS, client certificates and Basic
+    authentication; members, relevoctl and the checks of strangers."""
+    with Lab(members=2, dynamic=FAST, etcd_tls=True) as lab:
+        ca = lab.authority
+        for words in (("user", "add", "root:etcd-secret"), ("user", "grant-role", "root", "root"), ("auth", "enable")):
+            lab.etcd.ctl(*words)
+        lab.etcd.user = ("root", "etcd-secret")
+        client = ca.sign("client")
+        for m, verify_client in zip(lab, ("required", "optional")):
+            cert, key = ca.sign(m.name, m.address)
+            m.config["etcd3"].update(protocol="https", cacert=ca.file, cert=cert, key=key, username="root",
+                                     password="etcd-secret")
+            m.config["restapi"].update(certfile=cert, keyfile=key, cafile=ca.file, verify_client=verify_client,
+                                       authentication={"username": "admin", "password": "rest-secret"})
+            m.config["ctl"] = {"certfile": cert, "keyfile": key, "cacert": ca.file}
+            m.tls, m.credentials = (ca.file, client), "admin:rest-secret"
+        primary = lab.start(wait=90).primary()
+        required, optional = lab
+        keys = lab.etcd.keys("lab")
+        check(json.loads(keys[f"members/{primary.name}"])["api_url"].startswith("https://"), "api_url is https")
+
+        # The one that requires a certificate does not even speak without; the other answers, but takes no orders.
+        required.tls = (ca.file, None)
+        try:
+            required.api("/health")
+            raise AssertionError("an answer without a client certificate")
+        except (ssl.SSLError, urllib.error.URLError, ConnectionError):
+            pass
+        optional.tls = (ca.file, None)
+        rest(optional, 200, "/health")
+        rest(optional, 403, "/reload", "POST", {})
+        stranger = Authority(lab, "stranger").sign("stranger")
+        optional.tls = (ca.file, stranger)
+        try:
+            code = optional.api("/reload", "POST", {})[0]
+            check(code == 403, f"a stranger's certificate gave {code}")
+        except (ssl.SSLError, urllib.error.URLError, ConnectionError):
+            pass
+        for m in lab:
+            m.tls = (ca.file, client)
+            for credentials, code in ((None, 401), ("admin:wrong", 401), ("admin:rest-secret", 202)):
+                m.credentials = credentials
+                rest(m, code, "/reload", "POST", {})
+                check(m.api("/health")[0] == 200, "questions need no password")
+
+        # relevoctl, with what the configuration says; members ask each other for the switchover's candidate.
+        check("streaming" in ctl(lab, "list"), "list")
+        check("Success" in ctl(lab, "restart", "lab", primary.name, "--force"), "restart through the API")
+        lab.wait_healthy()
+        print("  " + ctl(lab, "switchover", "--force").splitlines()[0])
+        after = lab.wait_primary(20, other_than=primary)
+        check(ctl(lab, "pause", "--wait") and ctl(lab, "resume", "--wait"), "pause, resume")
+        # Failover over the same wires.
+        lab.wait_healthy()
+        after.lose_power()
+        lab.wait_primary(30, other_than=after)
+        after.start()
+        lab.wait_healthy()
+        # A new certificate is taken by a reload.
+        m = lab.primary()
+        cert, key = ca.sign(m.name, m.address)
+        rest(m, 202, "/reload", "POST", {})
+        serial = int(subprocess.run(["openssl", "x509", "-serial", "-noout", "-in", cert], capture_output=True,
+                                    text=True, check=True).stdout.split("=")[1], 16)
+
+        def served():
+            context = ssl.create_default_context(cafile=ca.file)
+            context.load_cert_chain(*client)
+            with socket.create_connection((m.address, m.rest_port), 3) as s:
+                with context.wrap_socket(s, server_hostname=m.address) as t:
+                    return int(t.getpeercert()["serialNumber"], 16)
+        wait_for("the new certificate is served", 10, lambda: served() == serial)
+        for m in lab:
+            for secret in ("etcd-secret", "rest-secret", "lab-super", "lab-repl"):
+                check(secret not in log_of(m), f"{secret} is in {m.name}'s log")
+        verify(lab)
+
+
 # ------------------------------------------------------------------------------------------------- tags
+
+@scenario
+def tags_are_honoured():
+    with Lab(members=4, dynamic=FAST) as lab:
+        first, never, preferred, plain = lab
+        never.config["tags"] = {"nofailover": True, "replicatefrom": preferred.name}
+        preferred.config["tags"] = {"failover_priority": 5, "clonefrom": True, "zone": "b"}
+        first.start()
+        lab.wait_primary(40)
+        preferred.start()
+        wait_for("the clone source streams", 40, preferred.streaming)
+        rest(preferred, 200, "/replica?tag_zone=b")
+        rest(preferred, 503, "/replica?tag_zone=a")
+        plain.start()
+        never.start()
+        lab.wait_healthy(60)
+        check(f"{preferred.name}" in "".join(l for l in log_of(plain).splitlines() if "clon" in l.lower()),
+              f"{plain.name} was cloned from the member with clonefrom: " + plain.agent.tail(40))
+        # Cascade: its upstream is the member it names, which has the slot it uses.
+        wait_for("the cascade", 15, lambda: preferred.sql(
+            "select 1 from pg_stat_replication where application_name = %s", never.name))
+        check(preferred.sql("select active from pg_replication_slots where slot_name = 'pg_node_2'") == [(True,)],
+              "the cascading member's slot is active on its upstream")
+        check("+ " + never.name in ctl(lab, "topology"), "topology")
+        # nofailover is refused as a candidate, and never taken.
+        text = rest(first, 412, "/switchover", "POST", {"leader": first.name, "candidate": never.name})
+        print("  " + text)
+        ctl(lab, "failover", "--candidate", never.name, "--force", code=1)
+        check(lab.primary() is first, "nothing happened")
+        # All equal in position: failover_priority decides.
+        wait_for("all have the same", 15, lambda: len({m.sql(
+            "select coalesce(pg_last_wal_receive_lsn(), '0/0')")[0][0] for m in (never, preferred, plain)}) == 1)
+        rest(first, 200, "/switchover", "POST", {"leader": first.name})
+        check(lab.wait_primary(20) is preferred, "the highest failover_priority leads")
+        lab.wait_healthy(40)
+        # Only the one with nofailover is left: nobody leads, however long.
+        for m in (first, plain):
+            m.lose_power()
+        preferred.lose_power()
+        end = time.monotonic() + 2 * FAST["ttl"] + 2
+        while time.monotonic() < end:
+            check(not never.is_primary() and not never.writable(), "nofailover was promoted")
+            time.sleep(0.2)
+        # A tag taken away by a reload: now it may.
+        never.config["tags"] = {}
+        never.write_config()
+        rest(never, 202, "/reload", "POST", {})
+        lab.wait_primary(20)
+        check(never.is_primary(), "without the tag it leads")
+
 
 @scenario
 def a_lagging_member_leads_only_when_told():
