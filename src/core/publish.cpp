@@ -131,7 +131,8 @@ void put_status(Mind& m) {
             status.slots[slot.name] = slot.type == "logical" ? slot.confirmed_flush : slot.restart;
     status.slots[cluster::slot_name(s.self.name)] = s.pg->wal;
     if (s.settings.member_slots_ttl.count() > 0) status.retain_slots = retained(m);
-    if (s.status_written == status) return;
+    const bool removed = m.view() && !m.view()->has_status;  // by hand: put it again
+    if (s.status_written == status && !removed) return;
     const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
     if (s.status_written && m.now.mono < next) return m.wake_by(next);
     s.status_written = status;
