@@ -479,6 +479,101 @@ def schedules_filters_and_maintenance():
         verify(lab)
 
 
+# ------------------------------------------------------------------------------------ reload, self-healing
+
+@scenario
+def reloads_and_deleted_keys():
+    with Lab(members=2, dynamic=FAST) as lab:
+        primary = lab.start().primary()
+        replica = others(lab, primary)[0]
+        postmaster = primary.postmaster()
+
+        def hba(m):
+            with open(os.path.join(m.data, "pg_hba.conf")) as f:
+                return f.read()
+
+        # The local file's pg_hba, by SIGHUP on one and by the API on the other.
+        lines = ["host all all 127.0.0.0/8 scram-sha-256", "host replication replicator 127.0.0.0/8 scram-sha-256",
+                 "host all marked 127.0.0.0/8 reject"]
+        for m in lab:
+            m.config["postgresql"]["pg_hba"] = lines
+            m.config["postgresql"]["parameters"]["work_mem"] = "6MB"
+            m.config["log"] = {"level": "DEBUG"}
+            m.write_config()
+        primary.agent.send(signal.SIGHUP)
+        check("Reload" in ctl(lab, "reload", "lab", replica.name, "--force"), "relevoctl reload")
+        for m in lab:
+            wait_for(f"pg_hba.conf of {m.name}", 10, lambda m=m: "marked" in hba(m))
+            wait_for("the server has read it", 10, lambda m=m: m.sql(
+                "select 1 from pg_hba_file_rules where 'marked' = any(user_name)"))
+            wait_for("work_mem", 10, lambda m=m: m.sql("show work_mem")[0][0] == "6MB")
+            wait_for("the log level", 10, lambda m=m: "DEBUG" in log_of(m))
+        # A broken file changes nothing.
+        with open(primary.yaml, "w") as f:
+            f.write("scope: [\n")
+        primary.agent.send(signal.SIGHUP)
+        wait_for("the complaint", 10, lambda: "patroni.yml" in log_of(primary))
+        undisturbed(primary, postmaster)
+        check("marked" in hba(primary), "the old configuration stays")
+        primary.config["log"] = {"level": "INFO"}
+        primary.write_config()
+        primary.agent.send(signal.SIGHUP)
+        time.sleep(1.5)
+        quiet = log_of(primary).count("DEBUG")
+        time.sleep(2)
+        check(log_of(primary).count("DEBUG") == quiet, "INFO again")
+
+        # The cache of the dynamic configuration follows it, and brings it back.
+        rest(primary, 200, "/config", "PATCH", {"postgresql": {"parameters": {"log_min_duration_statement": 4242}}})
+        for m in lab:
+            def cached(m=m):
+                with open(os.path.join(m.data, "patroni.dynamic.json")) as f:
+                    return json.load(f) == json.loads(lab.etcd.keys("lab")["config"])
+            wait_for(f"the cache file of {m.name}", 10, cached)
+        keys = lab.etcd.keys("lab")
+        for key in ("config", "initialize"):
+            lab.etcd.delete("lab", key)
+            if key == "config":
+                wait_for("config is back", 15, lambda: json.loads(lab.etcd.keys("lab")["config"]) ==
+                         json.loads(keys["config"]))
+            else:
+                wait_for("initialize is back", 15, lambda: lab.etcd.keys("lab")["initialize"] == keys["initialize"])
+            undisturbed(primary, postmaster)
+
+        # The leader's key is deleted, its lease revoked: it leads on, with not one refused write.
+        failed = []
+
+        def writes_for(seconds):
+            c = primary.connect()
+            c.autocommit = True
+            cursor, end = c.cursor(), time.monotonic() + seconds
+            cursor.execute("create table if not exists w (n int)")
+            while time.monotonic() < end:
+                try:
+                    cursor.execute("insert into w values (1)")
+                except Exception as e:
+                    failed.append(str(e))
+                    return
+            c.close()
+
+        lab.etcd.delete("lab", "leader")
+        writes_for(3)
+        wait_for("the key is back", 10, lambda: lab.etcd.keys("lab").get("leader") == primary.name)
+        undisturbed(primary, postmaster)
+        answer = json.loads(lab.etcd.ctl("get", "/service/lab/leader", "-w", "json"))
+        lab.etcd.ctl("lease", "revoke", f"{answer['kvs'][0]['lease']:x}")
+        writes_for(3)
+        wait_for("both keys are back", 10, lambda: lab.etcd.keys("lab").get("leader") == primary.name and
+                 f"members/{primary.name}" in lab.etcd.keys("lab"))
+        check(not failed, f"writes failed: {failed}")
+        undisturbed(primary, postmaster)
+        check(primary.sql("select timeline_id from pg_control_checkpoint()")[0][0] == 1, "no promotion")
+        for key in (f"members/{replica.name}", "status", "history", "failover"):
+            lab.etcd.delete("lab", key)
+        wait_for("the rest is back", 15, lambda: {f"members/{replica.name}", "status"} <= set(lab.etcd.keys("lab")))
+        verify(lab)
+
+
 # ------------------------------------------------------------------------------------------- slots
 
 @scenario
