@@ -108,7 +108,9 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
                           to_string(theirs.second), mine.first, to_string(mine.second));
         return true;
     }
-    if (theirs == mine && peer.failover_priority > s.self.tags.failover_priority()) {
+    // Who just led and gave the key back is not waited for: it may not be able to.
+    const bool led_last = s.last_led && s.last_led->leader && s.last_led->leader->name == name;
+    if (theirs == mine && !led_last && peer.failover_priority > s.self.tags.failover_priority()) {
         why = name + " has a higher failover_priority";
         return true;
     }
