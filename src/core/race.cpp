@@ -15,12 +15,15 @@ std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     for (const auto& [name, member] : s.dcs->members)
         if (name != s.self.name && !member.api_url.empty())
             peers.push_back({member, alive_peer_deadline});
-    // Members of the last view with a leader whose keys are gone meanwhile: most likely dead, perhaps only
-    // cut off from the DCS.
-    if (s.last_led)
-        for (const auto& [name, member] : s.last_led->members)
-            if (name != s.self.name && !member.api_url.empty() && !s.dcs->members.contains(name))
-                peers.push_back({member, lost_peer_deadline});
+    // Members whose keys are gone: most likely dead, perhaps only cut off from the DCS, and with more WAL
+    // than anybody else.
+    for (const auto& [name, member] : s.known) {
+        const auto seen = s.slot_seen.find(cluster::slot_name(name));
+        const bool lately = seen != s.slot_seen.end() &&
+                            m.now.mono - seen->second <= std::max<Duration>(s.settings.member_slots_ttl, s.settings.ttl);
+        if (name != s.self.name && !member.api_url.empty() && !s.dcs->members.contains(name) && lately)
+            peers.push_back({member, lost_peer_deadline});
+    }
     return peers;
 }
 
@@ -84,11 +87,11 @@ std::string unfit(const Mind& m) {
 
 bool lags(const Mind& m, std::string& why) {
     const State& s = m.s;
-    const auto behind = distance(s.dcs->status.optime, s.pg->position());
+    const auto behind = distance(s.dcs->status.optime, my_position(s));
     if (s.pg->primary() || behind <= s.settings.maximum_lag_on_failover) return false;
     why = fmt::format("my position {} is {} bytes behind the last leader's {}, more than maximum_lag_on_failover {}. "
                       "`relevoctl failover --candidate {}` overrides this",
-                      to_string(s.pg->position()), behind, to_string(s.dcs->status.optime),
+                      to_string(my_position(s)), behind, to_string(s.dcs->status.optime),
                       s.settings.maximum_lag_on_failover, s.self.name);
     return true;
 }
@@ -101,8 +104,9 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
         return true;
     }
     if (peer.nofailover || peer.watchdog_failed || !peer.running) return false;
-    const auto mine = std::pair(s.pg->timeline, s.pg->position());
-    const auto theirs = std::pair(peer.timeline ? peer.timeline : s.pg->timeline, peer.position);
+    const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
+    const auto mine = std::pair(s.pg->timeline, my_position(s));
+    const auto theirs = std::pair(timeline, on_the_line(s, timeline, peer.position));
     if (theirs > mine) {
         why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
                           to_string(theirs.second), mine.first, to_string(mine.second));
