@@ -19,6 +19,7 @@ constexpr Duration clone_again_after = std::chrono::seconds(5);
 
 void start_done(Mind& m, const EffectDone& done) {
     State& s = m.s;
+    s.started_by_us = !done.error || done.error->code == ErrorCode::outcome_unknown;
     if (!done.error) {
         s.start_failures = 0;
         s.crashed = false;

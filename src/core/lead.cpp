@@ -12,8 +12,11 @@ constexpr Duration promote_within = std::chrono::seconds(60);
 bool serves_as_primary(const Mind& m) {
     const auto& pg = *m.s.pg;
     if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
-    const auto* start = m.running<StartPg>();
-    return (start && start->plan.as_primary) || m.running<PromotePg>();
+    return std::ranges::any_of(m.s.running, [&](const Running& r) {
+        const auto* start = std::get_if<StartPg>(&r.effect);
+        const bool becomes = (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
+        return becomes && r.since >= m.s.killed_at;
+    });
 }
 
 // The lead is ours but PostgreSQL is still in recovery: promote, unless that just failed.

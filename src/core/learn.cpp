@@ -43,8 +43,10 @@ void learn_view(Mind& m, const DcsView& e) {
     if (s.dcs_down) m.tell(Note{Note::Level::info, "the DCS answers again"});
     s.dcs_down = false;
     m.forget("dcs");
-    for (const auto& [name, member] : s.dcs->members)
+    for (const auto& [name, member] : s.dcs->members) {
         s.slot_seen[cluster::slot_name(name)] = m.now.mono;
+        s.known[name] = member;
+    }
     see_leader_key(m);
 }
 
@@ -60,6 +62,9 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.start_failures = 0;
         s.was_primary = pg.primary();
         if (was_down && !pg.primary()) s.check_divergence = true;
+        if (was_down && !s.started_by_us) s.follow_known = false;  // it came up past us, as it was
+    } else if (pg.server == cluster::Server::stopped) {
+        s.started_by_us = false;
     }
 }
 
@@ -103,6 +108,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::finish_bootstrap:
             if (done_ok) {
                 s.lead = Lead{result->revision, m.now.mono};
+                // The view may be newer than this answer, and the key gone again.
+                if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
                 s.unlocked_since.reset();
                 // The order that brought us here is carried out.
                 if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
@@ -184,6 +191,7 @@ void learn_done(Mind& m, const EffectDone& done) {
         if (s.pg && !done.error) s.pg->standby_signal = true;
     } else if (std::holds_alternative<KillPg>(effect) && s.pg && !done.error) {
         s.pg->server = cluster::Server::stopped;
+        s.killed_at = m.now.mono;
     }
     if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect))
         s.stop_wanted = false;

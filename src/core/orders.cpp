@@ -115,6 +115,19 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         p.stage = Reinitializing::Stage::clone;
         m.emit(ClonePg{source, true, p.from_leader});
     } else if (p.stage == Reinitializing::Stage::clone && std::holds_alternative<ClonePg>(effect)) {
+        if (done.error) {
+            s.procedure = std::monostate{};
+            return;
+        }
+        // Part of the order: in maintenance mode nobody else would start it.
+        p.stage = Reinitializing::Stage::start;
+        cluster::StartPlan plan;
+        plan.upstream = upstream_for(m);
+        plan.timeout = std::chrono::seconds(10);
+        s.followed = plan.upstream;
+        s.follow_known = true;
+        m.emit(StartPg{plan, Instant::max()});
+    } else if (p.stage == Reinitializing::Stage::start && std::holds_alternative<StartPg>(effect)) {
         s.procedure = std::monostate{};
     }
 }

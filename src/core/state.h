@@ -65,7 +65,7 @@ struct Restarting {
     Duration timeout{};
 };
 struct Reinitializing {
-    enum class Stage { stop, clone } stage = Stage::stop;
+    enum class Stage { stop, clone, start } stage = Stage::stop;
     OrderId order = 0;
     bool from_leader = false;
 };
@@ -81,6 +81,7 @@ struct State {
 
     // Known.
     std::shared_ptr<const cluster::Snapshot> dcs;  // null: no view, or dropped as too old
+    std::map<cluster::MemberName, cluster::MemberRecord> known;  // everybody ever seen, as last seen
     std::shared_ptr<const cluster::Snapshot> last_led;  // the last view that had a leader
     std::optional<Instant> dcs_seen;               // last successful read or watch event
     bool dcs_down = false;                         // the last read failed
@@ -102,6 +103,7 @@ struct State {
     std::optional<Instant> floor_since;
 
     // Local PostgreSQL.
+    Instant killed_at{};           // what was begun before it is dead or will fail
     bool stop_wanted = false;      // the running stop or kill is ours: its exit is no crash
     bool crashed = false;          // the postmaster ended unasked
     bool was_primary = false;      // it accepted writes when last seen running
@@ -109,6 +111,7 @@ struct State {
     int start_failures = 0;
     Instant hold_start_until{};    // after a demotion: wait for the next leader rather than start twice
     std::optional<cluster::Upstream> followed;
+    bool started_by_us = false;    // this postmaster
     bool follow_known = false;     // followed says what the server was told last
     std::optional<JudgedSource> judged;
     bool check_divergence = false;
