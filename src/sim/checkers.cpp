@@ -153,7 +153,7 @@ void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lo
     const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
     for (int other = 0; other < world.size(); ++other) {
         const auto i = static_cast<std::size_t>(other);
-        if (other == winner || !probe.reachable[i]) continue;
+        if (other == winner || !probe.reachable[i] || twin(from, probe.ends[i])) continue;
         const auto theirs = parts_.postgres.wal.lost(line, probe.ends[i]);
         if (theirs.count < lost.count && !parts_.postgres.wal.covers(from, probe.ends[i]))
             fail(fmt::format(

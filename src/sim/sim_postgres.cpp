@@ -39,7 +39,7 @@ int SimPostgres::begin(Finish done) {
     if (pending_)
         all_.on_impossible(world().name(me_) + ": two actions on PostgreSQL at the same time");
     pending_ = std::move(done);
-    child_of_agent_ = touched_ = false;
+    child_of_agent_ = touched_ = stopping_ = false;
     return ++action_;
 }
 
@@ -82,6 +82,8 @@ void SimPostgres::gone(bool tell) {
     for (auto& slot : slots_) slot.active = false;
     for (auto& other : all_.servers)
         if (other->receiver_.from == me_) other->network_changed();
+    if (std::exchange(stopping_, false))  // whatever ended it, it has stopped
+        later({}, action_, [this, action = action_] { end(action, {}); });
     if (tell)
         world().on_host(me_, world().dice.between(microseconds(200), milliseconds(3)), [this] {
             if (on_exit) on_exit();
@@ -214,6 +216,7 @@ void SimPostgres::stop(cluster::StopMode mode, Duration escalate_after, Finish d
     const int action = begin(std::move(done));
     if (server_ == Server::stopped)
         return later(milliseconds(2), action, [this, action] { end(action, {}); });
+    stopping_ = true;
     const int epoch = epoch_;
     const auto ends_after = [this, action, epoch](Duration delay) {
         world().on_host(me_, delay, [this, action, epoch] {

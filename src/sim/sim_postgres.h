@@ -155,6 +155,7 @@ private:
     int action_ = 0;
     Finish pending_;
     bool child_of_agent_ = false;  // the running action is done by the agent's child
+    bool stopping_ = false;        // the running action is a stop
     bool touched_ = false;         // it has begun to change the data directory
 };
 
