@@ -45,7 +45,8 @@ void learn_view(Mind& m, const DcsView& e) {
     m.forget("dcs");
     for (const auto& [name, member] : s.dcs->members) {
         s.slot_seen[cluster::slot_name(name)] = m.now.mono;
-        s.known[name] = member;
+        auto& known = s.known[name];
+        if (known.mod_revision != member.mod_revision) known = member;
     }
     see_leader_key(m);
 }

@@ -107,6 +107,8 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
     const auto mine = std::pair(s.pg->timeline, my_position(s));
     const auto theirs = std::pair(timeline, on_the_line(s, timeline, peer.position));
+    // Too far behind to run itself: waiting for it would have no end.
+    if (distance(s.dcs->status.optime, theirs.second) > s.settings.maximum_lag_on_failover) return false;
     if (theirs > mine) {
         why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
                           to_string(theirs.second), mine.first, to_string(mine.second));
@@ -114,7 +116,10 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     }
     // Who just led and gave the key back is not waited for: it may not be able to.
     const bool led_last = s.last_led && s.last_led->leader && s.last_led->leader->name == name;
-    if (theirs == mine && !led_last && peer.failover_priority > s.self.tags.failover_priority()) {
+    // An operator's choice goes before a priority; the others wait for it already.
+    const auto& request = s.dcs->failover;
+    const bool chosen = request && !request->scheduled_at && request->member == s.self.name;
+    if (theirs == mine && !led_last && !chosen && peer.failover_priority > s.self.tags.failover_priority()) {
         why = name + " has a higher failover_priority";
         return true;
     }
