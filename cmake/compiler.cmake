@@ -69,12 +69,13 @@ endif()
 # ccache: the sloppiness is what lets it cache a file that uses a precompiled
 # header; -fno-pch-timestamp keeps that header's bytes the same from build to build.
 # NOHASHDIR lets build directories share: what differs is the compilation directory in the
-# line tables, and our paths are absolute.
+# line tables, and our paths are absolute. BASEDIR lets clones share: paths below the source
+# directory count as relative ones.
 find_program(RELEVO_CCACHE NAMES ccache)
 if(RELEVO_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER
         ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1
-        ${RELEVO_CCACHE})
+        CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${RELEVO_CCACHE})
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     add_compile_options("SHELL:-Xclang -fno-pch-timestamp")

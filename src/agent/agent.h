@@ -1,6 +1,7 @@
-// The shell around the core: events in, effects out. It owns no decision; it carries out what the core wants
-// with real parts, feeds the results back, and shows the state to the API (ports::Control).
-// One io_context, one thread. Construct, run(), and the program ends with run()'s code.
+// The shell around the core: events in, effects out. It owns no decision; it carries out what the
+// core wants with real parts, feeds the results back, and shows the state to the API
+// (ports::Control). One io_context, one thread. Construct, run(), and the program ends with run()'s
+// code.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -83,7 +84,8 @@ private:
     Task<core::EffectDone> probe(core::ProbePeers effect);
     Task<core::EffectDone> promote(core::PromotePg effect);
     // orders.cpp
-    Task<std::string> infeasible(const ports::SwitchoverOrder& order, const cluster::Snapshot& snapshot);
+    Task<std::string> infeasible(const ports::SwitchoverOrder& order,
+                                 const cluster::Snapshot& snapshot);
     Task<ports::Reply> wait_for_leader(ports::SwitchoverOrder order, std::string old_leader);
     Task<ports::Reply> ask_core(core::OrderId id, core::Event event, Duration deadline);
     Task<void> keep_schedule();

@@ -17,7 +17,8 @@ void say_all(const std::vector<std::string>& lines) {
 
 std::string conn_url(const ports::PostgresConfig& pg, const std::string& host, int port) {
     const bool v6 = host.find(':') != std::string::npos;
-    return "postgres://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" + pg.database;
+    return "postgres://" + (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" +
+           pg.database;
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ Result<std::unique_ptr<Configuration>> Configuration::load(config::Source source
     say_all(made->local_.warnings);
     for (const auto& key : made->local_.not_implemented)
         log::warning("configuration: {} is accepted but not implemented yet", key);
-    for (const auto& key : made->local_.unknown) log::warning("configuration: unknown key {} is ignored", key);
+    for (const auto& key : made->local_.unknown)
+        log::warning("configuration: unknown key {} is ignored", key);
     say_all(made->effective_.notes);
     return made;
 }
@@ -57,7 +59,8 @@ Result<bool> Configuration::take_dynamic(const std::string& json) {
     from_dcs_ = true;
     dynamic_ = json;
     for (const auto& note : next.notes)
-        if (std::ranges::find(effective_.notes, note) == effective_.notes.end()) log::warning("{}", note);
+        if (std::ranges::find(effective_.notes, note) == effective_.notes.end())
+            log::warning("{}", note);
     effective_ = std::move(next);
     return true;
 }
@@ -74,7 +77,9 @@ Status Configuration::reload() {
     return {};
 }
 
-std::string Configuration::cache_path() const { return postgres().data_dir + "/patroni.dynamic.json"; }
+std::string Configuration::cache_path() const {
+    return postgres().data_dir + "/patroni.dynamic.json";
+}
 
 core::Self Configuration::self() const {
     const auto& pg = effective_.postgres;
@@ -82,7 +87,8 @@ core::Self Configuration::self() const {
     self.name = local_.name;
     self.conn_url = conn_url(pg, pg.connect_host, pg.connect_port);
     self.api_url = local_.restapi.api_url();
-    if (!pg.proxy_address.empty()) self.proxy_url = "postgres://" + pg.proxy_address + "/" + pg.database;
+    if (!pg.proxy_address.empty())
+        self.proxy_url = "postgres://" + pg.proxy_address + "/" + pg.database;
     self.version = compatible_version;
     self.relevo_version = product_version;
     self.tags = local_.tags;

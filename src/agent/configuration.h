@@ -1,5 +1,5 @@
-// The configuration in force: the local file and environment, the dynamic configuration of the DCS, and what
-// both together mean. One owner; everybody else reads it through here.
+// The configuration in force: the local file and environment, the dynamic configuration of the DCS,
+// and what both together mean. One owner; everybody else reads it through here.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,8 @@ public:
     const ports::PostgresConfig& postgres() const { return effective_.postgres; }
     const std::string& dynamic_json() const { return dynamic_; }
 
-    // The DCS's config key. Error: not usable; the one before stays in force. True: something changed.
+    // The DCS's config key. Error: not usable; the one before stays in force. True: something
+    // changed.
     Result<bool> take_dynamic(const std::string& json);
     // Reads the local file again. Error: the one before stays in force.
     Status reload();

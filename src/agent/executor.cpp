@@ -1,5 +1,5 @@
-// Each effect of the core, done with the real part. An effect whose ground is gone (its time has run out)
-// is refused here, at the last moment before it would happen.
+// Each effect of the core, done with the real part. An effect whose ground is gone (its time has
+// run out) is refused here, at the last moment before it would happen.
 #include <boost/asio/as_tuple.hpp>
 #include <utility>
 
@@ -23,14 +23,17 @@ core::EffectDone from(const Status& status) {
 template <class T>
 core::EffectDone with(Result<T> result) {
     core::EffectDone done;
-    if (result) done.payload = *std::move(result);
-    else done.error = result.error();
+    if (result)
+        done.payload = *std::move(result);
+    else
+        done.error = result.error();
     return done;
 }
 
 core::EffectDone too_late() {
     core::EffectDone done;
-    done.error = Error{ErrorCode::cancelled, "the right to lead had run out before it could be done"};
+    done.error =
+        Error{ErrorCode::cancelled, "the right to lead had run out before it could be done"};
     return done;
 }
 
@@ -87,8 +90,10 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
         const Instant asked_at = now();
         auto lease = co_await dcs.keep_lease(e->ttl, e->deadline);
         core::EffectDone done;
-        if (lease) done.payload = core::LeaseKept{asked_at, *lease};
-        else done.error = lease.error();
+        if (lease)
+            done.payload = core::LeaseKept{asked_at, *lease};
+        else
+            done.error = lease.error();
         co_return done;
     }
     if (const auto* e = std::get_if<core::Commit>(&effect)) {
@@ -124,28 +129,40 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
     }
     if (const auto* e = std::get_if<core::ClonePg>(&effect)) {
         ports::Postgres::ClonePlan plan{e->source, e->replace_existing, e->only_basebackup, {}};
-        plan.progress = [last = std::uint64_t{0}](std::uint64_t bytes, std::uint64_t total) mutable {
+        plan.progress = [last = std::uint64_t{0}](std::uint64_t bytes,
+                                                  std::uint64_t total) mutable {
             constexpr std::uint64_t step = 1ULL << 30U;  // a line for each GiB
             if (bytes < last + step) return;
             last = bytes;
-            if (total) log::info("cloning: {} of {} MiB", bytes >> 20U, total >> 20U);
-            else log::info("cloning: {} MiB", bytes >> 20U);
+            if (total)
+                log::info("cloning: {} of {} MiB", bytes >> 20U, total >> 20U);
+            else
+                log::info("cloning: {} MiB", bytes >> 20U);
         };
         const auto status = co_await pg.clone(std::move(plan));
         co_return from(status);
     }
     auto status = Status{};
-    if (std::holds_alternative<core::KillPg>(effect)) status = co_await pg.kill();
-    else if (std::holds_alternative<core::MakeStandby>(effect)) status = co_await pg.make_standby_by_default();
+    if (std::holds_alternative<core::KillPg>(effect))
+        status = co_await pg.kill();
+    else if (std::holds_alternative<core::MakeStandby>(effect))
+        status = co_await pg.make_standby_by_default();
     else if (const auto* f = std::get_if<core::FollowPg>(&effect))
         status = co_await pg.follow(f->upstream, cluster::Role::replica);
-    else if (std::holds_alternative<core::BootstrapPg>(effect)) status = co_await pg.bootstrap();
-    else if (std::holds_alternative<core::PostBootstrapPg>(effect)) status = co_await pg.post_bootstrap();
-    else if (const auto* r = std::get_if<core::RewindPg>(&effect)) status = co_await pg.rewind(r->source);
-    else if (std::holds_alternative<core::CrashRecoverPg>(effect)) status = co_await pg.crash_recover();
-    else if (std::holds_alternative<core::CheckpointPg>(effect)) status = co_await pg.checkpoint();
-    else if (std::holds_alternative<core::SetAsidePg>(effect)) status = co_await pg.set_aside();
-    else if (const auto* s = std::get_if<core::SyncSlots>(&effect)) status = co_await pg.sync_slots(s->plan);
+    else if (std::holds_alternative<core::BootstrapPg>(effect))
+        status = co_await pg.bootstrap();
+    else if (std::holds_alternative<core::PostBootstrapPg>(effect))
+        status = co_await pg.post_bootstrap();
+    else if (const auto* r = std::get_if<core::RewindPg>(&effect))
+        status = co_await pg.rewind(r->source);
+    else if (std::holds_alternative<core::CrashRecoverPg>(effect))
+        status = co_await pg.crash_recover();
+    else if (std::holds_alternative<core::CheckpointPg>(effect))
+        status = co_await pg.checkpoint();
+    else if (std::holds_alternative<core::SetAsidePg>(effect))
+        status = co_await pg.set_aside();
+    else if (const auto* s = std::get_if<core::SyncSlots>(&effect))
+        status = co_await pg.sync_slots(s->plan);
     co_return from(status);
 }
 
@@ -173,12 +190,15 @@ Task<core::EffectDone> Agent::probe(core::ProbePeers effect) {
     for (const auto& peer : effect.peers) {
         gather->answers[peer.member.name] = std::nullopt;
         longest = std::max(longest, peer.deadline);
-        tasks_.spawn([](Agent& self, std::shared_ptr<Gather> g, core::ProbePeers::Peer p) -> Task<void> {
-            auto status = co_await self.parts_.peers.status(p.member, p.deadline);
-            if (status) g->answers[p.member.name] = *std::move(status);
-            else log::debug("asking {}: {}", p.member.name, status.error().message);
-            if (--g->open == 0) g->all.set(true);
-        }(*this, gather, peer));
+        tasks_.spawn(
+            [](Agent& self, std::shared_ptr<Gather> g, core::ProbePeers::Peer p) -> Task<void> {
+                auto status = co_await self.parts_.peers.status(p.member, p.deadline);
+                if (status)
+                    g->answers[p.member.name] = *std::move(status);
+                else
+                    log::debug("asking {}: {}", p.member.name, status.error().message);
+                if (--g->open == 0) g->all.set(true);
+            }(*this, gather, peer));
     }
     if (gather->open > 0) co_await gather->all.get(longest + std::chrono::milliseconds(100));
     core::EffectDone done;

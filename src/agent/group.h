@@ -31,7 +31,8 @@ public:
     Task<void> wait() {
         while (running_ > 0) {
             boost::system::error_code ignored;
-            co_await empty_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+            co_await empty_.async_wait(
+                boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
         }
     }
 
@@ -54,8 +55,10 @@ public:
     Task<std::optional<T>> get(std::chrono::nanoseconds deadline) {
         if (!value_) {
             boost::system::error_code ignored;
-            timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
-            co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+            timer_.expires_after(
+                std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
+            co_await timer_.async_wait(
+                boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
         }
         co_return std::move(value_);
     }

@@ -24,13 +24,15 @@ std::string asctime(std::chrono::system_clock::time_point now, const std::string
         const auto length = std::strftime(text, sizeof text, dateformat.c_str(), &local);
         return std::string(text, length);
     }
-    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+    const auto ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() %
+        1000;
     return fmt::format("{:%Y-%m-%d %H:%M:%S},{:03}", local, ms);
 }
 
 // Python's %(name)s fields; those that only make sense in Python's program say "-".
-std::string field(std::string_view name, log::Level level, std::string_view line, const config::LogConfig& config,
-                  std::chrono::system_clock::time_point now) {
+std::string field(std::string_view name, log::Level level, std::string_view line,
+                  const config::LogConfig& config, std::chrono::system_clock::time_point now) {
     if (name == "asctime") return asctime(now, config.dateformat);
     if (name == "levelname") return log::to_string(level);
     if (name == "message") return std::string(line);
@@ -46,13 +48,15 @@ std::string plain(const config::LogConfig& config, log::Level level, std::string
     std::string out;
     const std::string& format = config.format;
     for (std::size_t i = 0; i < format.size(); ++i) {
-        const auto close = format[i] == '%' && i + 1 < format.size() && format[i + 1] == '(' ? format.find(')', i)
-                                                                                              : std::string::npos;
+        const auto close = format[i] == '%' && i + 1 < format.size() && format[i + 1] == '('
+                               ? format.find(')', i)
+                               : std::string::npos;
         if (close == std::string::npos) {
             out += format[i];
             continue;
         }
-        out += field(std::string_view(format).substr(i + 2, close - i - 2), level, line, config, now);
+        out +=
+            field(std::string_view(format).substr(i + 2, close - i - 2), level, line, config, now);
         i = close + 1;  // the conversion letter; widths such as %(levelname)-8s end at it
         while (i < format.size() && !std::isalpha(static_cast<unsigned char>(format[i]))) ++i;
     }
@@ -62,9 +66,11 @@ std::string plain(const config::LogConfig& config, log::Level level, std::string
 std::string json(const config::LogConfig& config, log::Level level, std::string_view line) {
     const auto now = std::chrono::system_clock::now();
     nlohmann::ordered_json out;
-    for (const auto& [name, shown] : config.json_fields) out[shown] = field(name, level, line, config, now);
+    for (const auto& [name, shown] : config.json_fields)
+        out[shown] = field(name, level, line, config, now);
     if (config.json_fields.empty())
-        for (const char* name : {"asctime", "levelname", "message"}) out[name] = field(name, level, line, config, now);
+        for (const char* name : {"asctime", "levelname", "message"})
+            out[name] = field(name, level, line, config, now);
     for (const auto& [name, value] : config.static_fields) out[name] = value;
     return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -79,7 +85,8 @@ Status set_up_logging(const config::LogConfig& config) {
         } else {
             const std::string path = config.dir + "/patroni.log";
             out = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-                path, static_cast<std::size_t>(config.file_size_bytes), static_cast<std::size_t>(config.file_num));
+                path, static_cast<std::size_t>(config.file_size_bytes),
+                static_cast<std::size_t>(config.file_num));
             if (config.mode) chmod(path.c_str(), static_cast<mode_t>(*config.mode));
         }
     } catch (const spdlog::spdlog_ex& e) {
@@ -91,7 +98,8 @@ Status set_up_logging(const config::LogConfig& config) {
     logger->flush_on(spdlog::level::trace);
     log::set_level(config.level);
     log::set_sink([logger, config](log::Level level, std::string_view line) {
-        logger->info("{}", config.type == "json" ? json(config, level, line) : plain(config, level, line));
+        logger->info(
+            "{}", config.type == "json" ? json(config, level, line) : plain(config, level, line));
     });
     return {};
 }

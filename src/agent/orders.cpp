@@ -1,5 +1,5 @@
-// What operators ask for through the API (contract 5.7): feasibility is checked here, the order is written
-// where the leader sees it, and the answer waits for what came of it.
+// What operators ask for through the API (contract 5.7): feasibility is checked here, the order is
+// written where the leader sees it, and the answer waits for what came of it.
 #include <fmt/core.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -23,10 +23,13 @@ int version_number(const std::string& text) {  // "15.4" or "9.6.1" -> server_ve
     int parts[3] = {0, 0, 0};
     int count = 0;
     for (const char c : text) {
-        if (c == '.') ++count;
-        else if (c >= '0' && c <= '9' && count < 3) parts[count] = parts[count] * 10 + (c - '0');
+        if (c == '.')
+            ++count;
+        else if (c >= '0' && c <= '9' && count < 3)
+            parts[count] = parts[count] * 10 + (c - '0');
     }
-    return parts[0] >= 10 ? parts[0] * 10000 + parts[1] : parts[0] * 10000 + parts[1] * 100 + parts[2];
+    return parts[0] >= 10 ? parts[0] * 10000 + parts[1]
+                          : parts[0] * 10000 + parts[1] * 100 + parts[2];
 }
 
 }  // namespace
@@ -34,16 +37,19 @@ int version_number(const std::string& text) {  // "15.4" or "9.6.1" -> server_ve
 Task<Result<cluster::Snapshot>> Agent::fresh_snapshot() {
     auto tree = co_await parts_.dcs.read(dcs_deadline);
     if (!tree) co_return std::unexpected(tree.error());
-    cluster::SnapshotReader reader;  // a malformed key is shown as absent, and was logged by the watch
+    cluster::SnapshotReader
+        reader;  // a malformed key is shown as absent, and was logged by the watch
     co_return reader.read(*tree);
 }
 
 // Empty: it can be done.
-Task<std::string> Agent::infeasible(const ports::SwitchoverOrder& order, const cluster::Snapshot& snapshot) {
+Task<std::string> Agent::infeasible(const ports::SwitchoverOrder& order,
+                                    const cluster::Snapshot& snapshot) {
     if (!order.leader.empty() && !snapshot.led_by(order.leader))
         co_return fmt::format("leader name does not match: the leader is {}",
                               snapshot.leader ? snapshot.leader->name : "nobody");
-    if (!order.candidate.empty() && !snapshot.member(order.candidate)) co_return "candidate does not exist";
+    if (!order.candidate.empty() && !snapshot.member(order.candidate))
+        co_return "candidate does not exist";
     const std::string leader = snapshot.leader ? snapshot.leader->name : "";
     std::string why = "there is no other member";
     for (const auto& [name, member] : snapshot.members) {
@@ -72,7 +78,8 @@ Task<Reply> Agent::switchover(ports::SwitchoverOrder order) {
     if (state_.settings.pause && order.scheduled_at)
         co_return Reply{400, "can't schedule a switchover in the paused state"};
     if (state_.settings.pause && order.candidate.empty())
-        co_return Reply{400, "a switchover is possible only to a specific candidate in a paused state"};
+        co_return Reply{400,
+                        "a switchover is possible only to a specific candidate in a paused state"};
     if (!order.scheduled_at) {
         const auto why = co_await infeasible(order, *snapshot);
         if (!why.empty()) co_return Reply{412, why};
@@ -82,7 +89,8 @@ Task<Reply> Agent::switchover(ports::SwitchoverOrder order) {
     request.member = order.candidate;
     request.scheduled_at = order.scheduled_at;
     request.scheduled_at_text = order.scheduled_at_text;
-    const auto written = co_await parts_.dcs.commit(cluster::keys::put_failover(request, std::nullopt), dcs_deadline);
+    const auto written = co_await parts_.dcs.commit(
+        cluster::keys::put_failover(request, std::nullopt), dcs_deadline);
     if (!written || !written->succeeded)
         co_return Reply{503, fmt::format("failed to write the {} key into the DCS", what)};
     if (order.scheduled_at) co_return Reply{202, fmt::format("{} scheduled", what)};
@@ -94,7 +102,8 @@ Task<Reply> Agent::switchover(ports::SwitchoverOrder order) {
 // The watch moves view_; looked at often enough that the answer comes when the new leader does.
 Task<Reply> Agent::wait_for_leader(ports::SwitchoverOrder order, std::string old_leader) {
     const bool failover = order.failover && order.leader.empty();
-    const Duration limit = 2 * std::max<Duration>(std::chrono::seconds(10), state_.settings.loop_wait);
+    const Duration limit =
+        2 * std::max<Duration>(std::chrono::seconds(10), state_.settings.loop_wait);
     const Instant end = now() + limit;
     const Instant settled = now() + std::chrono::seconds(1);
     asio::steady_timer timer(io_);
@@ -105,13 +114,17 @@ Task<Reply> Agent::wait_for_leader(ports::SwitchoverOrder order, std::string old
         if (!snapshot) continue;
         if (snapshot->leader && snapshot->leader->name != old_leader) {
             const auto* member = snapshot->leader_member();
-            if (member && member->role != cluster::Role::primary && now() + std::chrono::seconds(2) < end) continue;
+            if (member && member->role != cluster::Role::primary &&
+                now() + std::chrono::seconds(2) < end)
+                continue;
             const std::string& name = snapshot->leader->name;
-            const std::string done = failover ? "Successfully failed over to" : "Successfully switched over to";
+            const std::string done =
+                failover ? "Successfully failed over to" : "Successfully switched over to";
             if (order.candidate.empty() || order.candidate == name)
                 co_return Reply{200, fmt::format("{} \"{}\"", done, name)};
-            co_return Reply{200, fmt::format("{} over to \"{}\" instead of \"{}\"", failover ? "Failed" : "Switched",
-                                             name, order.candidate)};
+            co_return Reply{200,
+                            fmt::format("{} over to \"{}\" instead of \"{}\"",
+                                        failover ? "Failed" : "Switched", name, order.candidate)};
         }
         if (snapshot->leader && !snapshot->failover && now() > settled)
             co_return Reply{503, failover ? "Failover failed" : "Switchover failed"};
@@ -122,8 +135,10 @@ Task<Reply> Agent::wait_for_leader(ports::SwitchoverOrder order, std::string old
 Task<Reply> Agent::cancel_switchover() {
     const auto snapshot = co_await fresh_snapshot();
     if (!snapshot) co_return Reply{503, "the DCS cannot be read: " + snapshot.error().message};
-    if (!snapshot->failover || !snapshot->failover->scheduled_at) co_return Reply{404, "no switchover is scheduled"};
-    const auto done = co_await parts_.dcs.commit(cluster::keys::clear_failover(snapshot->failover_revision), dcs_deadline);
+    if (!snapshot->failover || !snapshot->failover->scheduled_at)
+        co_return Reply{404, "no switchover is scheduled"};
+    const auto done = co_await parts_.dcs.commit(
+        cluster::keys::clear_failover(snapshot->failover_revision), dcs_deadline);
     if (done && done->succeeded) co_return Reply{200, "scheduled switchover deleted"};
     co_return Reply{409, "the switchover was updated meanwhile, try again"};
 }
@@ -139,7 +154,8 @@ Task<Reply> Agent::ask_core(core::OrderId id, core::Event event, Duration deadli
 
 Task<Reply> Agent::restart(ports::RestartOrder order) {
     if (order.schedule) {
-        if (state_.settings.pause) co_return Reply{500, "can't schedule a restart in the paused state"};
+        if (state_.settings.pause)
+            co_return Reply{500, "can't schedule a restart in the paused state"};
         if (scheduled_restart_) co_return Reply{409, "another restart is already scheduled"};
         scheduled_restart_ = order;
         reschedule();
@@ -150,7 +166,8 @@ Task<Reply> Agent::restart(ports::RestartOrder order) {
     asked.timeout = order.timeout;
     asked.role = order.role;
     asked.restart_pending = order.restart_pending;
-    asked.version_below = order.postgres_version.empty() ? 0 : version_number(order.postgres_version);
+    asked.version_below =
+        order.postgres_version.empty() ? 0 : version_number(order.postgres_version);
     const Duration start = order.timeout.value_or(state_.settings.primary_start_timeout);
     auto reply = co_await ask_core(asked.order, asked, start + std::chrono::minutes(10));
     co_return reply;
@@ -176,7 +193,8 @@ void Agent::reschedule() {
         shown.role = order.role;
         shown.postgres_version = order.postgres_version;
         shown.restart_pending = order.restart_pending;
-        if (order.timeout) shown.timeout = fmt::format("{}", static_cast<long>(to_s(*order.timeout)));
+        if (order.timeout)
+            shown.timeout = fmt::format("{}", static_cast<long>(to_s(*order.timeout)));
         self.scheduled_restart = shown;
         const auto ahead = std::max(*order.schedule - wall(), std::chrono::microseconds(0));
         schedule_alarm_.expires_after(ahead);
@@ -189,7 +207,8 @@ void Agent::reschedule() {
 
 Task<void> Agent::keep_schedule() {
     auto order = *scheduled_restart_;
-    const std::string planned_for = state_.self.scheduled_restart ? state_.self.scheduled_restart->postmaster_start_time : "";
+    const std::string planned_for =
+        state_.self.scheduled_restart ? state_.self.scheduled_restart->postmaster_start_time : "";
     scheduled_restart_.reset();
     reschedule();
     if (state_.settings.pause) {
@@ -220,10 +239,12 @@ Task<Reply> Agent::patch_config(std::string patch) {
     const auto meaning = config::effective(parts_.configuration.local(), *next);
     if (!meaning) co_return Reply{400, meaning.error().message};
     if (*next != snapshot->config->json) {
-        const auto done = co_await parts_.dcs.commit(cluster::keys::put_config(*next, snapshot->config->mod_revision),
-                                                     dcs_deadline);
-        if (!done) co_return Reply{503, "the configuration could not be written: " + done.error().message};
-        if (!done->succeeded) co_return Reply{409, "the configuration was changed by somebody else meanwhile"};
+        const auto done = co_await parts_.dcs.commit(
+            cluster::keys::put_config(*next, snapshot->config->mod_revision), dcs_deadline);
+        if (!done)
+            co_return Reply{503, "the configuration could not be written: " + done.error().message};
+        if (!done->succeeded)
+            co_return Reply{409, "the configuration was changed by somebody else meanwhile"};
     }
     co_return Reply{200, *next};
 }
@@ -234,15 +255,19 @@ Task<Reply> Agent::put_config(std::string json) {
     const auto snapshot = co_await fresh_snapshot();
     if (!snapshot) co_return Reply{502, "the DCS cannot be read: " + snapshot.error().message};
     if (!snapshot->config || snapshot->config->json != json) {
-        const auto done = co_await parts_.dcs.commit(cluster::keys::put_config(json, std::nullopt), dcs_deadline);
-        if (!done) co_return Reply{502, "the configuration could not be written: " + done.error().message};
+        const auto done =
+            co_await parts_.dcs.commit(cluster::keys::put_config(json, std::nullopt), dcs_deadline);
+        if (!done)
+            co_return Reply{502, "the configuration could not be written: " + done.error().message};
     }
     co_return Reply{200, json};
 }
 
 Task<Reply> Agent::reload() {
     const auto read = parts_.configuration.reload();
-    if (!read) co_return Reply{503, "the configuration is not usable, the one before stays in force: " + read.error().message};
+    if (!read)
+        co_return Reply{503, "the configuration is not usable, the one before stays in force: " +
+                                 read.error().message};
     if (parts_.reloaded) co_await parts_.reloaded();
     auto self = parts_.configuration.self();
     self.scheduled_restart = state_.self.scheduled_restart;
@@ -253,8 +278,6 @@ Task<Reply> Agent::reload() {
     co_return Reply{202, "reload scheduled"};
 }
 
-Task<Reply> Agent::failsafe(std::string) {
-    co_return Reply{502, "failsafe mode is not enabled"};
-}
+Task<Reply> Agent::failsafe(std::string) { co_return Reply{502, "failsafe mode is not enabled"}; }
 
 }  // namespace relevo::agent

@@ -49,7 +49,8 @@ The agent of pgrelevo: runs this host's PostgreSQL as one member of a cluster.
 )";
 
 struct Arguments {
-    bool version = false, help = false, validate = false, sample = false, ignore_ports = false, print = false;
+    bool version = false, help = false, validate = false, sample = false, ignore_ports = false,
+         print = false;
     std::optional<std::string> file;
 };
 
@@ -57,22 +58,31 @@ std::optional<Arguments> parse(int argc, char** argv) {
     Arguments a;
     for (int i = 1; i < argc; ++i) {
         const std::string word = argv[i];
-        if (word == "-h" || word == "--help") a.help = true;
-        else if (word == "--version") a.version = true;
-        else if (word == "--validate-config") a.validate = true;
-        else if (word == "--generate-sample-config") a.sample = true;
-        else if (word == "-i" || word == "--ignore-listen-port") a.ignore_ports = true;
-        else if (word == "-p" || word == "--print") a.print = true;
+        if (word == "-h" || word == "--help")
+            a.help = true;
+        else if (word == "--version")
+            a.version = true;
+        else if (word == "--validate-config")
+            a.validate = true;
+        else if (word == "--generate-sample-config")
+            a.sample = true;
+        else if (word == "-i" || word == "--ignore-listen-port")
+            a.ignore_ports = true;
+        else if (word == "-p" || word == "--print")
+            a.print = true;
         else if (word.starts_with("-")) {
             fmt::print(stderr, "relevo: unknown option {}\n{}", word, usage);
             return std::nullopt;
         } else if (a.file) {
             fmt::print(stderr, "relevo: one configfile at most\n{}", usage);
             return std::nullopt;
-        } else a.file = word;
+        } else
+            a.file = word;
     }
     if (a.validate && a.sample) {
-        fmt::print(stderr, "relevo: --validate-config and --generate-sample-config exclude each other\n{}", usage);
+        fmt::print(stderr,
+                   "relevo: --validate-config and --generate-sample-config exclude each other\n{}",
+                   usage);
         return std::nullopt;
     }
     return a;
@@ -112,8 +122,12 @@ rest::RestOptions rest_options(const config::LocalConfig& local) {
     o.tls.ciphers = c.ciphers;
     switch (c.verify_client) {
         case config::VerifyClient::none: o.tls.verify_client = net::VerifyClient::none; break;
-        case config::VerifyClient::optional: o.tls.verify_client = net::VerifyClient::optional; break;
-        case config::VerifyClient::required: o.tls.verify_client = net::VerifyClient::required; break;
+        case config::VerifyClient::optional:
+            o.tls.verify_client = net::VerifyClient::optional;
+            break;
+        case config::VerifyClient::required:
+            o.tls.verify_client = net::VerifyClient::required;
+            break;
     }
     o.allowlist = c.allowlist;
     o.allowlist_include_members = c.allowlist_include_members;
@@ -139,8 +153,10 @@ rest::PeerOptions peer_options(const config::LocalConfig& local) {
 int validate(const Arguments& a, const config::Source& source) {
     auto local = config::load_or_problems(source);
     std::vector<config::Problem> problems;
-    if (local) problems = config::validate(*local, {.ignore_listen_port = a.ignore_ports});
-    else problems = local.error();
+    if (local)
+        problems = config::validate(*local, {.ignore_listen_port = a.ignore_ports});
+    else
+        problems = local.error();
     for (const auto& problem : problems) fmt::print(stderr, "{}\n", to_text(problem));
     if (!problems.empty()) return 1;
     if (a.print) fmt::print("{}", config::to_yaml(*local));
@@ -150,8 +166,10 @@ int validate(const Arguments& a, const config::Source& source) {
 int serve(config::Source source) {
     if (geteuid() == 0) {
         fmt::print(stderr,
-                   "relevo: PostgreSQL does not run as root, and neither does its agent. Start it as the user that owns "
-                   "the data directory:\n  systemd: User=postgres in the unit\n  by hand: runuser -u postgres -- "
+                   "relevo: PostgreSQL does not run as root, and neither does its agent. Start it "
+                   "as the user that owns "
+                   "the data directory:\n  systemd: User=postgres in the unit\n  by hand: runuser "
+                   "-u postgres -- "
                    "relevo /etc/patroni/patroni.yml\n");
         return 1;
     }
@@ -172,23 +190,25 @@ int serve(config::Source source) {
     asio::io_context io(1);
     asio::thread_pool pool(4);
     SystemClock clock;
-    auto dcs = etcd::make_etcd_dcs(io, etcd_options(conf.local().etcd3),
-                                   conf.local().base_key() + "/");
+    auto dcs =
+        etcd::make_etcd_dcs(io, etcd_options(conf.local().etcd3), conf.local().base_key() + "/");
     if (!dcs) {
         log::error("{}", dcs.error().message);
         return 1;
     }
-    auto postgres = postgres::make_postgres(io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
+    auto postgres = postgres::make_postgres(
+        io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
-    agent::Agent agent(io, {clock, **dcs, *postgres, *peers, conf, os::Blocking(pool), [&]() -> Task<void> {
-                                if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
-                                    log::error("{}", logging.error().message);
-                                peers->set_options(peer_options(conf.local()));
-                                if (!serving) co_return;
-                                const auto applied = co_await serving->apply(rest_options(conf.local()));
-                                if (!applied) log::error("restapi: {}", applied.error().message);
-                            }});
+    agent::Agent agent(
+        io, {clock, **dcs, *postgres, *peers, conf, os::Blocking(pool), [&]() -> Task<void> {
+                 if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
+                     log::error("{}", logging.error().message);
+                 peers->set_options(peer_options(conf.local()));
+                 if (!serving) co_return;
+                 const auto applied = co_await serving->apply(rest_options(conf.local()));
+                 if (!applied) log::error("restapi: {}", applied.error().message);
+             }});
     rest::RestApi api(io, pool, agent, rest_options(conf.local()));
     serving = &api;
     const os::Signals signals(io, [&](int number) {
@@ -206,8 +226,8 @@ int serve(config::Source source) {
     asio::co_spawn(
         io,
         [&]() -> Task<void> {
-            // The API answers from the moment the DCS has, not before: whoever asks gets the truth. And a
-            // second agent of our name must not find itself.
+            // The API answers from the moment the DCS has, not before: whoever asks gets the truth.
+            // And a second agent of our name must not find itself.
             const auto early = co_await agent.prepare();
             if (early) {
                 code = *early;
@@ -240,7 +260,8 @@ int main(int argc, char** argv) {
         return 0;
     }
     if (arguments->version) {
-        fmt::print("relevo {} (compatible with Patroni {})\n", agent::product_version, agent::compatible_version);
+        fmt::print("relevo {} (compatible with Patroni {})\n", agent::product_version,
+                   agent::compatible_version);
         return 0;
     }
     config::Source source{arguments->file, config::process_environment()};
@@ -254,7 +275,8 @@ int main(int argc, char** argv) {
         return 0;
     }
     if (arguments->validate) return validate(*arguments, source);
-    // One arena: the pool's threads allocate little, and each arena of its own costs resident memory.
+    // One arena: the pool's threads allocate little, and each arena of its own costs resident
+    // memory.
     mallopt(M_ARENA_MAX, 1);
     try {
         return serve(std::move(source));

@@ -18,7 +18,8 @@ namespace relevo::cluster {
 
 using MemberName = std::string;
 
-// What we publish as `version`: Patroni's agents read the behaviour of a member from it (contract 4.9).
+// What we publish as `version`: Patroni's agents read the behaviour of a member from it
+// (contract 4.9).
 inline constexpr const char* compatible_version = "4.1.4";
 
 enum class Role { primary, replica, standby_leader, demoted, uninitialized, promoted };

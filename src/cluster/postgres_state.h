@@ -77,8 +77,8 @@ struct LocalPostgres {
     Server server = Server::stopped;
     bool in_recovery = true;  // running: pg_is_in_recovery(); else: standby.signal present
     bool standby_signal = false;
-    bool backup_label = false;        // a copy that was never started: its end is not on disk yet
-    std::string system_id;               // empty: unknown
+    bool backup_label = false;  // a copy that was never started: its end is not on disk yet
+    std::string system_id;      // empty: unknown
     std::optional<ControlData> control;  // read when the server is not running (and when asked)
     int version = 0;                     // server_version_num, e.g. 150020; 0 unknown
     int data_version = 0;                // PG_VERSION's major, 0 unknown

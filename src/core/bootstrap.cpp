@@ -6,7 +6,8 @@
 namespace relevo::core {
 namespace {
 
-// A data directory with a system identifier and a DCS that knows of no cluster: claim it for this one.
+// A data directory with a system identifier and a DCS that knows of no cluster: claim it for this
+// one.
 bool adopt(Mind& m, const cluster::Snapshot& view) {
     State& s = m.s;
     const auto& pg = *s.pg;
@@ -18,14 +19,18 @@ bool adopt(Mind& m, const cluster::Snapshot& view) {
     }
     if (pg.server == cluster::Server::running && pg.in_recovery) {
         s.exiting = true;
-        m.tell(Exit{1, "PostgreSQL runs here as a replica, but the DCS knows of no cluster of this scope: start relevo "
-                       "on its primary first"});
+        m.tell(Exit{1,
+                    "PostgreSQL runs here as a replica, but the DCS knows of no cluster of this "
+                    "scope: start relevo "
+                    "on its primary first"});
         return true;
     }
-    if (pg.server != cluster::Server::running && pg.server != cluster::Server::stopped) return false;
+    if (pg.server != cluster::Server::running && pg.server != cluster::Server::stopped)
+        return false;
     if (m.committing(CommitFor::put_initialize)) return true;
     m.tell(Note{Note::Level::info, "the existing data becomes the first member of the cluster"});
-    m.commit(CommitFor::put_initialize, cluster::keys::put_initialize(pg.system_id, view.initialize_revision));
+    m.commit(CommitFor::put_initialize,
+             cluster::keys::put_initialize(pg.system_id, view.initialize_revision));
     return true;
 }
 
@@ -36,7 +41,8 @@ void undo(Mind& m, Bootstrapping& p, std::string why) {
     m.s.stop_wanted = true;
     m.emit(KillPg{});
     const State& s = m.s;
-    const bool anothers = s.dcs && s.lease && s.dcs->initialize && s.dcs->initialize_lease != s.lease->id;
+    const bool anothers =
+        s.dcs && s.lease && s.dcs->initialize && s.dcs->initialize_lease != s.lease->id;
     if (!anothers) m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
 }
 
@@ -44,16 +50,20 @@ void undo(Mind& m, Bootstrapping& p, std::string why) {
 void initialize(Mind& m, Bootstrapping& p) {
     const bool empty = m.s.pg->data_dir == cluster::DataDir::empty;
     p.stage = empty ? Bootstrapping::Stage::initialize : Bootstrapping::Stage::clear;
-    if (empty) m.emit(BootstrapPg{});
-    else m.emit(SetAsidePg{});
+    if (empty)
+        m.emit(BootstrapPg{});
+    else
+        m.emit(SetAsidePg{});
 }
 
 void finish(Mind& m, Bootstrapping& p) {
     State& s = m.s;
     if (m.committing(CommitFor::finish_bootstrap)) return;
-    if (s.pg->system_id.empty()) return undo(m, p, "the new cluster's system identifier cannot be read");
+    if (s.pg->system_id.empty())
+        return undo(m, p, "the new cluster's system identifier cannot be read");
     m.commit(CommitFor::finish_bootstrap,
-             cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config, p.claim));
+             cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config,
+                                             p.claim));
 }
 
 void finished(Mind& m) {
@@ -66,7 +76,8 @@ void find_out(Mind& m, Bootstrapping& p) {
     State& s = m.s;
     if (m.committing(CommitFor::finish_bootstrap)) return;
     if (s.dcs->initialize == s.pg->system_id) return finished(m);
-    if (s.dcs->initialize == "" && s.dcs->initialize_revision == p.claim && !s.dcs->leader) return finish(m, p);
+    if (s.dcs->initialize == "" && s.dcs->initialize_revision == p.claim && !s.dcs->leader)
+        return finish(m, p);
     undo(m, p, "the claim was lost");
 }
 
@@ -77,10 +88,12 @@ namespace {
 // Our right to make the cluster: the claim, which ends with the lease it hangs on.
 std::string claim_lost(const Mind& m) {
     const State& s = m.s;
-    if (!s.lease || m.now.mono >= s.lease->until) return "the lease that the claim hangs on has run out";
+    if (!s.lease || m.now.mono >= s.lease->until)
+        return "the lease that the claim hangs on has run out";
     const auto* view = m.view();
     if (!view) return {};
-    if (view->leader && view->leader->name != s.self.name) return view->leader->name + " leads the cluster meanwhile";
+    if (view->leader && view->leader->name != s.self.name)
+        return view->leader->name + " leads the cluster meanwhile";
     return {};
 }
 
@@ -94,14 +107,16 @@ bool go_on(Mind& m, Bootstrapping& p) {
     } else if (p.stage != Stage::claim && p.stage != Stage::undo_files && !m.running<KillPg>()) {
         const auto why = claim_lost(m);
         if (!why.empty() && p.unsure) {
-            // Perhaps the cluster is made and others have joined: nothing is undone, and the ordinary rules
-            // decide on what the DCS says when it can be read.
+            // Perhaps the cluster is made and others have joined: nothing is undone, and the
+            // ordinary rules decide on what the DCS says when it can be read.
             m.tell(Note{Note::Level::warning, "the end of the bootstrap is not known: " + why});
             m.s.procedure = std::monostate{};
             return false;
         }
-        if (!why.empty()) undo(m, p, why);
-        else m.wake_by(m.s.lease->until);
+        if (!why.empty())
+            undo(m, p, why);
+        else
+            m.wake_by(m.s.lease->until);
     }
     return true;
 }
@@ -114,19 +129,24 @@ bool bootstrap(Mind& m) {
     const auto* view = m.view();
     if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
     if (adopt(m, *view)) return true;
-    // Half made, while the DCS knows of no cluster: an earlier bootstrap of ours that did not finish.
-    const bool fillable = s.pg->data_dir == cluster::DataDir::empty || s.pg->data_dir == cluster::DataDir::half_made;
+    // Half made, while the DCS knows of no cluster: an earlier bootstrap of ours that did not
+    // finish.
+    const bool fillable =
+        s.pg->data_dir == cluster::DataDir::empty || s.pg->data_dir == cluster::DataDir::half_made;
     if (!fillable || view->leader || m.paused()) return false;
-    const bool ours = view->initialize && view->initialize->empty() && s.lease && view->initialize_lease == s.lease->id;
+    const bool ours = view->initialize && view->initialize->empty() && s.lease &&
+                      view->initialize_lease == s.lease->id;
     if (ours) {  // the claim was made after all, though its answer was lost
-        s.procedure = Bootstrapping{Bootstrapping::Stage::claim, {}, false, view->initialize_revision};
+        s.procedure =
+            Bootstrapping{Bootstrapping::Stage::claim, {}, false, view->initialize_revision};
         initialize(m, std::get<Bootstrapping>(s.procedure));
         return true;
     }
     if (view->initialize) return false;  // initialised, or somebody is at it
     if (m.committing(CommitFor::claim_initialize)) return true;
     if (!s.self.may_bootstrap || s.self.tags.nofailover()) {
-        m.say("bootstrap", Note::Level::info, "waiting for another member to bootstrap the cluster");
+        m.say("bootstrap", Note::Level::info,
+              "waiting for another member to bootstrap the cluster");
         return false;
     }
     if (!s.lease) return false;  // the claim hangs on it
@@ -171,7 +191,8 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
         }
         case Stage::start:
             if (!std::holds_alternative<StartPg>(effect)) return;
-            if (done.error && done.error->code != ErrorCode::outcome_unknown) return undo(m, p, done.error->message);
+            if (done.error && done.error->code != ErrorCode::outcome_unknown)
+                return undo(m, p, done.error->message);
             p.stage = Stage::roles;
             m.emit(PostBootstrapPg{});
             m.emit(Observe{});
@@ -184,9 +205,11 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             return;
         case Stage::finish:
             if (std::holds_alternative<Observe>(effect) && !p.unsure) return finish(m, p);
-            if (std::holds_alternative<ReadDcs>(effect) && p.unsure && !done.error) return find_out(m, p);
+            if (std::holds_alternative<ReadDcs>(effect) && p.unsure && !done.error)
+                return find_out(m, p);
             if (!commit || commit->purpose != CommitFor::finish_bootstrap) return;
-            if (refused && (done.error || p.unsure)) {  // perhaps it was written: look before anything is undone
+            if (refused && (done.error ||
+                            p.unsure)) {  // perhaps it was written: look before anything is undone
                 p.unsure = true;
                 if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
                 return;
@@ -198,8 +221,9 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
         case Stage::undo_files:
             if (!std::holds_alternative<SetAsidePg>(effect)) return;
             s.exiting = true;
-            m.tell(Exit{1, "bootstrap failed: " + p.failure + ". What was made is kept beside the data directory as "
-                           "*.failed"});
+            m.tell(Exit{1, "bootstrap failed: " + p.failure +
+                               ". What was made is kept beside the data directory as "
+                               "*.failed"});
             return;
     }
 }

@@ -1,5 +1,5 @@
-// The leader's PostgreSQL died or hangs while the key is ours: start it again in place, or give the key
-// to a replica that can take it.
+// The leader's PostgreSQL died or hangs while the key is ours: start it again in place, or give the
+// key to a replica that can take it.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -16,8 +16,8 @@ std::vector<ProbePeers::Peer> others(const Mind& m) {
     return peers;
 }
 
-// As a primary only what was one; a standby that holds the key starts as such and is promoted, or it would
-// write on a timeline that is another's.
+// As a primary only what was one; a standby that holds the key starts as such and is promoted, or
+// it would write on a timeline that is another's.
 void start_in_place(Mind& m, Duration timeout) {
     State& s = m.s;
     cluster::StartPlan plan;
@@ -43,7 +43,8 @@ bool recover_in_place(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
     if (m.paused()) {
-        // Hands off: the operator stopped it, or will start it. The key must not name a dead server.
+        // Hands off: the operator stopped it, or will start it. The key must not name a dead
+        // server.
         if (!m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         return true;
@@ -62,7 +63,8 @@ bool recover_in_place(Mind& m) {
         m.wake_by(s.retry_start_at);
         return true;
     }
-    m.tell(Note{Note::Level::warning, "starting PostgreSQL again in place, the leader key is still ours"});
+    m.tell(Note{Note::Level::warning,
+                "starting PostgreSQL again in place, the leader key is still ours"});
     start_in_place(m, s.settings.primary_start_timeout);
     return true;
 }
@@ -77,7 +79,8 @@ bool crash_failover(Mind& m) {
     }
     if (p->stage == CrashFailover::Stage::fence) {
         // Side by side: nothing of the dead server may live on; who could take over?
-        if (!m.running<ProbePeers>() && !p->candidate_known) m.emit(ProbePeers{ProbeFor::crash, others(m)});
+        if (!m.running<ProbePeers>() && !p->candidate_known)
+            m.emit(ProbePeers{ProbeFor::crash, others(m)});
         if (m.pg_busy()) return true;
         if (!p->killed) {
             s.stop_wanted = true;
@@ -89,7 +92,8 @@ bool crash_failover(Mind& m) {
             s.procedure = std::monostate{};
             s.start_failures = 0;
             if (!m.may_lead()) return true;
-            m.tell(Note{Note::Level::warning, "no replica can take over: starting PostgreSQL in place"});
+            m.tell(Note{Note::Level::warning,
+                        "no replica can take over: starting PostgreSQL in place"});
             // However long it takes: nobody else can, and to begin anew would only take longer.
             start_in_place(m, {});
             return true;
@@ -100,7 +104,8 @@ bool crash_failover(Mind& m) {
         }
         p->stage = CrashFailover::Stage::release;
         s.hold_start_until = m.now.mono + s.settings.loop_wait;
-        m.tell(Note{Note::Level::warning, "releasing the leader key: PostgreSQL is dead, a replica takes over"});
+        m.tell(Note{Note::Level::warning,
+                    "releasing the leader key: PostgreSQL is dead, a replica takes over"});
         m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
     }
     return true;

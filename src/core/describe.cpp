@@ -59,12 +59,17 @@ std::string payload(const Payload& p) {
               [](const cluster::TxnResult& r) {
                   return fmt::format(" {} at {}", r.succeeded ? "written" : "refused", r.revision);
               },
-              [](const LeaseKept& l) { return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : ""); },
+              [](const LeaseKept& l) {
+                  return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : "");
+              },
               [](const cluster::LocalPostgres& pg) {
                   return fmt::format(" {} {} timeline {} at {}", server(pg.server),
-                                     pg.in_recovery ? "standby" : "primary", pg.timeline, to_string(pg.position()));
+                                     pg.in_recovery ? "standby" : "primary", pg.timeline,
+                                     to_string(pg.position()));
               },
-              [](const cluster::Divergence& d) { return fmt::format(" {} ({})", verdict(d.verdict), d.why); },
+              [](const cluster::Divergence& d) {
+                  return fmt::format(" {} ({})", verdict(d.verdict), d.why);
+              },
               [](const PeerAnswers& peers) {
                   std::string text;
                   for (const auto& [who, answer] : peers)
@@ -80,34 +85,41 @@ std::string payload(const Payload& p) {
 
 std::string describe(const Effect& effect) {
     return std::visit(
-        Match{[](const ReadDcs&) { return std::string("read the DCS"); },
-              [](const KeepLease& e) { return fmt::format("keep the lease ({} s)", e.ttl.count()); },
-              [](const Commit& e) { return fmt::format("write: {}", name(e.purpose)); },
-              [](const Observe&) { return std::string("look at PostgreSQL"); },
-              [](const StartPg& e) {
-                  return e.plan.as_primary ? std::string("start as primary")
-                                           : "start as standby of " + upstream(e.plan.upstream);
-              },
-              [](const StopPg& e) {
-                  return fmt::format("stop ({})", e.mode == cluster::StopMode::fast ? "fast" : "immediate");
-              },
-              [](const KillPg&) { return std::string("kill PostgreSQL"); },
-              [](const MakeStandby&) { return std::string("make it a standby by default"); },
-              [](const PromotePg&) { return std::string("promote"); },
-              [](const FollowPg& e) { return "follow " + upstream(e.upstream); },
-              [](const BootstrapPg&) { return std::string("initialise a new cluster"); },
-              [](const PostBootstrapPg&) { return std::string("create the roles"); },
-              [](const ClonePg& e) { return "clone from " + upstream(e.source); },
-              [](const ComparePg& e) { return "compare with " + upstream(e.source); },
-              [](const RewindPg& e) { return "rewind to " + upstream(e.source); },
-              [](const CrashRecoverPg&) { return std::string("crash recovery in single-user mode"); },
-              [](const CheckpointPg&) { return std::string("checkpoint"); },
-              [](const SetAsidePg&) { return std::string("set the data directory aside"); },
-              [](const SyncSlots& e) { return fmt::format("synchronise {} slots", e.plan.wanted.size()); },
-              [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
-              [](const Callback& e) { return fmt::format("callback {} {}", e.action, to_string(e.role)); },
-              [](const Answer& e) { return fmt::format("answer {}: {}", e.code, e.text); },
-              [](const Note& e) { return e.text; }, [](const Exit& e) { return fmt::format("exit {}: {}", e.code, e.text); }},
+        Match{
+            [](const ReadDcs&) { return std::string("read the DCS"); },
+            [](const KeepLease& e) { return fmt::format("keep the lease ({} s)", e.ttl.count()); },
+            [](const Commit& e) { return fmt::format("write: {}", name(e.purpose)); },
+            [](const Observe&) { return std::string("look at PostgreSQL"); },
+            [](const StartPg& e) {
+                return e.plan.as_primary ? std::string("start as primary")
+                                         : "start as standby of " + upstream(e.plan.upstream);
+            },
+            [](const StopPg& e) {
+                return fmt::format("stop ({})",
+                                   e.mode == cluster::StopMode::fast ? "fast" : "immediate");
+            },
+            [](const KillPg&) { return std::string("kill PostgreSQL"); },
+            [](const MakeStandby&) { return std::string("make it a standby by default"); },
+            [](const PromotePg&) { return std::string("promote"); },
+            [](const FollowPg& e) { return "follow " + upstream(e.upstream); },
+            [](const BootstrapPg&) { return std::string("initialise a new cluster"); },
+            [](const PostBootstrapPg&) { return std::string("create the roles"); },
+            [](const ClonePg& e) { return "clone from " + upstream(e.source); },
+            [](const ComparePg& e) { return "compare with " + upstream(e.source); },
+            [](const RewindPg& e) { return "rewind to " + upstream(e.source); },
+            [](const CrashRecoverPg&) { return std::string("crash recovery in single-user mode"); },
+            [](const CheckpointPg&) { return std::string("checkpoint"); },
+            [](const SetAsidePg&) { return std::string("set the data directory aside"); },
+            [](const SyncSlots& e) {
+                return fmt::format("synchronise {} slots", e.plan.wanted.size());
+            },
+            [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
+            [](const Callback& e) {
+                return fmt::format("callback {} {}", e.action, to_string(e.role));
+            },
+            [](const Answer& e) { return fmt::format("answer {}: {}", e.code, e.text); },
+            [](const Note& e) { return e.text; },
+            [](const Exit& e) { return fmt::format("exit {}: {}", e.code, e.text); }},
         effect);
 }
 
@@ -120,11 +132,13 @@ std::string describe(const Event& event) {
               [](const PostmasterExited&) { return std::string("the postmaster ended"); },
               [](const SelfChanged&) { return std::string("local configuration changed"); },
               [](const SettingsChanged&) { return std::string("settings changed"); },
-              [](const TimerFired&) { return std::string("timer"); }, [](const StopAsked&) { return std::string("asked to stop"); },
+              [](const TimerFired&) { return std::string("timer"); },
+              [](const StopAsked&) { return std::string("asked to stop"); },
               [](const RestartAsked&) { return std::string("asked to restart"); },
               [](const ReinitAsked&) { return std::string("asked to reinitialize"); },
               [](const EffectDone& e) {
-                  return fmt::format("done {}{}{}", e.id, e.error ? " FAILED: " + e.error->message : std::string(),
+                  return fmt::format("done {}{}{}", e.id,
+                                     e.error ? " FAILED: " + e.error->message : std::string(),
                                      payload(e.payload));
               }},
         event);

@@ -1,5 +1,5 @@
-// What the end of an effect means beyond the facts it brought: verdicts, failures, the next step of a
-// procedure.
+// What the end of an effect means beyond the facts it brought: verdicts, failures, the next step of
+// a procedure.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -59,10 +59,11 @@ void compared(Mind& m, const EffectDone& done) {
         judged.divergence = *d;
     } else {
         judged.divergence.why = done.error ? done.error->message : "no answer";
-        m.say("compare", Note::Level::warning, "cannot compare this member's data with the leader's: " +
-                                                   judged.divergence.why);
+        m.say("compare", Note::Level::warning,
+              "cannot compare this member's data with the leader's: " + judged.divergence.why);
     }
-    if (judged.divergence.verdict == cluster::Divergence::Verdict::streams) s.check_divergence = false;
+    if (judged.divergence.verdict == cluster::Divergence::Verdict::streams)
+        s.check_divergence = false;
     s.judged = judged;
     m.wake_by(m.now.mono + std::chrono::seconds(1));
 }
@@ -72,11 +73,14 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
     const auto* answers = std::get_if<PeerAnswers>(&done.payload);
     if (probe.purpose == ProbeFor::race && s.dcs && !s.dcs->leader) {
         s.race_answers = answers ? *answers : PeerAnswers{};
-    } else if (auto* crash = std::get_if<CrashFailover>(&s.procedure); crash && probe.purpose == ProbeFor::crash) {
+    } else if (auto* crash = std::get_if<CrashFailover>(&s.procedure);
+               crash && probe.purpose == ProbeFor::crash) {
         crash->candidate_known = true;
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
-            if (answer && answer->running && !answer->primary && !answer->nofailover && !answer->watchdog_failed &&
-                (!s.dcs || distance(s.dcs->status.optime, answer->position) <= s.settings.maximum_lag_on_failover))
+            if (answer && answer->running && !answer->primary && !answer->nofailover &&
+                !answer->watchdog_failed &&
+                (!s.dcs || distance(s.dcs->status.optime, answer->position) <=
+                               s.settings.maximum_lag_on_failover))
                 crash->candidate_found = true;
     }
 }
@@ -111,36 +115,52 @@ void clone_done(Mind& m, const EffectDone& done) {
 
 void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
-    if (std::holds_alternative<StartPg>(effect)) start_done(m, done);
-    else if (std::holds_alternative<PromotePg>(effect)) promote_done(m, done);
-    else if (std::holds_alternative<ComparePg>(effect)) compared(m, done);
-    else if (std::holds_alternative<RewindPg>(effect)) rewind_done(m, done);
-    else if (std::holds_alternative<ClonePg>(effect)) clone_done(m, done);
-    else if (const auto* probe = std::get_if<ProbePeers>(&effect)) probed(m, *probe, done);
+    if (std::holds_alternative<StartPg>(effect))
+        start_done(m, done);
+    else if (std::holds_alternative<PromotePg>(effect))
+        promote_done(m, done);
+    else if (std::holds_alternative<ComparePg>(effect))
+        compared(m, done);
+    else if (std::holds_alternative<RewindPg>(effect))
+        rewind_done(m, done);
+    else if (std::holds_alternative<ClonePg>(effect))
+        clone_done(m, done);
+    else if (const auto* probe = std::get_if<ProbePeers>(&effect))
+        probed(m, *probe, done);
     else if (std::holds_alternative<CrashRecoverPg>(effect)) {
         s.crash_recovered = true;
-        if (done.error) m.tell(Note{Note::Level::warning, "crash recovery failed: " + done.error->message});
+        if (done.error)
+            m.tell(Note{Note::Level::warning, "crash recovery failed: " + done.error->message});
     } else if (std::holds_alternative<FollowPg>(effect) && done.error) {
         s.follow_known = false;
         s.retry_start_at = m.now.mono + start_again_after;
         m.say("follow", Note::Level::warning, "cannot change the upstream: " + done.error->message);
     } else if (std::holds_alternative<MakeStandby>(effect) && done.error) {
-        m.say("standby", Note::Level::error, "standby.signal cannot be written: " + done.error->message);
+        m.say("standby", Note::Level::error,
+              "standby.signal cannot be written: " + done.error->message);
     } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {
         m.say("slots", Note::Level::warning, "replication slots: " + done.error->message);
     }
 
-    if (auto* p = std::get_if<HandingOver>(&s.procedure)) handover_done(m, *p, effect, done);
-    else if (auto* b = std::get_if<Bootstrapping>(&s.procedure)) bootstrap_done(m, *b, effect, done);
-    else if (auto* r = std::get_if<Restarting>(&s.procedure)) restart_done(m, *r, effect, done);
-    else if (auto* i = std::get_if<Reinitializing>(&s.procedure)) reinit_done(m, *i, effect, done);
-    else if (auto* l = std::get_if<Leaving>(&s.procedure)) leave_done(m, *l, effect, done);
+    if (auto* p = std::get_if<HandingOver>(&s.procedure))
+        handover_done(m, *p, effect, done);
+    else if (auto* b = std::get_if<Bootstrapping>(&s.procedure))
+        bootstrap_done(m, *b, effect, done);
+    else if (auto* r = std::get_if<Restarting>(&s.procedure))
+        restart_done(m, *r, effect, done);
+    else if (auto* i = std::get_if<Reinitializing>(&s.procedure))
+        reinit_done(m, *i, effect, done);
+    else if (auto* l = std::get_if<Leaving>(&s.procedure))
+        leave_done(m, *l, effect, done);
     else if (auto* c = std::get_if<CrashFailover>(&s.procedure)) {
         if (std::holds_alternative<KillPg>(effect)) c->killed = !done.error;
         if (std::holds_alternative<MakeStandby>(effect)) c->standby_made = !done.error;
-        if (const auto* commit = std::get_if<Commit>(&effect); commit && commit->purpose == CommitFor::release) {
-            if (done.error && !m.given_up()) c->stage = CrashFailover::Stage::fence;  // surely not done: again
-            else s.procedure = std::monostate{};
+        if (const auto* commit = std::get_if<Commit>(&effect);
+            commit && commit->purpose == CommitFor::release) {
+            if (done.error && !m.given_up())
+                c->stage = CrashFailover::Stage::fence;  // surely not done: again
+            else
+                s.procedure = std::monostate{};
         }
     }
 }

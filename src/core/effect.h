@@ -1,6 +1,6 @@
 // What the core wants done. The shell does it with real parts, the simulator with its own, and each
-// answers with EffectDone (but for those marked: no answer). Effects may run side by side; what must
-// follow another waits for its answer.
+// answers with EffectDone (but for those marked: no answer). Effects may run side by side; what
+// must follow another waits for its answer.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,18 @@ struct KeepLease {  // LeaseKept
 };
 
 enum class CommitFor {
-    acquire, rewrite_leader, release, member, status, history, config, claim_initialize, put_initialize,
-    cancel_initialize, finish_bootstrap, clear_failover,
+    acquire,
+    rewrite_leader,
+    release,
+    member,
+    status,
+    history,
+    config,
+    claim_initialize,
+    put_initialize,
+    cancel_initialize,
+    finish_bootstrap,
+    clear_failover,
 };
 struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
     CommitFor purpose{};
@@ -101,10 +111,10 @@ struct Exit {
     std::string text;
 };
 
-using Effect =
-    std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby, PromotePg, FollowPg,
-                 BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg, CrashRecoverPg, CheckpointPg,
-                 SetAsidePg, SyncSlots, ProbePeers, Callback, Answer, Note, Exit>;
+using Effect = std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg,
+                            MakeStandby, PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg,
+                            ComparePg, RewindPg, CrashRecoverPg, CheckpointPg, SetAsidePg,
+                            SyncSlots, ProbePeers, Callback, Answer, Note, Exit>;
 
 struct Issued {
     EffectId id = 0;  // 0: no answer is expected

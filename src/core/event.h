@@ -33,9 +33,11 @@ struct Self {
     std::string relevo_version;  // ours
     cluster::Tags tags;
     bool may_bootstrap = false;  // the local file has a bootstrap section
-    std::string initial_config;  // what goes to the config key of a new cluster, or when it is missing
+    std::string
+        initial_config;  // what goes to the config key of a new cluster, or when it is missing
     bool has_pre_promote = false;
-    std::optional<cluster::ScheduledRestart> scheduled_restart;  // shown to others; the shell keeps the time
+    std::optional<cluster::ScheduledRestart>
+        scheduled_restart;  // shown to others; the shell keeps the time
 };
 
 // The keys as read or as the watch tells them. An older revision than known is ignored.
@@ -78,7 +80,7 @@ struct EffectDone {
     Payload payload;
 };
 
-using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired, StopAsked,
-                           RestartAsked, ReinitAsked, EffectDone>;
+using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
+                           StopAsked, RestartAsked, ReinitAsked, EffectDone>;
 
 }  // namespace relevo::core

@@ -1,5 +1,6 @@
-// Not the leader: get data, start, and stream from whom we should. A member that diverged is rewound or
-// cloned; data is only thrown away when the configuration says so and a leader has its own.
+// Not the leader: get data, start, and stream from whom we should. A member that diverged is
+// rewound or cloned; data is only thrown away when the configuration says so and a leader has its
+// own.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -8,8 +9,9 @@ namespace relevo::core {
 namespace {
 
 constexpr Duration retry_soon = std::chrono::seconds(1);
-// A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it is looked
-// at again and again instead of being waited for, so that a better upstream or a repair stays possible.
+// A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it
+// is looked at again and again instead of being waited for, so that a better upstream or a repair
+// stays possible.
 constexpr Duration standby_start_timeout = std::chrono::seconds(10);
 
 cluster::Upstream address_of(const Mind& m, const cluster::MemberRecord& member) {
@@ -28,8 +30,9 @@ void start_standby(Mind& m, std::optional<cluster::Upstream> upstream) {
     plan.timeout = standby_start_timeout;
     s.followed = upstream;
     s.follow_known = true;
-    m.tell(Note{Note::Level::info, upstream ? "starting as a standby of " + upstream->member
-                                            : std::string("starting as a standby without an upstream")});
+    m.tell(Note{Note::Level::info, upstream
+                                       ? "starting as a standby of " + upstream->member
+                                       : std::string("starting as a standby without an upstream")});
     m.emit(StartPg{plan, Instant::max()});
 }
 
@@ -58,26 +61,30 @@ bool was_standby(const cluster::LocalPostgres& pg) {
 // The newest verdict about the present leader, if it is still worth something.
 const cluster::Divergence* verdict(const Mind& m) {
     const State& s = m.s;
-    if (!s.judged || !s.dcs || !s.dcs->leader || s.judged->term != s.dcs->leader->create_revision) return nullptr;
+    if (!s.judged || !s.dcs || !s.dcs->leader || s.judged->term != s.dcs->leader->create_revision)
+        return nullptr;
     return &s.judged->divergence;
 }
 
-// The data has gone its own way: rewind, clone anew, or say that a person must decide. True when an effect
-// was issued.
+// The data has gone its own way: rewind, clone anew, or say that a person must decide. True when an
+// effect was issued.
 bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::MemberRecord& leader) {
     State& s = m.s;
     const bool stopped = s.pg->server == cluster::Server::stopped;
     const bool reclone = (s.rewind_failed && s.settings.remove_data_directory_on_rewind_failure) ||
                          s.settings.remove_data_directory_on_diverged_timelines;
-    const bool rewind = divergence.can_rewind && s.settings.use_pg_rewind && !s.rewind_failed && !reclone;
+    const bool rewind =
+        divergence.can_rewind && s.settings.use_pg_rewind && !s.rewind_failed && !reclone;
     if (!rewind && !reclone) {
         m.say("diverged", Note::Level::error,
-              fmt::format("this member's data has diverged from {} ({}) and is kept as it is: {}. To replace it run "
+              fmt::format("this member's data has diverged from {} ({}) and is kept as it is: {}. "
+                          "To replace it run "
                           "`relevoctl reinit <cluster> {}`",
                           leader.name, divergence.why,
-                          s.rewind_failed             ? "pg_rewind failed"
-                          : !s.settings.use_pg_rewind ? "use_pg_rewind is off"
-                                                      : "pg_rewind needs data checksums or wal_log_hints",
+                          s.rewind_failed ? "pg_rewind failed"
+                          : !s.settings.use_pg_rewind
+                              ? "use_pg_rewind is off"
+                              : "pg_rewind needs data checksums or wal_log_hints",
                           s.self.name));
         return false;
     }
@@ -88,11 +95,13 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
         return true;
     }
     if (rewind) {
-        m.tell(Note{Note::Level::warning, fmt::format("rewinding to {}: {}", leader.name, divergence.why)});
+        m.tell(Note{Note::Level::warning,
+                    fmt::format("rewinding to {}: {}", leader.name, divergence.why)});
         m.emit(RewindPg{address_of(m, leader)});
         return true;
     }
-    m.tell(Note{Note::Level::warning, fmt::format("cloning anew from {}: {}", leader.name, divergence.why)});
+    m.tell(Note{Note::Level::warning,
+                fmt::format("cloning anew from {}: {}", leader.name, divergence.why)});
     m.emit(ClonePg{address_of(m, leader), true, false});
     return true;
 }
@@ -113,7 +122,8 @@ std::optional<cluster::Upstream> upstream_for(const Mind& m) {
     const auto* leader = primary_member(m);
     const std::string wanted = s.self.tags.replicatefrom();
     if (!wanted.empty() && wanted != s.self.name)
-        if (const auto* other = s.dcs->member(wanted); other && !other->conn_url.empty() && other->running())
+        if (const auto* other = s.dcs->member(wanted);
+            other && !other->conn_url.empty() && other->running())
             return address_of(m, *other);
     if (!leader) return std::nullopt;
     return address_of(m, *leader);
@@ -142,7 +152,8 @@ bool fill_data_directory(Mind& m) {
     // A replica that offers itself spares the leader.
     const cluster::MemberRecord* source = leader;
     for (const auto& [name, member] : view->members)
-        if (member.tags.clonefrom() && member.running() && name != s.self.name && name != leader->name) {
+        if (member.tags.clonefrom() && member.running() && name != s.self.name &&
+            name != leader->name) {
             source = &member;
             break;
         }
@@ -158,7 +169,8 @@ bool start_stopped(Mind& m) {
     const auto& pg = *s.pg;
     if (pg.server != cluster::Server::stopped) return false;
     if (m.paused()) {
-        m.say("stopped", Note::Level::info, "maintenance mode: PostgreSQL is not running and is left so");
+        m.say("stopped", Note::Level::info,
+              "maintenance mode: PostgreSQL is not running and is left so");
         return true;
     }
     if (m.now.mono < s.retry_start_at) {
@@ -167,10 +179,12 @@ bool start_stopped(Mind& m) {
     }
     const auto* view = m.view();
     if (!view) {
-        // Without a view nothing may lead. Reads can be served once we have been led or fenced before;
-        // at the very first start wait for the DCS.
-        if (s.dcs && m.now.mono >= s.right_until) start_standby(m, std::nullopt);
-        else m.wake_by(s.right_until);
+        // Without a view nothing may lead. Reads can be served once we have been led or fenced
+        // before; at the very first start wait for the DCS.
+        if (s.dcs && m.now.mono >= s.right_until)
+            start_standby(m, std::nullopt);
+        else
+            m.wake_by(s.right_until);
         return true;
     }
     if (view->led_by(s.self.name)) return true;  // being confirmed: lead() decides
@@ -189,14 +203,15 @@ bool start_stopped(Mind& m) {
         return true;
     }
     if (was_standby(pg) || s.rewind_failed) {
-        if (const auto* d = verdict(m); d && d->verdict == cluster::Divergence::Verdict::must_rewind &&
-                                        repair(m, *d, *leader))
+        if (const auto* d = verdict(m);
+            d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
             return true;
         start_standby(m, upstream_for(m));  // judged again while it runs
         return true;
     }
     if (unclean(pg) && s.settings.use_pg_rewind && !s.crash_recovered) {
-        m.tell(Note{Note::Level::info, "crash recovery in single-user mode, to see where our WAL ends"});
+        m.tell(Note{Note::Level::info,
+                    "crash recovery in single-user mode, to see where our WAL ends"});
         m.emit(CrashRecoverPg{});
         return true;
     }
@@ -211,23 +226,27 @@ bool start_stopped(Mind& m) {
             m.wake_by(s.judged->at + retry_soon);
             return true;
         }
-        if (leader->role == cluster::Role::primary) m.emit(ComparePg{address_of(m, *leader)});
-        else m.say("stopped", Note::Level::info, "waiting for " + leader->name + " to be promoted");
+        if (leader->role == cluster::Role::primary)
+            m.emit(ComparePg{address_of(m, *leader)});
+        else
+            m.say("stopped", Note::Level::info, "waiting for " + leader->name + " to be promoted");
         return true;
     }
-    if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader)) return true;
+    if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
+        return true;
     start_standby(m, upstream_for(m));
     return true;
 }
 
 namespace {
 
-// A running standby whose upstream changed, or that does not stream: is its data still on the leader's line?
+// A running standby whose upstream changed, or that does not stream: is its data still on the
+// leader's line?
 bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
     State& s = m.s;
     const auto& pg = *s.pg;
-    const bool streams = pg.replication_state == "streaming" && pg.timeline != 0 && pg.timeline == leader.timeline &&
-                         s.follow_known;
+    const bool streams = pg.replication_state == "streaming" && pg.timeline != 0 &&
+                         pg.timeline == leader.timeline && s.follow_known;
     if (streams) {
         s.check_divergence = false;
         s.rewind_failed = false;
@@ -235,8 +254,8 @@ bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
         m.forget("diverged");
         return false;
     }
-    if (const auto* d = verdict(m);
-        d && d->verdict == cluster::Divergence::Verdict::must_rewind && m.now.mono < s.judged->at + retry_soon)
+    if (const auto* d = verdict(m); d && d->verdict == cluster::Divergence::Verdict::must_rewind &&
+                                    m.now.mono < s.judged->at + retry_soon)
         return repair(m, *d, leader);
     if (!s.check_divergence || leader.role != cluster::Role::primary) return false;
     if (m.running<ComparePg>()) return false;
@@ -265,12 +284,14 @@ bool follow(Mind& m) {
         s.follow_known = true;
         s.check_divergence = true;
         s.check_after = m.now.mono;
-        m.say("role", Note::Level::info, fmt::format("I am {}, a secondary, following {}", s.self.name, wanted->member));
+        m.say("role", Note::Level::info,
+              fmt::format("I am {}, a secondary, following {}", s.self.name, wanted->member));
         m.emit(FollowPg{wanted});
         return true;
     }
     if (!leader || m.paused()) return false;
-    if (pg.replication_state != "streaming" && m.now.mono >= s.check_after + Duration(s.settings.loop_wait))
+    if (pg.replication_state != "streaming" &&
+        m.now.mono >= s.check_after + Duration(s.settings.loop_wait))
         s.check_divergence = true;
     return judge_running(m, *leader);
 }

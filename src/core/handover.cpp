@@ -1,6 +1,7 @@
-// Switchover and manual failover, the leader's side (failover.md section 6): find a candidate that can take
-// over, checkpoint while still serving, stop, see the candidate hold the shutdown record, release the key.
-// When the candidate cannot confirm in time the old leader starts again: never a half-way house.
+// Switchover and manual failover, the leader's side (failover.md section 6): find a candidate that
+// can take over, checkpoint while still serving, stop, see the candidate hold the shutdown record,
+// release the key. When the candidate cannot confirm in time the old leader starts again: never a
+// half-way house.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -8,13 +9,16 @@
 namespace relevo::core {
 namespace {
 
-// From the stop to the candidate's confirmation: a fast shutdown waits for the walsenders, so the record is
-// normally there before the postmaster has ended. A candidate that needs longer is not fit to take over.
+// From the stop to the candidate's confirmation: a fast shutdown waits for the walsenders, so the
+// record is normally there before the postmaster has ended. A candidate that needs longer is not
+// fit to take over.
 constexpr Duration confirm_within = std::chrono::milliseconds(1500);
 constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
 
-bool is_candidate(const Mind& m, const cluster::MemberRecord& member, const cluster::FailoverRequest& request) {
-    if (member.name == m.s.self.name || member.api_url.empty() || member.tags.nofailover()) return false;
+bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
+                  const cluster::FailoverRequest& request) {
+    if (member.name == m.s.self.name || member.api_url.empty() || member.tags.nofailover())
+        return false;
     return request.member.empty() || request.member == member.name;
 }
 
@@ -52,7 +56,8 @@ bool due(Mind& m, const cluster::FailoverRequest& request) {
 bool consider(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
-    if (!m.leading() || !view || !view->failover || !std::holds_alternative<std::monostate>(s.procedure))
+    if (!m.leading() || !view || !view->failover ||
+        !std::holds_alternative<std::monostate>(s.procedure))
         return false;
     if (!s.pg->primary() || m.pg_busy() || m.committing(CommitFor::clear_failover)) return false;
     const auto& request = *view->failover;
@@ -71,8 +76,9 @@ bool consider(Mind& m) {
     }
     auto asked = candidates(m, request);
     if (asked.empty()) {
-        clear_request(m, request.member.empty() ? "there is no candidate"
-                                                : request.member + " is not a member that may lead");
+        clear_request(m, request.member.empty()
+                             ? "there is no candidate"
+                             : request.member + " is not a member that may lead");
         return false;
     }
     HandingOver p;
@@ -87,7 +93,8 @@ void give_up(Mind& m, const std::string& why) {
     auto& s = m.s;
     m.tell(Note{Note::Level::warning, "switchover called off: " + why});
     if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
-        m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(s.dcs->failover_revision));
+        m.commit(CommitFor::clear_failover,
+                 cluster::keys::clear_failover(s.dcs->failover_revision));
     s.procedure = std::monostate{};
 }
 
@@ -116,7 +123,8 @@ bool hand_over(Mind& m) {
         s.procedure = std::monostate{};
         return false;
     }
-    const bool still_serving = p->stage == HandingOver::Stage::validate || p->stage == HandingOver::Stage::checkpoint;
+    const bool still_serving =
+        p->stage == HandingOver::Stage::validate || p->stage == HandingOver::Stage::checkpoint;
     if (still_serving && s.pg->server == cluster::Server::stopped) {
         give_up(m, "PostgreSQL ended unexpectedly");
         return false;
@@ -151,8 +159,8 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
                 why = name + " may not lead";
             } else if (p.stage == Stage::validate &&
                        distance(s.pg->wal, answer->position) > s.settings.maximum_lag_on_failover) {
-                why = fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover", name,
-                                  distance(s.pg->wal, answer->position));
+                why = fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover",
+                                  name, distance(s.pg->wal, answer->position));
             } else if (p.stage == Stage::confirm && answer->position <= p.shutdown_lsn) {
                 why = name + " has not received the shutdown record";
             } else {
@@ -184,11 +192,12 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         p.stopped_at = m.now.mono;
         m.emit(MakeStandby{});
         m.emit(Observe{});
-    } else if (p.stage == Stage::stop &&
-               (std::holds_alternative<Observe>(effect) || std::holds_alternative<MakeStandby>(effect))) {
+    } else if (p.stage == Stage::stop && (std::holds_alternative<Observe>(effect) ||
+                                          std::holds_alternative<MakeStandby>(effect))) {
         if (std::holds_alternative<MakeStandby>(effect)) p.standby_made = !done.error;
         if (done.error) return call_off(m, p, "standby.signal could not be written");
-        if (std::holds_alternative<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
+        if (std::holds_alternative<Observe>(effect))
+            p.seen = s.pg->server == cluster::Server::stopped;
         if (!p.standby_made || !p.seen) return;
         if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
             return call_off(m, p, "PostgreSQL was not shut down cleanly");

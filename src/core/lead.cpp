@@ -6,7 +6,8 @@
 namespace relevo::core {
 namespace {
 
-// pg_ctl's own patience. Replaying what is left may take a while; the lease goes on being kept meanwhile.
+// pg_ctl's own patience. Replaying what is left may take a while; the lease goes on being kept
+// meanwhile.
 constexpr Duration promote_within = std::chrono::seconds(60);
 
 bool serves_as_primary(const Mind& m) {
@@ -14,7 +15,8 @@ bool serves_as_primary(const Mind& m) {
     if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
     return std::ranges::any_of(m.s.running, [&](const Running& r) {
         const auto* start = std::get_if<StartPg>(&r.effect);
-        const bool becomes = (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
+        const bool becomes =
+            (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
         return becomes && r.since >= m.s.killed_at;
     });
 }
@@ -38,10 +40,12 @@ bool promote(Mind& m) {
 
 bool fence(Mind& m) {
     State& s = m.s;
-    if (m.paused() || !serves_as_primary(m) || m.running<KillPg>()) return m.running<KillPg>() != nullptr;
+    if (m.paused() || !serves_as_primary(m) || m.running<KillPg>())
+        return m.running<KillPg>() != nullptr;
     if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;
     const bool view_is_older = s.lead && s.dcs && s.dcs->revision < s.lead->term;
-    const bool other_leads = s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;
+    const bool other_leads =
+        s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;
     if (!other_leads) {
         if (!s.dcs) return false;  // just started: nothing is known against this primary
         if (m.may_lead()) return false;
@@ -51,8 +55,9 @@ bool fence(Mind& m) {
         }
     }
     m.say("fence", Note::Level::error,
-          other_leads ? fmt::format("stopping PostgreSQL at once: {} is the leader", s.dcs->leader->name)
-                      : std::string("stopping PostgreSQL at once: the leader key could not be kept"));
+          other_leads
+              ? fmt::format("stopping PostgreSQL at once: {} is the leader", s.dcs->leader->name)
+              : std::string("stopping PostgreSQL at once: the leader key could not be kept"));
     s.stop_wanted = true;
     s.procedure = std::monostate{};
     s.hold_start_until = m.now.mono + s.settings.loop_wait;
@@ -66,12 +71,15 @@ bool lead(Mind& m) {
     const auto& pg = *s.pg;
     if (m.given_up()) {
         if (m.committing(CommitFor::release)) return true;
-        if (m.now.mono < s.release_again_at) m.wake_by(s.release_again_at);
-        else m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        if (m.now.mono < s.release_again_at)
+            m.wake_by(s.release_again_at);
+        else
+            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         return true;
     }
     if (pg.data_dir != cluster::DataDir::initialized) {
-        m.say("lead", Note::Level::error, "giving the leader key back: the data directory is missing or unreadable");
+        m.say("lead", Note::Level::error,
+              "giving the leader key back: the data directory is missing or unreadable");
         if (!m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         return true;
@@ -82,10 +90,12 @@ bool lead(Mind& m) {
         return recover_in_place(m);
     }
     // Longer than primary_start_timeout: better a replica that can serve now.
-    if (pg.server == cluster::Server::starting && s.start_failures > 0 && can_fail_over(m)) return recover_in_place(m);
+    if (pg.server == cluster::Server::starting && s.start_failures > 0 && can_fail_over(m))
+        return recover_in_place(m);
     if (pg.server != cluster::Server::running) return true;
     if (m.paused()) {
-        // A replica may hold the key in pause only when asked to; it is neither promoted nor demoted.
+        // A replica may hold the key in pause only when asked to; it is neither promoted nor
+        // demoted.
         const bool asked = s.dcs && s.dcs->failover && s.dcs->failover->member == s.self.name;
         if (!pg.primary() && !asked && !m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
@@ -101,8 +111,8 @@ bool lead(Mind& m) {
     return true;
 }
 
-// A server that stopped while it was not ours to lead must not come up as a primary by itself: whoever
-// starts it (systemd, an operator) gets a standby.
+// A server that stopped while it was not ours to lead must not come up as a primary by itself:
+// whoever starts it (systemd, an operator) gets a standby.
 bool demoted(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;

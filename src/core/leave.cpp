@@ -9,7 +9,8 @@ bool leave(Mind& m) {
     if (!s.stop_asked) return false;
     auto* p = procedure<Leaving>(m);
     if (!p) {
-        if (m.pg_busy() && !m.running<ClonePg>() && !m.paused()) return true;  // let a short action end first
+        if (m.pg_busy() && !m.running<ClonePg>() && !m.paused())
+            return true;  // let a short action end first
         s.procedure = Leaving{};
         p = procedure<Leaving>(m);
         if (m.paused()) {
@@ -44,7 +45,8 @@ void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& don
     State& s = m.s;
     using Stage = Leaving::Stage;
     if (p.stage == Stage::stop && std::holds_alternative<StopPg>(effect)) {
-        if (done.error) {  // the key stays: the lease keeps others away from a server that still runs
+        if (done.error) {  // the key stays: the lease keeps others away from a server that still
+                           // runs
             m.tell(Note{Note::Level::error, "PostgreSQL did not stop: " + done.error->message});
             p.stage = Stage::gone;
             return;

@@ -1,5 +1,5 @@
-// The periodic part: look at PostgreSQL, keep the lease, read the DCS. loop_wait is only the longest time
-// between two full looks; what matters sooner comes as an event.
+// The periodic part: look at PostgreSQL, keep the lease, read the DCS. loop_wait is only the
+// longest time between two full looks; what matters sooner comes as an event.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -12,27 +12,30 @@ void keep_lease(Mind& m) {
     if (m.running<KeepLease>() || m.now.mono < s.lease_retry_at) return;
     if (s.lease && s.lease->ttl == s.settings.ttl && s.lease_retry_at <= s.lease->asked_at) {
         // A third of the TTL leaves two more tries before the right to lead ends.
-        const Duration period = std::min<Duration>(s.settings.loop_wait, Duration(s.settings.ttl) / 3);
+        const Duration period =
+            std::min<Duration>(s.settings.loop_wait, Duration(s.settings.ttl) / 3);
         const Instant due = s.lease->asked_at + period;
         if (m.now.mono < due) return m.wake_by(due);
     }
-    m.emit(KeepLease{s.settings.ttl, std::min<Duration>(s.settings.retry_timeout, Duration(s.settings.ttl) / 3)});
+    m.emit(KeepLease{s.settings.ttl,
+                     std::min<Duration>(s.settings.retry_timeout, Duration(s.settings.ttl) / 3)});
 }
 
-// The key has our name but an older lease (the agent was restarted, or the TTL changed): put it again
-// under ours, on condition that it is still the same key.
+// The key has our name but an older lease (the agent was restarted, or the TTL changed): put it
+// again under ours, on condition that it is still the same key.
 void confirm_key(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
     if (!view || !view->led_by(s.self.name) || !s.lease || s.lead) return;
-    if (s.lease_retry_at > s.lease->asked_at) return;  // the server may have forgotten it: first a good one
+    if (s.lease_retry_at > s.lease->asked_at)
+        return;  // the server may have forgotten it: first a good one
     if (view->leader->lease == s.lease->id || m.committing(CommitFor::rewrite_leader)) return;
     m.commit(CommitFor::rewrite_leader,
              cluster::keys::rewrite_leader(s.self.name, view->leader->create_revision));
 }
 
-// Our own write does not show in the view yet. The watch brings it within milliseconds; if it has not,
-// read.
+// Our own write does not show in the view yet. The watch brings it within milliseconds; if it has
+// not, read.
 void catch_up(Mind& m) {
     State& s = m.s;
     if (!s.dcs || s.dcs->revision >= s.floor || !s.floor_since || m.running<ReadDcs>()) return;
@@ -53,17 +56,22 @@ void look(Mind& m) {
     }
     m.wake_by(s.next_look);
     // Nobody tells when a start-up ends or a hung server answers again.
-    const bool unsettled = s.pg && (s.pg->server == cluster::Server::starting || s.pg->server == cluster::Server::hung);
+    const bool unsettled = s.pg && (s.pg->server == cluster::Server::starting ||
+                                    s.pg->server == cluster::Server::hung);
     if (unsettled && !m.running<Observe>() && !m.pg_busy()) {
         const Instant due = s.pg_seen + std::chrono::milliseconds(500);
-        if (m.now.mono >= due) m.emit(Observe{});
-        else m.wake_by(due);
+        if (m.now.mono >= due)
+            m.emit(Observe{});
+        else
+            m.wake_by(due);
     }
-    // A DCS that was away is looked for every second: that is how long its return may go unnoticed when the
-    // watch does not tell.
+    // A DCS that was away is looked for every second: that is how long its return may go unnoticed
+    // when the watch does not tell.
     if (s.dcs_down && !m.running<ReadDcs>()) {
-        if (m.now.mono >= s.read_again_at) m.emit(ReadDcs{m.dcs_deadline()});
-        else m.wake_by(s.read_again_at);
+        if (m.now.mono >= s.read_again_at)
+            m.emit(ReadDcs{m.dcs_deadline()});
+        else
+            m.wake_by(s.read_again_at);
     }
     keep_lease(m);
     if (s.lease_retry_at > m.now.mono) m.wake_by(s.lease_retry_at);
@@ -78,12 +86,15 @@ void look(Mind& m) {
 bool wrong_cluster(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
-    if (!view || s.pg->system_id.empty() || s.pg->data_dir != cluster::DataDir::initialized) return false;
+    if (!view || s.pg->system_id.empty() || s.pg->data_dir != cluster::DataDir::initialized)
+        return false;
     if (!view->initialized() || *view->initialize == s.pg->system_id) return false;
     if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;
     const std::string text = fmt::format(
-        "system identifier of the data directory is {}, but the cluster's is {}: this data directory belongs "
-        "to another cluster. Nothing was changed. Move it away to let this member be cloned, or correct scope "
+        "system identifier of the data directory is {}, but the cluster's is {}: this data "
+        "directory belongs "
+        "to another cluster. Nothing was changed. Move it away to let this member be cloned, or "
+        "correct scope "
         "and namespace",
         s.pg->system_id, *view->initialize);
     if (m.paused()) {

@@ -1,5 +1,5 @@
-// Inside the core only: one step's working place, and the questions that `decide` asks in order. Each
-// question lives in its own file; it returns true when it has settled what happens now.
+// Inside the core only: one step's working place, and the questions that `decide` asks in order.
+// Each question lives in its own file; it returns true when it has settled what happens now.
 #pragma once
 
 #include <algorithm>
@@ -19,13 +19,14 @@ public:
     State& s;
     const Now now;
 
-    EffectId emit(Effect effect);        // with an answer to come
-    void tell(Effect effect);            // without one
+    EffectId emit(Effect effect);  // with an answer to come
+    void tell(Effect effect);      // without one
     void commit(CommitFor purpose, cluster::Txn txn);
     // Logs the sentence once until the topic's sentence changes. forget: the next one is new again.
     void say(const std::string& topic, Note::Level level, std::string text);
     void forget(const std::string& topic) { s.said.erase(topic); }
-    // A time that has passed was looked at in this very step; what waits then waits for an effect's end.
+    // A time that has passed was looked at in this very step; what waits then waits for an effect's
+    // end.
     void wake_by(Instant at) {
         if (at > now.mono) step_.wake_at = std::min(step_.wake_at, at);
     }
@@ -39,8 +40,8 @@ public:
     bool committing(CommitFor purpose) const;
     bool pg_busy() const;  // something is under way that changes the server or its data
 
-    // The view, when there is one that is worth deciding on: read or watched within ttl, and not older
-    // than our own newest write.
+    // The view, when there is one that is worth deciding on: read or watched within ttl, and not
+    // older than our own newest write.
     const cluster::Snapshot* view() const;
     bool leading() const { return s.lead.has_value(); }
     // The right to act as leader, with the margin that stopping a server needs.
@@ -59,42 +60,44 @@ private:
 void learn(Mind& m, const Event& event);
 
 // look.cpp
-void look(Mind& m);                    // periodic: PostgreSQL, lease, DCS
-bool wrong_cluster(Mind& m);           // system identifier differs
+void look(Mind& m);           // periodic: PostgreSQL, lease, DCS
+bool wrong_cluster(Mind& m);  // system identifier differs
 // lead.cpp
-bool fence(Mind& m);                   // a primary without the right to be one is killed
-bool lead(Mind& m);                    // we hold the key
-bool demoted(Mind& m);                 // stopped server of a former primary: standby by default
+bool fence(Mind& m);    // a primary without the right to be one is killed
+bool lead(Mind& m);     // we hold the key
+bool demoted(Mind& m);  // stopped server of a former primary: standby by default
 // procedures
-bool bootstrap(Mind& m);               // bootstrap.cpp
-bool hand_over(Mind& m);               // handover.cpp
-bool crash_failover(Mind& m);          // crash.cpp
-bool recover_in_place(Mind& m);        // crash.cpp
-bool can_fail_over(const Mind& m);     // crash.cpp: rather than wait for our own server
-bool restart_order(Mind& m);           // orders.cpp
-bool reinit_order(Mind& m);            // orders.cpp
-bool leave(Mind& m);                   // leave.cpp
+bool bootstrap(Mind& m);            // bootstrap.cpp
+bool hand_over(Mind& m);            // handover.cpp
+bool crash_failover(Mind& m);       // crash.cpp
+bool recover_in_place(Mind& m);     // crash.cpp
+bool can_fail_over(const Mind& m);  // crash.cpp: rather than wait for our own server
+bool restart_order(Mind& m);        // orders.cpp
+bool reinit_order(Mind& m);         // orders.cpp
+bool leave(Mind& m);                // leave.cpp
 // race.cpp
-bool race(Mind& m);                    // the key is free
+bool race(Mind& m);  // the key is free
 // follow.cpp
-bool fill_data_directory(Mind& m);     // empty or half made: clone
-bool start_stopped(Mind& m);           // rejoin: crash recovery, compare, rewind, start
-bool follow(Mind& m);                  // a running standby
+bool fill_data_directory(Mind& m);  // empty or half made: clone
+bool start_stopped(Mind& m);        // rejoin: crash recovery, compare, rewind, start
+bool follow(Mind& m);               // a running standby
 // publish.cpp
-void publish(Mind& m);                 // member key
-void keep_house(Mind& m);              // status, history, slots, config: the leader's keys
-void announce(Mind& m);                // callbacks
+void publish(Mind& m);     // member key
+void keep_house(Mind& m);  // status, history, slots, config: the leader's keys
+void announce(Mind& m);    // callbacks
 
 // Shared judgements.
 std::optional<cluster::Upstream> upstream_for(const Mind& m);
-const cluster::MemberRecord* primary_member(const Mind& m);  // the leader's record, when it runs as primary
+const cluster::MemberRecord* primary_member(
+    const Mind& m);  // the leader's record, when it runs as primary
 bool same_text(const std::optional<cluster::MemberRecord>& a, const cluster::MemberRecord& b);
 template <class T>
 T* procedure(Mind& m) {
     return std::get_if<T>(&m.s.procedure);
 }
-// How long a probe of a peer may take: one that still has its key is alive, and worth waiting for; one
-// whose key is gone is most likely dead, and must not hold up an election (measured: 2 s in Patroni).
+// How long a probe of a peer may take: one that still has its key is alive, and worth waiting for;
+// one whose key is gone is most likely dead, and must not hold up an election (measured: 2 s in
+// Patroni).
 inline constexpr Duration alive_peer_deadline = std::chrono::milliseconds(1000);
 inline constexpr Duration lost_peer_deadline = std::chrono::milliseconds(250);
 

@@ -17,7 +17,8 @@ bool restart_order(Mind& m) {
         return true;
     }
     if (!asked.role.empty() && asked.role != to_string(shown_role(s))) {
-        refuse("restart conditions are not satisfied: the role is " + std::string(to_string(shown_role(s))));
+        refuse("restart conditions are not satisfied: the role is " +
+               std::string(to_string(shown_role(s))));
         return true;
     }
     if (asked.restart_pending && !s.pg->pending_restart) {
@@ -86,9 +87,12 @@ bool reinit_order(Mind& m) {
     if (!m.view() || !leader) return refuse("cluster has no leader, can not reinitialize");
     // The leader is the only other copy that is known to be good: it must be seen serving.
     if (leader->role != cluster::Role::primary || !leader->running())
-        return refuse("the leader " + leader->name + " does not run as a primary, can not reinitialize");
-    if (!std::holds_alternative<std::monostate>(s.procedure)) return refuse("another action already in progress");
-    if (m.pg_busy() && !(asked.force && m.running<ClonePg>())) return refuse("another action already in progress");
+        return refuse("the leader " + leader->name +
+                      " does not run as a primary, can not reinitialize");
+    if (!std::holds_alternative<std::monostate>(s.procedure))
+        return refuse("another action already in progress");
+    if (m.pg_busy() && !(asked.force && m.running<ClonePg>()))
+        return refuse("another action already in progress");
     m.tell(Answer{asked.order, 200, "reinitialize started"});
     m.tell(Note{Note::Level::warning, "reinitializing as asked"});
     Reinitializing p;
@@ -105,8 +109,9 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
     if (p.stage == Reinitializing::Stage::stop && std::holds_alternative<KillPg>(effect)) {
         const auto* leader = primary_member(m);
         if (done.error || !leader) {
-            m.tell(Note{Note::Level::error, "reinitialize given up: " + (done.error ? done.error->message
-                                                                                     : std::string("no leader any more"))});
+            m.tell(Note{Note::Level::error, "reinitialize given up: " +
+                                                (done.error ? done.error->message
+                                                            : std::string("no leader any more"))});
             s.procedure = std::monostate{};
             return;
         }

@@ -8,14 +8,17 @@ namespace {
 
 bool long_action(const State& s) {
     return std::ranges::any_of(s.running, [](const Running& r) {
-        return std::holds_alternative<ClonePg>(r.effect) || std::holds_alternative<RewindPg>(r.effect) ||
-               std::holds_alternative<BootstrapPg>(r.effect) || std::holds_alternative<CrashRecoverPg>(r.effect);
+        return std::holds_alternative<ClonePg>(r.effect) ||
+               std::holds_alternative<RewindPg>(r.effect) ||
+               std::holds_alternative<BootstrapPg>(r.effect) ||
+               std::holds_alternative<CrashRecoverPg>(r.effect);
     });
 }
 
 template <class E>
 bool doing(const State& s) {
-    return std::ranges::any_of(s.running, [](const Running& r) { return std::holds_alternative<E>(r.effect); });
+    return std::ranges::any_of(
+        s.running, [](const Running& r) { return std::holds_alternative<E>(r.effect); });
 }
 
 }  // namespace
@@ -46,7 +49,8 @@ cluster::State shown_state(const State& s) {
 
 cluster::Role shown_role(const State& s) {
     using cluster::Role;
-    if (!s.pg || s.pg->data_dir == cluster::DataDir::empty || s.pg->data_dir == cluster::DataDir::unusable)
+    if (!s.pg || s.pg->data_dir == cluster::DataDir::empty ||
+        s.pg->data_dir == cluster::DataDir::unusable)
         return Role::uninitialized;
     if (doing<PromotePg>(s)) return Role::promoted;
     if (s.pg->server == cluster::Server::running || s.pg->server == cluster::Server::starting)
@@ -163,7 +167,8 @@ void put_history(Mind& m, const cluster::Snapshot& view) {
         lines.back().member = s.self.name;
     }
     const auto keep = static_cast<std::size_t>(std::max(0, s.settings.max_timelines_history));
-    if (keep && lines.size() > keep) lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(keep));
+    if (keep && lines.size() > keep)
+        lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(keep));
     if (view.history && *view.history == lines) return;
     m.commit(CommitFor::history, cluster::keys::put_history(lines, s.lead->term));
 }
@@ -210,7 +215,8 @@ cluster::SlotPlan slot_plan(const Mind& m, const cluster::Snapshot& view) {
     }
     for (const auto& slot : s.pg->slots)
         for (const auto& ignore : s.settings.ignore_slots)
-            if ((!ignore.name || *ignore.name == slot.name) && (!ignore.type || *ignore.type == slot.type) &&
+            if ((!ignore.name || *ignore.name == slot.name) &&
+                (!ignore.type || *ignore.type == slot.type) &&
                 (!ignore.database || *ignore.database == slot.database) &&
                 (!ignore.plugin || *ignore.plugin == slot.plugin))
                 plan.keep.push_back(slot.name);
@@ -227,18 +233,24 @@ bool satisfied(const cluster::SlotPlan& plan, const std::vector<cluster::Slot>& 
     }
     if (!plan.drop_others) return true;
     return std::ranges::all_of(slots, [&](const cluster::Slot& slot) {
-        return slot.active || slot.type == "logical" || std::ranges::find(plan.keep, slot.name) != plan.keep.end() ||
-               std::ranges::any_of(plan.wanted, [&](const auto& wanted) { return wanted.name == slot.name; });
+        return slot.active || slot.type == "logical" ||
+               std::ranges::find(plan.keep, slot.name) != plan.keep.end() ||
+               std::ranges::any_of(plan.wanted,
+                                   [&](const auto& wanted) { return wanted.name == slot.name; });
     });
 }
 
 void keep_slots(Mind& m, const cluster::Snapshot& view) {
     State& s = m.s;
-    if (m.running<SyncSlots>() || m.pg_busy() || !view.config || s.pg->server != cluster::Server::running) return;
+    if (m.running<SyncSlots>() || m.pg_busy() || !view.config ||
+        s.pg->server != cluster::Server::running)
+        return;
     auto plan = slot_plan(m, view);
     if (satisfied(plan, s.pg->slots)) return;
-    // What an earlier try did shows in the next observation; one that fails is not repeated in a loop.
-    if (s.slots_synced_at >= s.pg_seen && m.now.mono < s.slots_synced_at + Duration(s.settings.loop_wait)) {
+    // What an earlier try did shows in the next observation; one that fails is not repeated in a
+    // loop.
+    if (s.slots_synced_at >= s.pg_seen &&
+        m.now.mono < s.slots_synced_at + Duration(s.settings.loop_wait)) {
         if (s.pg_seen < s.slots_synced_at && !m.running<Observe>()) m.emit(Observe{});
         return;
     }
@@ -254,8 +266,10 @@ void keep_house(Mind& m) {
     if (!view || s.pg_stale || !std::holds_alternative<std::monostate>(s.procedure)) return;
     keep_slots(m, *view);
     if (!m.may_lead() || !s.pg->primary() || m.pg_busy()) return;
-    if (!view->initialized() && !m.committing(CommitFor::put_initialize) && !s.pg->system_id.empty())
-        m.commit(CommitFor::put_initialize, cluster::keys::put_initialize(s.pg->system_id, view->initialize_revision));
+    if (!view->initialized() && !m.committing(CommitFor::put_initialize) &&
+        !s.pg->system_id.empty())
+        m.commit(CommitFor::put_initialize,
+                 cluster::keys::put_initialize(s.pg->system_id, view->initialize_revision));
     if (!view->config && !m.committing(CommitFor::config) && !s.self.initial_config.empty())
         m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
     put_status(m);
@@ -266,7 +280,8 @@ void keep_house(Mind& m) {
     }
 }
 
-// Callbacks: on_start once it runs, on_role_change when the role others see changes, on_stop when it ended.
+// Callbacks: on_start once it runs, on_role_change when the role others see changes, on_stop when
+// it ended.
 void announce(Mind& m) {
     State& s = m.s;
     if (std::holds_alternative<Bootstrapping>(s.procedure) || s.pg_stale) return;
@@ -282,8 +297,8 @@ void announce(Mind& m) {
     } else if (runs && role != s.announced_role && role != cluster::Role::promoted) {
         s.announced_role = role;
         m.tell(Callback{"on_role_change", role});
-    } else if (!runs && s.started_announced && s.pg->server == cluster::Server::stopped && !m.pg_busy() &&
-               !std::holds_alternative<Restarting>(s.procedure)) {
+    } else if (!runs && s.started_announced && s.pg->server == cluster::Server::stopped &&
+               !m.pg_busy() && !std::holds_alternative<Restarting>(s.procedure)) {
         s.started_announced = false;
         m.tell(Callback{"on_stop", role});
     }

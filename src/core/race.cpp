@@ -1,5 +1,5 @@
-// The leader key is free: who takes it? Every member asks the others for their live positions and takes the
-// key only when it finds nobody better (contract 7.3). The guard in the DCS settles ties.
+// The leader key is free: who takes it? Every member asks the others for their live positions and
+// takes the key only when it finds nobody better (contract 7.3). The guard in the DCS settles ties.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -15,13 +15,15 @@ std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     for (const auto& [name, member] : s.dcs->members)
         if (name != s.self.name && !member.api_url.empty())
             peers.push_back({member, alive_peer_deadline});
-    // Members whose keys are gone: most likely dead, perhaps only cut off from the DCS, and with more WAL
-    // than anybody else.
+    // Members whose keys are gone: most likely dead, perhaps only cut off from the DCS, and with
+    // more WAL than anybody else.
     for (const auto& [name, member] : s.known) {
         const auto seen = s.slot_seen.find(cluster::slot_name(name));
         const bool lately = seen != s.slot_seen.end() &&
-                            m.now.mono - seen->second <= std::max<Duration>(s.settings.member_slots_ttl, s.settings.ttl);
-        if (name != s.self.name && !member.api_url.empty() && !s.dcs->members.contains(name) && lately)
+                            m.now.mono - seen->second <=
+                                std::max<Duration>(s.settings.member_slots_ttl, s.settings.ttl);
+        if (name != s.self.name && !member.api_url.empty() && !s.dcs->members.contains(name) &&
+            lately)
             peers.push_back({member, lost_peer_deadline});
     }
     return peers;
@@ -31,25 +33,28 @@ void take(Mind& m) {
     State& s = m.s;
     if (m.committing(CommitFor::acquire)) return;
     // A lease that is about to run out gives a right that ends before the promotion does.
-    // Nor is one of use that the server may have forgotten: a write failed for it, or keeping it did.
+    // Nor is one of use that the server may have forgotten: a write failed for it, or keeping it
+    // did.
     const bool doubted = s.lease && s.lease_retry_at > s.lease->asked_at;
     if (!s.lease || doubted || s.lease->until - m.now.mono < Duration(s.settings.ttl) / 3) {
-        if (!m.running<KeepLease>() && m.now.mono >= s.lease_retry_at) m.emit(KeepLease{s.settings.ttl, Duration(s.settings.ttl) / 3});
+        if (!m.running<KeepLease>() && m.now.mono >= s.lease_retry_at)
+            m.emit(KeepLease{s.settings.ttl, Duration(s.settings.ttl) / 3});
         return;
     }
     m.tell(Note{Note::Level::info, "taking the leader key"});
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name));
 }
 
-// A manual failover names this member: the operator's word goes before every comparison. A switchover does
-// not: when its leader died on the way, the candidate may lack what others have.
+// A manual failover names this member: the operator's word goes before every comparison. A
+// switchover does not: when its leader died on the way, the candidate may lack what others have.
 bool asked_for(const State& s) {
     const auto& request = s.dcs->failover;
-    return request && !request->scheduled_at && request->member == s.self.name && request->leader.empty();
+    return request && !request->scheduled_at && request->member == s.self.name &&
+           request->leader.empty();
 }
 
-// How much of the cluster's own history somebody has: what goes beyond the point where the cluster left
-// that timeline is worth nothing to it.
+// How much of the cluster's own history somebody has: what goes beyond the point where the cluster
+// left that timeline is worth nothing to it.
 cluster::Lsn on_the_line(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
     if (!s.dcs->history) return position;
     for (const auto& line : *s.dcs->history)
@@ -57,7 +62,9 @@ cluster::Lsn on_the_line(const State& s, cluster::Timeline timeline, cluster::Ls
     return position;
 }
 
-cluster::Lsn my_position(const State& s) { return on_the_line(s, s.pg->timeline, s.pg->position()); }
+cluster::Lsn my_position(const State& s) {
+    return on_the_line(s, s.pg->timeline, s.pg->position());
+}
 
 bool no_less(const State& s, const cluster::PeerStatus& peer) {
     return std::pair(peer.timeline, on_the_line(s, peer.timeline, peer.position)) >=
@@ -81,7 +88,8 @@ std::string unfit(const Mind& m) {
     if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
     if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
-        return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline, s.dcs->timeline());
+        return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline,
+                           s.dcs->timeline());
     return {};
 }
 
@@ -89,15 +97,18 @@ bool lags(const Mind& m, std::string& why) {
     const State& s = m.s;
     const auto behind = distance(s.dcs->status.optime, my_position(s));
     if (s.pg->primary() || behind <= s.settings.maximum_lag_on_failover) return false;
-    why = fmt::format("my position {} is {} bytes behind the last leader's {}, more than maximum_lag_on_failover {}. "
-                      "`relevoctl failover --candidate {}` overrides this",
-                      to_string(my_position(s)), behind, to_string(s.dcs->status.optime),
-                      s.settings.maximum_lag_on_failover, s.self.name);
+    why = fmt::format(
+        "my position {} is {} bytes behind the last leader's {}, more than maximum_lag_on_failover "
+        "{}. "
+        "`relevoctl failover --candidate {}` overrides this",
+        to_string(my_position(s)), behind, to_string(s.dcs->status.optime),
+        s.settings.maximum_lag_on_failover, s.self.name);
     return true;
 }
 
 // Compares with one peer's answer: true when it should lead rather than we.
-bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus& peer, std::string& why) {
+bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus& peer,
+              std::string& why) {
     const State& s = m.s;
     if (peer.primary) {
         why = name + " is still a primary";
@@ -108,7 +119,8 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     const auto mine = std::pair(s.pg->timeline, my_position(s));
     const auto theirs = std::pair(timeline, on_the_line(s, timeline, peer.position));
     // Too far behind to run itself: waiting for it would have no end.
-    if (distance(s.dcs->status.optime, theirs.second) > s.settings.maximum_lag_on_failover) return false;
+    if (distance(s.dcs->status.optime, theirs.second) > s.settings.maximum_lag_on_failover)
+        return false;
     if (theirs > mine) {
         why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
                           to_string(theirs.second), mine.first, to_string(mine.second));
@@ -119,7 +131,8 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     // An operator's choice goes before a priority; the others wait for it already.
     const auto& request = s.dcs->failover;
     const bool chosen = request && !request->scheduled_at && request->member == s.self.name;
-    if (theirs == mine && !led_last && !chosen && peer.failover_priority > s.self.tags.failover_priority()) {
+    if (theirs == mine && !led_last && !chosen &&
+        peer.failover_priority > s.self.tags.failover_priority()) {
         why = name + " has a higher failover_priority";
         return true;
     }
@@ -138,8 +151,10 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     }
     if (!request->member.empty() && s.race_answers) {
         const auto at = s.race_answers->find(request->member);
-        const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover && at->second->running;
-        // In a switchover whose leader died before the candidate had it all, whoever has more goes first.
+        const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover &&
+                          at->second->running;
+        // In a switchover whose leader died before the candidate had it all, whoever has more goes
+        // first.
         if (able && (request->leader.empty() || no_less(s, *at->second))) {
             why = "waiting for " + request->member + ", which was asked to lead";
             return false;

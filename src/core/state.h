@@ -42,13 +42,29 @@ struct JudgedSource {
 
 // The things that take several effects in a row and cannot be read off the facts.
 struct Bootstrapping {
-    enum class Stage { claim, clear, initialize, start, roles, finish, undo, undo_files } stage = Stage::claim;
+    enum class Stage {
+        claim,
+        clear,
+        initialize,
+        start,
+        roles,
+        finish,
+        undo,
+        undo_files
+    } stage = Stage::claim;
     std::string failure;
-    bool unsure = false;  // the last write may have happened
+    bool unsure = false;          // the last write may have happened
     cluster::Revision claim = 0;  // of the initialize key as we put it
 };
 struct HandingOver {  // switchover, manual failover: the leader's side
-    enum class Stage { validate, checkpoint, stop, confirm, release, call_off } stage = Stage::validate;
+    enum class Stage {
+        validate,
+        checkpoint,
+        stop,
+        confirm,
+        release,
+        call_off
+    } stage = Stage::validate;
     cluster::FailoverRequest request;
     Instant stopped_at;
     bool standby_made = false, seen = false;  // tried; seen stopped
@@ -72,8 +88,8 @@ struct Reinitializing {
 struct Leaving {  // the agent stops
     enum class Stage { stop, release, say, gone } stage = Stage::stop;
 };
-using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover, Restarting,
-                               Reinitializing, Leaving>;
+using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover,
+                               Restarting, Reinitializing, Leaving>;
 
 struct State {
     Self self;
@@ -81,25 +97,29 @@ struct State {
 
     // Known.
     std::shared_ptr<const cluster::Snapshot> dcs;  // null: no view, or dropped as too old
-    std::map<cluster::MemberName, cluster::MemberRecord> known;  // everybody ever seen, as last seen
+    std::map<cluster::MemberName, cluster::MemberRecord>
+        known;                                          // everybody ever seen, as last seen
     std::shared_ptr<const cluster::Snapshot> last_led;  // the last view that had a leader
-    std::optional<Instant> dcs_seen;               // last successful read or watch event
-    bool dcs_down = false;                         // the last read failed
+    std::optional<Instant> dcs_seen;                    // last successful read or watch event
+    bool dcs_down = false;                              // the last read failed
     std::optional<cluster::LocalPostgres> pg;
     Instant pg_seen;
-    std::uint64_t pg_changes = 0;                  // counts what made an earlier look worthless
-    bool pg_stale = false;                         // something happened since: look before deciding
+    std::uint64_t pg_changes = 0;  // counts what made an earlier look worthless
+    bool pg_stale = false;         // something happened since: look before deciding
 
     // Leadership.
     std::optional<HeldLease> lease;
     std::optional<Lead> lead;
-    // Until when a running primary is tolerated without the key: what is left of an earlier right, or the
-    // time to make good on one after the agent's start. A view that shows another leader ends it at once.
+    // Until when a running primary is tolerated without the key: what is left of an earlier right,
+    // or the time to make good on one after the agent's start. A view that shows another leader
+    // ends it at once.
     Instant right_until{};
-    // A term whose release may have happened (its answer was lost): it is never served again, only released.
+    // A term whose release may have happened (its answer was lost): it is never served again, only
+    // released.
     cluster::Revision given_up = 0;
     Instant release_again_at{};
-    cluster::Revision floor = 0;  // our newest write that the view must show before it is judged again
+    cluster::Revision floor =
+        0;  // our newest write that the view must show before it is judged again
     std::optional<Instant> floor_since;
 
     // Local PostgreSQL.
@@ -109,10 +129,11 @@ struct State {
     bool was_primary = false;      // it accepted writes when last seen running
     bool crash_recovered = false;  // single-user recovery was done in this outage
     int start_failures = 0;
-    Instant hold_start_until{};    // after a demotion: wait for the next leader rather than start twice
+    Instant
+        hold_start_until{};  // after a demotion: wait for the next leader rather than start twice
     std::optional<cluster::Upstream> followed;
-    bool started_by_us = false;    // this postmaster
-    bool follow_known = false;     // followed says what the server was told last
+    bool started_by_us = false;  // this postmaster
+    bool follow_known = false;   // followed says what the server was told last
     std::optional<JudgedSource> judged;
     bool check_divergence = false;
     Instant check_after{};
@@ -121,8 +142,8 @@ struct State {
 
     // Race.
     std::optional<PeerAnswers> race_answers;
-    Instant race_probe_at{};       // not before
-    Instant no_race_until{};       // after a failed promotion
+    Instant race_probe_at{};  // not before
+    Instant no_race_until{};  // after a failed promotion
     std::optional<Instant> unlocked_since;
 
     // What others see.
@@ -143,7 +164,7 @@ struct State {
     Instant next_look{};
     Instant lease_retry_at{}, read_again_at{};
     EffectId last_id = 0;
-    std::map<std::string, std::string> said;   // topic -> last sentence, so that each is logged once
+    std::map<std::string, std::string> said;  // topic -> last sentence, so that each is logged once
     bool exiting = false;
 
     // Until when this member may act as leader: its lease's end. The epoch when it is none.
@@ -155,7 +176,8 @@ struct Step {
     Instant wake_at;  // at the latest
 };
 
-// One step: learn the event, then decide on all that is known. Deterministic; touches nothing outside.
+// One step: learn the event, then decide on all that is known. Deterministic; touches nothing
+// outside.
 Step step(State& state, const Event& event, Now now);
 
 // What the member shows of itself in the DCS and the API.
@@ -163,8 +185,8 @@ cluster::MemberRecord member_record(const State& state);
 cluster::State shown_state(const State& state);
 cluster::Role shown_role(const State& state);
 
-// How long before the lease's end a primary is stopped when it could not be renewed: killing takes up
-// to 250 ms, the rest is for a scheduler that is late.
+// How long before the lease's end a primary is stopped when it could not be renewed: killing takes
+// up to 250 ms, the rest is for a scheduler that is late.
 Duration fence_margin(const cluster::Settings& settings);
 
 }  // namespace relevo::core

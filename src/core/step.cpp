@@ -43,12 +43,18 @@ bool Mind::committing(CommitFor purpose) const {
 
 bool Mind::pg_busy() const {
     return std::ranges::any_of(s.running, [](const Running& r) {
-        return std::holds_alternative<StartPg>(r.effect) || std::holds_alternative<StopPg>(r.effect) ||
-               std::holds_alternative<KillPg>(r.effect) || std::holds_alternative<MakeStandby>(r.effect) ||
-               std::holds_alternative<PromotePg>(r.effect) || std::holds_alternative<FollowPg>(r.effect) ||
-               std::holds_alternative<BootstrapPg>(r.effect) || std::holds_alternative<ClonePg>(r.effect) ||
-               std::holds_alternative<PostBootstrapPg>(r.effect) || std::holds_alternative<RewindPg>(r.effect) ||
-               std::holds_alternative<CrashRecoverPg>(r.effect) || std::holds_alternative<SetAsidePg>(r.effect);
+        return std::holds_alternative<StartPg>(r.effect) ||
+               std::holds_alternative<StopPg>(r.effect) ||
+               std::holds_alternative<KillPg>(r.effect) ||
+               std::holds_alternative<MakeStandby>(r.effect) ||
+               std::holds_alternative<PromotePg>(r.effect) ||
+               std::holds_alternative<FollowPg>(r.effect) ||
+               std::holds_alternative<BootstrapPg>(r.effect) ||
+               std::holds_alternative<ClonePg>(r.effect) ||
+               std::holds_alternative<PostBootstrapPg>(r.effect) ||
+               std::holds_alternative<RewindPg>(r.effect) ||
+               std::holds_alternative<CrashRecoverPg>(r.effect) ||
+               std::holds_alternative<SetAsidePg>(r.effect);
     });
 }
 

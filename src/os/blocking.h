@@ -40,8 +40,9 @@ public:
     template <class Work>
     Task<std::invoke_result_t<Work>> run(Work work) {
         auto running = detail::call(std::move(work));
-        // A cancelled caller must not reach into the other thread: asio's co_spawn would throw there,
-        // where nobody catches (std::terminate), when the cancellation comes while work runs.
+        // A cancelled caller must not reach into the other thread: asio's co_spawn would throw
+        // there, where nobody catches (std::terminate), when the cancellation comes while work
+        // runs.
         auto unreachable = boost::asio::bind_cancellation_slot(boost::asio::cancellation_slot(),
                                                                boost::asio::use_awaitable);
         auto result =

@@ -35,11 +35,11 @@ TEST(Blocking, lets_work_end_when_its_caller_is_cancelled_meanwhile) {
         int answer = 0;
         bool thrown = false;
         asio::co_spawn(loop, action(),
-                       asio::bind_cancellation_slot(cancel.slot(),
-                                                    [&](const std::exception_ptr& error, int value) {
-                                                        thrown = error != nullptr;
-                                                        answer = value;
-                                                    }));
+                       asio::bind_cancellation_slot(
+                           cancel.slot(), [&](const std::exception_ptr& error, int value) {
+                               thrown = error != nullptr;
+                               answer = value;
+                           }));
         loop.run();
         EXPECT_FALSE(thrown);
         EXPECT_EQ(answer, 42);

@@ -187,7 +187,8 @@ Status sync_file_system(const std::string& path) {
     const int result = ::syncfs(fd);
     const int error = errno;
     ::close(fd);
-    if (result != 0) return fail(ErrorCode::failed, "syncfs of " + path + ": " + std::strerror(error));
+    if (result != 0)
+        return fail(ErrorCode::failed, "syncfs of " + path + ": " + std::strerror(error));
     return {};
 }
 

@@ -36,8 +36,9 @@ Status make_directory(const std::string& path, mode_t mode);
 // there.
 Status remove_tree(const std::string& path);
 
-// Everything written so far to the file system that holds path: one call instead of an fsync for each of
-// a data directory's thousand files. Errors of single files are only reported by Linux 5.8 and later.
+// Everything written so far to the file system that holds path: one call instead of an fsync for
+// each of a data directory's thousand files. Errors of single files are only reported by Linux 5.8
+// and later.
 Status sync_file_system(const std::string& path);
 
 // Makes the directory's entries durable.

@@ -1,5 +1,5 @@
-// What the REST API (and signals) may ask of the agent. Real: agent/. A fake of it serves rest's tests.
-// One thread: everything on the agent's io_context.
+// What the REST API (and signals) may ask of the agent. Real: agent/. A fake of it serves rest's
+// tests. One thread: everything on the agent's io_context.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,8 @@
 
 namespace relevo::ports {
 
-// All that the GET endpoints show, as of one moment; replaced as a whole whenever something changes.
+// All that the GET endpoints show, as of one moment; replaced as a whole whenever something
+// changes.
 struct View {
     std::string scope, name;
     cluster::LocalPostgres postgres;
@@ -25,20 +26,20 @@ struct View {
     cluster::Settings settings;
     cluster::Tags tags;
     std::optional<WallTime> dcs_last_seen;
-    // The right to serve as leader, until when (0: none). A leader in doubt is no leader: compare with
-    // the clock at the moment of answering. Also false at once when PostgreSQL is known dead.
+    // The right to serve as leader, until when (0: none). A leader in doubt is no leader: compare
+    // with the clock at the moment of answering. Also false at once when PostgreSQL is known dead.
     Instant lead_until{};
-    bool leading = false;             // holds the key as last seen
+    bool leading = false;  // holds the key as last seen
     bool failsafe_active = false;
     bool watchdog_failed = false;
     std::optional<cluster::ScheduledRestart> scheduled_restart;
-    Instant next_look{};              // when the next full look is due (liveness)
+    Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }
 };
 
 struct Reply {
-    int code = 200;      // HTTP status
-    std::string text;    // plain text, or JSON where the contract says so
+    int code = 200;    // HTTP status
+    std::string text;  // plain text, or JSON where the contract says so
 };
 
 struct SwitchoverOrder {
@@ -60,8 +61,9 @@ class Control {
 public:
     virtual ~Control() = default;
     virtual std::shared_ptr<const View> view() const = 0;  // cheap; never null
-    // The same with PostgreSQL looked at for this call: positions are compared by whoever asks (a race, a
-    // switchover, a lag limit), and the last regular look may be loop_wait old. Bounded by observe()'s 2 s.
+    // The same with PostgreSQL looked at for this call: positions are compared by whoever asks (a
+    // race, a switchover, a lag limit), and the last regular look may be loop_wait old. Bounded by
+    // observe()'s 2 s.
     virtual Task<std::shared_ptr<const View>> fresh_view() = 0;
     virtual Instant now() const = 0;
     virtual WallTime wall() const = 0;
@@ -69,8 +71,8 @@ public:
     // A fresh, linearizable look (GET /cluster, /config, /history).
     virtual Task<Result<cluster::Snapshot>> fresh_snapshot() = 0;
 
-    // The orders below have been checked for form by the API; the agent checks feasibility and answers
-    // with the contract's codes (5.7) and a sentence.
+    // The orders below have been checked for form by the API; the agent checks feasibility and
+    // answers with the contract's codes (5.7) and a sentence.
     virtual Task<Reply> switchover(SwitchoverOrder order) = 0;
     virtual Task<Reply> cancel_switchover() = 0;
     virtual Task<Reply> restart(RestartOrder order) = 0;

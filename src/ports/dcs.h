@@ -23,23 +23,25 @@ class Dcs {
 public:
     virtual ~Dcs() = default;
 
-    // All keys at one revision, linearizable. deadline: from now, with retries on other endpoints within it.
+    // All keys at one revision, linearizable. deadline: from now, with retries on other endpoints
+    // within it.
     virtual Task<Result<cluster::KeyTree>> read(Duration deadline) = 0;
 
-    // Writes with with_lease need a lease: without one (or when the server has forgotten it) the call
-    // fails with not_found and nothing is written.
+    // Writes with with_lease need a lease: without one (or when the server has forgotten it) the
+    // call fails with not_found and nothing is written.
     virtual Task<Result<cluster::TxnResult>> commit(cluster::Txn txn, Duration deadline) = 0;
 
-    // Keeps the member's lease, or grants one when there is none, when the server lost it, or when ttl
-    // has changed. Never revokes. The lease lives at least until (time of this call's start + ttl).
+    // Keeps the member's lease, or grants one when there is none, when the server lost it, or when
+    // ttl has changed. Never revokes. The lease lives at least until (time of this call's start +
+    // ttl).
     virtual Task<Result<Lease>> keep_lease(std::chrono::seconds ttl, Duration deadline) = 0;
 
     // Lets go of the lease with all its keys (a clean stop).
     virtual Task<Status> revoke_lease(Duration deadline) = 0;
 
-    // Starts the watch: the handler gets the whole tree after each change, in order of revision, never
-    // an older revision after a newer one; and an error when the watch breaks (it resumes by itself,
-    // with a full read when the store has compacted; the handler then gets a tree again).
+    // Starts the watch: the handler gets the whole tree after each change, in order of revision,
+    // never an older revision after a newer one; and an error when the watch breaks (it resumes by
+    // itself, with a full read when the store has compacted; the handler then gets a tree again).
     using ChangeHandler = std::function<void(Result<cluster::KeyTreePtr>)>;
     virtual void watch(ChangeHandler handler) = 0;
 

@@ -18,10 +18,11 @@ class Peers {
 public:
     virtual ~Peers() = default;
     // deadline bounds name lookup, connect, TLS and answer together. unavailable: no answer.
-    virtual Task<Result<PeerStatus>> status(const cluster::MemberRecord& member, Duration deadline) = 0;
+    virtual Task<Result<PeerStatus>> status(const cluster::MemberRecord& member,
+                                            Duration deadline) = 0;
     // POST /failsafe: accepted with the peer's last position, or why not.
-    virtual Task<Result<cluster::Lsn>> failsafe(const cluster::MemberRecord& member, std::string body,
-                                                Duration deadline) = 0;
+    virtual Task<Result<cluster::Lsn>> failsafe(const cluster::MemberRecord& member,
+                                                std::string body, Duration deadline) = 0;
     // Any HTTP answer on /liveness: the duplicate-name guard.
     virtual Task<bool> alive(const std::string& api_url, Duration deadline) = 0;
 };

@@ -1,7 +1,8 @@
 // One PostgreSQL server and its data directory on this host. Real: postgres/. One thread: calls are
 // made and callbacks run on the agent's io_context; what blocks goes to a thread pool inside.
-// At most one of the long actions (start, stop, restart, promote, bootstrap, clone, rewind, crash_recover)
-// runs at a time, except that kill() may always be called and makes the running one fail.
+// At most one of the long actions (start, stop, restart, promote, bootstrap, clone, rewind,
+// crash_recover) runs at a time, except that kill() may always be called and makes the running one
+// fail.
 #pragma once
 
 #include <functional>
@@ -27,10 +28,11 @@ using cluster::Upstream;
 struct StopPlan {
     StopMode mode = StopMode::fast;
     bool checkpoint_first = false;
-    // After this the next harder mode, at last SIGKILL for the whole process tree. 0: no escalation.
+    // After this the next harder mode, at last SIGKILL for the whole process tree. 0: no
+    // escalation.
     Duration escalate_after{};
-    // Called once pg_control says "shut down" (its checkpoint is on disk and was sent to standbys, while
-    // the postmaster may still be waiting for the archiver or walsenders). May be empty.
+    // Called once pg_control says "shut down" (its checkpoint is on disk and was sent to standbys,
+    // while the postmaster may still be waiting for the archiver or walsenders). May be empty.
     std::function<void(cluster::ControlData)> on_shut_down;
 };
 
@@ -43,20 +45,21 @@ class Postgres {
 public:
     virtual ~Postgres() = default;
 
-    // What is there now. Never fails: what could not be learnt says so in the report. Bounded to about
-    // 2 s; the data directory is only touched in the thread pool.
+    // What is there now. Never fails: what could not be learnt says so in the report. Bounded to
+    // about 2 s; the data directory is only touched in the thread pool.
     virtual Task<cluster::LocalPostgres> observe() = 0;
 
     // Fires once for each postmaster that ends, whoever ended it, within milliseconds (pidfd).
     virtual void on_exit(std::function<void(ExitInfo)> handler) = 0;
 
-    // Returns ok when the server accepts connections (standby: also read-only ones, once consistent),
-    // outcome_unknown when the timeout passed and it is still starting, failed when it ended.
+    // Returns ok when the server accepts connections (standby: also read-only ones, once
+    // consistent), outcome_unknown when the timeout passed and it is still starting, failed when it
+    // ended.
     virtual Task<Status> start(StartPlan plan) = 0;
     virtual Task<Status> stop(StopPlan plan) = 0;
     virtual Task<Status> restart(StopPlan stop, StartPlan start) = 0;
-    // Fencing: SIGQUIT, and after 200 ms SIGKILL to whatever of the process group still lives. Does not
-    // touch the disk before the processes are dead. Safe at any time, also when nothing runs.
+    // Fencing: SIGQUIT, and after 200 ms SIGKILL to whatever of the process group still lives. Does
+    // not touch the disk before the processes are dead. Safe at any time, also when nothing runs.
     virtual Task<Status> kill() = 0;
 
     // pre_promote hook is run by the caller. Ok when pg_is_in_recovery() is false.
@@ -73,8 +76,9 @@ public:
     virtual Task<Status> post_bootstrap() = 0;
 
     // A copy of source into an empty data directory by the configured methods; the server is left
-    // stopped. The old content, when there is some and replace_existing is set, is moved aside first and
-    // removed only after success. progress is told about now and then (bytes, 0 = unknown total).
+    // stopped. The old content, when there is some and replace_existing is set, is moved aside
+    // first and removed only after success. progress is told about now and then (bytes, 0 = unknown
+    // total).
     struct ClonePlan {
         std::optional<Upstream> source;  // absent: only methods that need no leader
         bool replace_existing = false;
@@ -83,8 +87,8 @@ public:
     };
     virtual Task<Status> clone(ClonePlan plan) = 0;
     virtual Task<Result<Divergence>> compare(const Upstream& source) = 0;
-    // Crash-recovers and stops the server first where needed. Leaves the server stopped. A failure after
-    // pg_rewind began leaves the data directory half_made.
+    // Crash-recovers and stops the server first where needed. Leaves the server stopped. A failure
+    // after pg_rewind began leaves the data directory half_made.
     virtual Task<Status> rewind(const Upstream& source) = 0;
     virtual Task<Status> crash_recover() = 0;  // single-user mode
 
@@ -96,11 +100,13 @@ public:
     // Clean stop or recovery: forces standby.signal to be there before anything else can start it.
     virtual Task<Status> make_standby_by_default() = 0;
 
-    // The effective configuration changed (dynamic or local): writes the files when the server has them,
-    // reloads when it runs, and finds out what waits for a restart. The adapter keeps the settings.
+    // The effective configuration changed (dynamic or local): writes the files when the server has
+    // them, reloads when it runs, and finds out what waits for a restart. The adapter keeps the
+    // settings.
     virtual Task<Status> reconfigure(bool force_reload) = 0;
 
-    // Runs a configured command (callbacks); a new one ends a running one as the contract 7.14 says.
+    // Runs a configured command (callbacks); a new one ends a running one as the contract 7.14
+    // says.
     virtual void run_callback(const std::string& action, cluster::Role role) = 0;
     // Waits for the callbacks that run, no longer than this; then ends them.
     virtual Task<void> finish_callbacks(Duration within) = 0;

@@ -1,5 +1,5 @@
-// The effective `postgresql` section (local over dynamic, contract 2.4, 3.2, 3.3), as the config room
-// makes it and the postgres room uses it. Plain values.
+// The effective `postgresql` section (local over dynamic, contract 2.4, 3.2, 3.3), as the config
+// room makes it and the postgres room uses it. Plain values.
 #pragma once
 
 #include <chrono>
@@ -23,14 +23,15 @@ struct Account {
 // "--key=value" pairs (empty value: "--key"), in the order of the configuration.
 using CommandOptions = std::vector<std::pair<std::string, std::string>>;
 
-struct ReplicaMethod {       // `postgresql.<method>`
+struct ReplicaMethod {  // `postgresql.<method>`
     std::string name, command;
     bool keep_data = false, no_params = false, no_leader = false;
-    CommandOptions options;  // all other pairs (without no_params also no_leader, keep_data, as given)
+    CommandOptions
+        options;  // all other pairs (without no_params also no_leader, keep_data, as given)
     bool operator==(const ReplicaMethod&) const = default;
 };
 
-struct BootstrapMethod {     // `bootstrap.<method>`
+struct BootstrapMethod {  // `bootstrap.<method>`
     std::string name, command;
     bool no_params = false, keep_existing_recovery_conf = false;
     std::map<std::string, std::string> recovery_conf;
@@ -38,8 +39,8 @@ struct BootstrapMethod {     // `bootstrap.<method>`
     bool operator==(const BootstrapMethod&) const = default;
 };
 
-struct Bootstrap {           // only what concerns PostgreSQL
-    bool present = false;    // a member without a bootstrap section never initialises a cluster
+struct Bootstrap {         // only what concerns PostgreSQL
+    bool present = false;  // a member without a bootstrap section never initialises a cluster
     std::string method = "initdb";
     CommandOptions initdb;
     std::optional<BootstrapMethod> custom;
@@ -49,42 +50,43 @@ struct Bootstrap {           // only what concerns PostgreSQL
 };
 
 template <class T>
-struct ByRole {              // base, and what replaces (hba, ident) or overlays (parameters) it for a role
+struct ByRole {  // base, and what replaces (hba, ident) or overlays (parameters) it for a role
     T base;
     std::optional<T> primary, replica, standby_leader;
     bool operator==(const ByRole&) const = default;
 };
 
 struct PostgresConfig {
-    std::string scope, name;               // cluster_name; application_name and slot name
-    std::string listen_addresses;          // "0.0.0.0", "a,b"
+    std::string scope, name;       // cluster_name; application_name and slot name
+    std::string listen_addresses;  // "0.0.0.0", "a,b"
     int port = 5432;
-    std::string connect_host;              // connect_address
+    std::string connect_host;  // connect_address
     int connect_port = 5432;
     std::string proxy_address;
-    std::string data_dir, config_dir;      // config_dir: data_dir unless given
+    std::string data_dir, config_dir;  // config_dir: data_dir unless given
     std::string config_base_name = "postgresql";
-    std::string bin_dir;                   // empty: PATH
+    std::string bin_dir;                          // empty: PATH
     std::map<std::string, std::string> bin_name;  // pg_ctl, initdb, ... -> name
     std::string database = "postgres";
     std::string pgpass;
     Account superuser, replication;
-    std::optional<Account> rewind;         // absent: superuser
+    std::optional<Account> rewind;  // absent: superuser
     std::string krbsrvname;
     bool use_unix_socket = false, use_unix_socket_repl = false;
-    // Effective parameters, all lower case, text values: the controlled ones (3.2) already checked and
-    // defaulted, max_connections and friends included; not synchronous_standby_names in sync mode.
+    // Effective parameters, all lower case, text values: the controlled ones (3.2) already checked
+    // and defaulted, max_connections and friends included; not synchronous_standby_names in sync
+    // mode.
     ByRole<std::map<std::string, std::string>> parameters;
     ByRole<std::vector<std::string>> pg_hba, pg_ident;  // empty: not managed
     std::string custom_conf;
     std::map<std::string, std::string> recovery_conf;
-    std::map<std::string, std::string> callbacks;       // on_start, ... -> command
+    std::map<std::string, std::string> callbacks;  // on_start, ... -> command
     std::vector<std::string> create_replica_methods{"basebackup"};
     CommandOptions basebackup;
     std::map<std::string, ReplicaMethod> replica_methods;
     std::chrono::seconds pg_ctl_timeout{60};
     bool use_pg_rewind = false;
-    std::vector<std::string> rewind_options;            // extra pg_rewind arguments, forbidden ones gone
+    std::vector<std::string> rewind_options;  // extra pg_rewind arguments, forbidden ones gone
     bool remove_data_directory_on_rewind_failure = false;
     bool remove_data_directory_on_diverged_timelines = false;
     std::string pre_promote, before_stop;

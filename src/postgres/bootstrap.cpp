@@ -25,14 +25,16 @@ constexpr Duration statement_patience = 30s;
 
 Status outcome(std::string_view what, const Result<os::Finished>& finished) {
     if (!finished) return within(what, finished.error());
-    if (!finished->ok()) return fail(ErrorCode::failed, fmt::format("{}: {}", what, os::describe(*finished)));
+    if (!finished->ok())
+        return fail(ErrorCode::failed, fmt::format("{}: {}", what, os::describe(*finished)));
     return {};
 }
 
 Status claim_empty_directory(const ports::PostgresConfig& config) {
     if (has_content(config.data_dir) && half_made_by(config.data_dir) != "bootstrap")
-        return fail(ErrorCode::conflict,
-                    fmt::format("{} is not empty: a new cluster is never made over it", config.data_dir));
+        return fail(
+            ErrorCode::conflict,
+            fmt::format("{} is not empty: a new cluster is never made over it", config.data_dir));
     RLV_CHECK(wipe(config.data_dir));
     RLV_CHECK(mark_half_made(config.data_dir, "bootstrap"));
     return ensure_directory(config.data_dir);
@@ -69,24 +71,27 @@ Result<BootstrapOverrides> after_custom(const ports::PostgresConfig& config) {
     const auto& method = *config.bootstrap.custom;
     if (!os::exists(config.data_dir + "/PG_VERSION"))
         return fail(ErrorCode::failed,
-                    fmt::format("bootstrap method {} left no data directory in {}", method.name, config.data_dir));
+                    fmt::format("bootstrap method {} left no data directory in {}", method.name,
+                                config.data_dir));
     BootstrapOverrides overrides;
     RLV_CHECK(ConfigFiles(config).restore());
     RLV_CHECK(os::remove_file(config.data_dir + "/promote"));
     for (const auto& [name, value] : method.recovery_conf) overrides.recovery[name] = value;
-    overrides.keep_recovery_files = method.keep_existing_recovery_conf && overrides.recovery.empty();
+    overrides.keep_recovery_files =
+        method.keep_existing_recovery_conf && overrides.recovery.empty();
     if (!overrides.keep_recovery_files) RLV_CHECK(remove_signal_files(config.data_dir));
     overrides.trust_local_only = true;
-    // Nobody may read a half-recovered cluster that promotes itself; nor can we tell what kept settings do.
+    // Nobody may read a half-recovered cluster that promotes itself; nor can we tell what kept
+    // settings do.
     const auto action = overrides.recovery.find("recovery_target_action");
-    overrides.hot_standby_off =
-        overrides.keep_recovery_files || (action != overrides.recovery.end() && action->second == "promote");
+    overrides.hot_standby_off = overrides.keep_recovery_files ||
+                                (action != overrides.recovery.end() && action->second == "promote");
     return overrides;
 }
 
-// hba lines of the bootstrap section only count where nothing else rules the file. Where there are none at all,
-// initdb's own let nobody in from another host, and the other members could never copy: the accounts that they
-// need get in by password.
+// hba lines of the bootstrap section only count where nothing else rules the file. Where there are
+// none at all, initdb's own let nobody in from another host, and the other members could never
+// copy: the accounts that they need get in by password.
 std::vector<std::string> hba_lines(const ports::PostgresConfig& config, bool is_custom) {
     if (!config.pg_hba.base.empty() || config.parameters.base.contains("hba_file")) return {};
     if (!config.bootstrap.pg_hba.empty() || is_custom) return config.bootstrap.pg_hba;
@@ -95,14 +100,16 @@ std::vector<std::string> hba_lines(const ports::PostgresConfig& config, bool is_
         if (account.username.empty() || account.password.empty()) return;
         // md5 takes a SCRAM password too, and what a server before 14 makes.
         for (const char* everywhere : {"0.0.0.0/0", "::/0"})
-            lines.push_back(
-                fmt::format("host {} {} {} md5", database, quote_identifier(account.username), everywhere));
+            lines.push_back(fmt::format("host {} {} {} md5", database,
+                                        quote_identifier(account.username), everywhere));
     };
     admit("replication", config.replication);
     if (config.use_pg_rewind) admit("all", config.rewind ? *config.rewind : config.superuser);
     if (!lines.empty())
-        log::info("no pg_hba is configured: the members' own accounts may connect from everywhere by password; set "
-                  "postgresql.pg_hba or bootstrap.pg_hba to say otherwise");
+        log::info(
+            "no pg_hba is configured: the members' own accounts may connect from everywhere by "
+            "password; set "
+            "postgresql.pg_hba or bootstrap.pg_hba to say otherwise");
     return lines;
 }
 
@@ -119,24 +126,28 @@ Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, bool is
     return overrides;
 }
 
-// Everything about roles runs without being logged: by the server, by pg_stat_statements, by pgaudit. Setting a
-// parameter of an extension that is not loaded does no harm.
+// Everything about roles runs without being logged: by the server, by pg_stat_statements, by
+// pgaudit. Setting a parameter of an extension that is not loaded does no harm.
 constexpr const char* quiet =
-    "SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement TO panic; "
-    "SET log_duration TO off; SET log_min_messages TO fatal; SET \"pg_stat_statements.track_utility\" TO off; "
+    "SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement "
+    "TO panic; "
+    "SET log_duration TO off; SET log_min_messages TO fatal; SET "
+    "\"pg_stat_statements.track_utility\" TO off; "
     "SET \"pgaudit.log\" TO none; SET synchronous_commit TO local; SET statement_timeout TO 0; ";
 
 constexpr const char* loud =
-    "RESET log_statement; RESET log_min_duration_statement; RESET log_min_error_statement; RESET log_duration; "
+    "RESET log_statement; RESET log_min_duration_statement; RESET log_min_error_statement; RESET "
+    "log_duration; "
     "RESET log_min_messages; RESET \"pg_stat_statements.track_utility\"; RESET \"pgaudit.log\"; "
     "RESET statement_timeout";
 
 std::string rewind_grants(const std::string& role) {
     std::string text;
     for (const char* function :
-         {"pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)", "pg_read_binary_file(text)",
-          "pg_read_binary_file(text, bigint, bigint, boolean)"})
-        text += fmt::format("GRANT EXECUTE ON FUNCTION pg_catalog.{} TO {};\n", function, quote_identifier(role));
+         {"pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)",
+          "pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)"})
+        text += fmt::format("GRANT EXECUTE ON FUNCTION pg_catalog.{} TO {};\n", function,
+                            quote_identifier(role));
     return text;
 }
 
@@ -147,9 +158,10 @@ Task<Status> quietly(Connection& connection, std::string statements) {
     auto reset = co_await connection.script(loud, statement_patience);
     if (!done) {
         // The server's message may quote the statement: only its code goes on.
-        co_return fail(done.error().code, fmt::format("making the roles failed (SQLSTATE {}); see the server's "
-                                                      "own log for what it refused",
-                                                      connection.sqlstate()));
+        co_return fail(done.error().code,
+                       fmt::format("making the roles failed (SQLSTATE {}); see the server's "
+                                   "own log for what it refused",
+                                   connection.sqlstate()));
     }
     if (!reset) co_return within("after setting passwords", reset.error());
     co_return Status();
@@ -158,7 +170,8 @@ Task<Status> quietly(Connection& connection, std::string statements) {
 Task<Status> run_post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config) {
     auto words = shell_split(config.bootstrap.post_bootstrap);
     if (!words || words->empty())
-        co_return fail(ErrorCode::invalid, "bootstrap.post_bootstrap is empty or has an open quote");
+        co_return fail(ErrorCode::invalid,
+                       "bootstrap.post_bootstrap is empty or has an open quote");
     const ConnectOptions local = local_options(config, "relevo post_bootstrap");
     words->push_back(make_conninfo({{"user", config.superuser.username},
                                     {"host", local.host},
@@ -179,13 +192,16 @@ Task<Status> run_post_bootstrap(os::Blocking& pool, const ports::PostgresConfig&
 
 }  // namespace
 
-Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config) {
+Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool,
+                                           const ports::PostgresConfig& config) {
     Status claimed = co_await pool.run([&] { return claim_empty_directory(config); });
     if (!claimed) co_return std::unexpected(claimed.error());
-    const bool is_custom = config.bootstrap.method != "initdb" && config.bootstrap.custom.has_value();
+    const bool is_custom =
+        config.bootstrap.method != "initdb" && config.bootstrap.custom.has_value();
     if (config.bootstrap.method != "initdb" && !is_custom)
         co_return fail(ErrorCode::invalid,
-                       fmt::format("bootstrap.method is {}, and there is no such section", config.bootstrap.method));
+                       fmt::format("bootstrap.method is {}, and there is no such section",
+                                   config.bootstrap.method));
     Status made;
     if (is_custom)
         made = co_await custom(pool, config);
@@ -196,11 +212,12 @@ Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::Post
     co_return completed;
 }
 
-Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config, Connection& connection,
-                            int version) {
+Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
+                            Connection& connection, int version) {
     if (!config.superuser.username.empty() && !config.superuser.password.empty()) {
         Status done = co_await quietly(
-            connection, role_statement(config.superuser.username, config.superuser.password, "SUPERUSER LOGIN"));
+            connection, role_statement(config.superuser.username, config.superuser.password,
+                                       "SUPERUSER LOGIN"));
         if (!done) co_return done;
     }
     if (!config.bootstrap.post_bootstrap.empty()) {
@@ -208,13 +225,15 @@ Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& con
         if (!done) co_return done;
     }
     std::string statements;
-    if (!config.replication.username.empty() && config.replication.username != config.superuser.username)
-        statements += role_statement(config.replication.username, config.replication.password, "REPLICATION LOGIN") +
+    if (!config.replication.username.empty() &&
+        config.replication.username != config.superuser.username)
+        statements += role_statement(config.replication.username, config.replication.password,
+                                     "REPLICATION LOGIN") +
                       ";\n";
-    if (config.rewind && !config.rewind->username.empty() && config.rewind->username != config.superuser.username &&
-        version >= 110000)
-        statements += role_statement(config.rewind->username, config.rewind->password, "LOGIN") + ";\n" +
-                      rewind_grants(config.rewind->username);
+    if (config.rewind && !config.rewind->username.empty() &&
+        config.rewind->username != config.superuser.username && version >= 110000)
+        statements += role_statement(config.rewind->username, config.rewind->password, "LOGIN") +
+                      ";\n" + rewind_grants(config.rewind->username);
     if (statements.empty()) co_return Status();
     Status done = co_await quietly(connection, std::move(statements));
     co_return done;

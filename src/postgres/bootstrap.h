@@ -1,5 +1,5 @@
-// A new cluster: initdb or the configured method, then the roles and the post_bootstrap script (contract
-// 2.2, 7.6). The caller starts and stops the server between the two and undoes a failure.
+// A new cluster: initdb or the configured method, then the roles and the post_bootstrap script
+// (contract 2.2, 7.6). The caller starts and stops the server between the two and undoes a failure.
 #pragma once
 
 #include "base/result.h"
@@ -15,14 +15,15 @@ namespace relevo::postgres {
 
 class Connection;
 
-// Fills the data directory. On success the directory is complete and its *.backup copies are made; the
-// overrides go into every FilesRequest until post_bootstrap is done. A marker stands in the data directory's
-// place of half-made ones while it runs (half_made.h).
+// Fills the data directory. On success the directory is complete and its *.backup copies are made;
+// the overrides go into every FilesRequest until post_bootstrap is done. A marker stands in the
+// data directory's place of half-made ones while it runs (half_made.h).
 Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config);
 
-// The server runs as a primary; `connection` is a superuser's, on this host. Sets the superuser's password,
-// runs the script, makes the replication and the rewind role. Passwords never reach the server's log.
-Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config, Connection& connection,
-                            int version);
+// The server runs as a primary; `connection` is a superuser's, on this host. Sets the superuser's
+// password, runs the script, makes the replication and the rewind role. Passwords never reach the
+// server's log.
+Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
+                            Connection& connection, int version);
 
 }  // namespace relevo::postgres

@@ -32,8 +32,9 @@ constexpr int basebackup_attempts = 2;
 constexpr auto between_attempts = 5s;
 constexpr auto progress_interval = 1s;
 const std::string suffix = ".before_clone";
-const std::string by_clone = "clone";    // the marks: what stands here is ours and incomplete
-const std::string by_method = "method";  // ... was whole, and a method with keep_data has begun to change it
+const std::string by_clone = "clone";  // the marks: what stands here is ours and incomplete
+const std::string by_method =
+    "method";  // ... was whole, and a method with keep_data has begun to change it
 
 // One clone as it goes: what must be known to undo it.
 struct Job {
@@ -41,27 +42,28 @@ struct Job {
     const ports::PostgresConfig& config;
     const ports::Postgres::ClonePlan& plan;
     int version;
-    Moved moved;             // the old content, when it is aside
-    bool target_ours = false;       // what stands in the data directory is a copy's, complete or not
+    Moved moved;               // the old content, when it is aside
+    bool target_ours = false;  // what stands in the data directory is a copy's, complete or not
     bool changed_in_place = false;  // a method with keep_data began to change the old content
     std::string passfile;
 };
 
 std::string source_conninfo(const Job& job) {
     if (!job.plan.source) return {};
-    std::vector<std::pair<std::string, std::string>> pairs{{"dbname", job.config.database},
-                                                           {"user", job.config.replication.username},
-                                                           {"passfile", job.passfile},
-                                                           {"host", job.plan.source->host},
-                                                           {"port", std::to_string(job.plan.source->port)}};
+    std::vector<std::pair<std::string, std::string>> pairs{
+        {"dbname", job.config.database},
+        {"user", job.config.replication.username},
+        {"passfile", job.passfile},
+        {"host", job.plan.source->host},
+        {"port", std::to_string(job.plan.source->port)}};
     const auto options = account_options(job.config.replication, job.version);
     pairs.insert(pairs.end(), options.begin(), options.end());
     pairs.emplace_back("krbsrvname", job.config.krbsrvname);
     return make_conninfo(pairs);
 }
 
-// An empty target for a method that wants one. The first time, what was there goes aside; what an earlier
-// method left is wiped. Blocking.
+// An empty target for a method that wants one. The first time, what was there goes aside; what an
+// earlier method left is wiped. Blocking.
 Status clear_target(Job& job) {
     const std::string& dir = job.config.data_dir;
     if (!has_content(dir)) return {};
@@ -73,7 +75,8 @@ Status clear_target(Job& job) {
         return wipe(dir);
     }
     if (!job.plan.replace_existing)
-        return fail(ErrorCode::conflict, fmt::format("{} is not empty: nothing is copied over it", dir));
+        return fail(ErrorCode::conflict,
+                    fmt::format("{} is not empty: nothing is copied over it", dir));
     auto moved = move_aside(dir, suffix);
     if (!moved) return std::unexpected(moved.error());
     job.moved = *std::move(moved);
@@ -81,15 +84,16 @@ Status clear_target(Job& job) {
     return {};
 }
 
-// A method with keep_data works on what is there (a restore of the differences). The mark says that it is no
-// longer whole, and not that it can go.
+// A method with keep_data works on what is there (a restore of the differences). The mark says that
+// it is no longer whole, and not that it can go.
 Status keep_target(Job& job) {
     const std::string& dir = job.config.data_dir;
     if (!has_content(dir) || job.target_ours) return mark_half_made(dir, by_clone);
     const auto by = half_made_by(dir);
     if (by == by_clone) return {};
     if (!job.plan.replace_existing && by != by_method)
-        return fail(ErrorCode::conflict, fmt::format("{} is not empty: nothing is copied over it", dir));
+        return fail(ErrorCode::conflict,
+                    fmt::format("{} is not empty: nothing is copied over it", dir));
     job.changed_in_place = true;
     return mark_half_made(dir, by_method);
 }
@@ -135,7 +139,8 @@ Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
 
 Status outcome(const std::string& what, const Result<os::Finished>& finished) {
     if (!finished) return within(what, finished.error());
-    if (!finished->ok()) return fail(ErrorCode::failed, fmt::format("{}: {}", what, os::describe(*finished)));
+    if (!finished->ok())
+        return fail(ErrorCode::failed, fmt::format("{}: {}", what, os::describe(*finished)));
     return {};
 }
 
@@ -144,8 +149,8 @@ Task<Status> basebackup_once(Job& job) {
     if (!ready) co_return ready;
     std::vector<std::string> warnings;
     os::Command command;
-    command.arguments = basebackup_arguments(job.config, source_conninfo(job), job.config.data_dir, job.version,
-                                             warnings);
+    command.arguments = basebackup_arguments(job.config, source_conninfo(job), job.config.data_dir,
+                                             job.version, warnings);
     for (const std::string& warning : warnings) log::warning("{}", warning);
     command.arguments.insert(command.arguments.begin(), program_path(job.config, "pg_basebackup"));
     if (!job.passfile.empty()) command.environment["PGPASSFILE"] = job.passfile;
@@ -155,12 +160,16 @@ Task<Status> basebackup_once(Job& job) {
 }
 
 Task<Status> basebackup(Job& job) {
-    if (!job.plan.source) co_return fail(ErrorCode::unavailable, "pg_basebackup needs a server to copy from");
+    if (!job.plan.source)
+        co_return fail(ErrorCode::unavailable, "pg_basebackup needs a server to copy from");
     Status done;
     for (int attempt = 1; attempt <= basebackup_attempts; ++attempt) {
         done = co_await basebackup_once(job);
-        if (done || done.error().code == ErrorCode::cancelled || done.error().code == ErrorCode::conflict) co_return done;
-        log::warning("copying from {} failed (attempt {}): {}", job.plan.source->host, attempt, done.error().message);
+        if (done || done.error().code == ErrorCode::cancelled ||
+            done.error().code == ErrorCode::conflict)
+            co_return done;
+        log::warning("copying from {} failed (attempt {}): {}", job.plan.source->host, attempt,
+                     done.error().message);
         if (attempt == basebackup_attempts) break;
         asio::steady_timer timer(co_await asio::this_coro::executor, between_attempts);
         const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -185,7 +194,8 @@ Task<Status> run_method(Job& job, const std::string& name) {
     const auto found = job.config.replica_methods.find(name);
     if (found != job.config.replica_methods.end() && !found->second.command.empty()) {
         if (!job.plan.source && !found->second.no_leader)
-            co_return fail(ErrorCode::unavailable, fmt::format("replica method {} needs a leader", name));
+            co_return fail(ErrorCode::unavailable,
+                           fmt::format("replica method {} needs a leader", name));
         Status done = co_await custom(job, found->second);
         co_return done;
     }
@@ -193,7 +203,8 @@ Task<Status> run_method(Job& job, const std::string& name) {
         Status done = co_await basebackup(job);
         co_return done;
     }
-    co_return fail(ErrorCode::invalid, fmt::format("create_replica_methods names {}, which has no command", name));
+    co_return fail(ErrorCode::invalid,
+                   fmt::format("create_replica_methods names {}, which has no command", name));
 }
 
 // Complete: only now does the old content go. Blocking.
@@ -204,10 +215,12 @@ Status finish(Job& job) {
     RLV_CHECK(write_standby_signal(dir));
     for (const char* name : {"/promote", "/promote.signal", "/recovery.conf", "/recovery.done"})
         RLV_CHECK(os::remove_file(dir + name));
-    RLV_CHECK(sync_content(dir));  // before anybody may take it for complete, and before the old data goes
+    RLV_CHECK(sync_content(
+        dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
     if (auto removed = remove_moved(job.moved); !removed)
-        log::warning("the old data could not be removed and can be by hand: {}", removed.error().message);
+        log::warning("the old data could not be removed and can be by hand: {}",
+                     removed.error().message);
     return {};
 }
 
@@ -226,10 +239,16 @@ Status undo(Job& job) {
 
 }  // namespace
 
-Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config, const ports::Postgres::ClonePlan& plan,
-                   int version) {
-    Job job{.pool = pool, .config = config, .plan = plan, .version = version, .moved = {}, .passfile = {}};
-    // A cancelled copy still has to be undone: cancellation comes as an error, never as an exception.
+Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
+                   const ports::Postgres::ClonePlan& plan, int version) {
+    Job job{.pool = pool,
+            .config = config,
+            .plan = plan,
+            .version = version,
+            .moved = {},
+            .passfile = {}};
+    // A cancelled copy still has to be undone: cancellation comes as an error, never as an
+    // exception.
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
     std::vector<std::string> methods = config.create_replica_methods;
@@ -238,7 +257,9 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config, cons
     Status done = fail(ErrorCode::invalid, "no replica method is configured");
     for (const std::string& name : methods) {
         done = co_await run_method(job, name);
-        if (done || done.error().code == ErrorCode::cancelled || done.error().code == ErrorCode::conflict) break;
+        if (done || done.error().code == ErrorCode::cancelled ||
+            done.error().code == ErrorCode::conflict)
+            break;
         log::warning("replica method {}: {}", name, done.error().message);
     }
     if (done) done = co_await pool.run([&job] { return finish(job); });

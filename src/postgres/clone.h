@@ -1,4 +1,5 @@
-// A copy of another server into the data directory, by the configured methods in their order (contract 7.7).
+// A copy of another server into the data directory, by the configured methods in their order
+// (contract 7.7).
 #pragma once
 
 #include <functional>
@@ -16,15 +17,15 @@ class Blocking;
 
 namespace relevo::postgres {
 
-// The server is stopped. What is in the data directory already is moved to <data_dir>.before_clone first
-// (only with replace_existing; else conflict), is put back when every method failed, and is removed after
-// success. The result's recovery settings are not written: start() does. Cancelled through the coroutine: the
-// running command is ended with its children.
+// The server is stopped. What is in the data directory already is moved to <data_dir>.before_clone
+// first (only with replace_existing; else conflict), is put back when every method failed, and is
+// removed after success. The result's recovery settings are not written: start() does. Cancelled
+// through the coroutine: the running command is ended with its children.
 Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
                    const ports::Postgres::ClonePlan& plan, int version);
 
-// At the agent's start: when an earlier process ended in the middle of a clone, the old data, if there was some,
-// is put back (true). Blocking.
+// At the agent's start: when an earlier process ended in the middle of a clone, the old data, if
+// there was some, is put back (true). Blocking.
 Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config);
 
 }  // namespace relevo::postgres

@@ -63,17 +63,21 @@ std::optional<std::vector<std::string>> shell_split(std::string_view text) {
 
 Result<std::vector<std::string>> initdb_arguments(const ports::PostgresConfig& config,
                                                   const std::string& password_file) {
-    static constexpr std::array<std::string_view, 5> forbidden{"pgdata", "nosync", "pwfile", "sync-only", "version"};
+    static constexpr std::array<std::string_view, 5> forbidden{"pgdata", "nosync", "pwfile",
+                                                               "sync-only", "version"};
     std::vector<std::string> arguments{"--pgdata=" + config.data_dir};
-    if (!config.superuser.username.empty()) arguments.push_back("--username=" + config.superuser.username);
+    if (!config.superuser.username.empty())
+        arguments.push_back("--username=" + config.superuser.username);
     if (!password_file.empty()) arguments.push_back("--pwfile=" + password_file);
     bool syncs = false;
     for (const auto& [given, value] : config.bootstrap.initdb) {
         std::string name = given;
         while (name.starts_with('-')) name.erase(0, 1);
         if (among(forbidden, name))
-            return fail(ErrorCode::invalid,
-                        fmt::format("bootstrap.initdb: the option {} belongs to the agent; remove it", name));
+            return fail(
+                ErrorCode::invalid,
+                fmt::format("bootstrap.initdb: the option {} belongs to the agent; remove it",
+                            name));
         if (name == "username" && !config.superuser.username.empty()) continue;
         syncs = syncs || name == "no-sync" || name == "sync-method";
         arguments.push_back(option(name, value));
@@ -86,30 +90,36 @@ Result<std::vector<std::string>> bootstrap_command(const ports::PostgresConfig& 
     const auto& method = *config.bootstrap.custom;
     auto words = shell_split(method.command);
     if (!words || words->empty())
-        return fail(ErrorCode::invalid, fmt::format("bootstrap.{}.command is empty or has an open quote", method.name));
+        return fail(ErrorCode::invalid,
+                    fmt::format("bootstrap.{}.command is empty or has an open quote", method.name));
     if (!method.no_params) {
         words->push_back("--scope=" + config.scope);
         words->push_back("--datadir=" + config.data_dir);
     }
-    for (const auto& [name, value] : method.options) words->push_back(fmt::format("--{}={}", name, value));
+    for (const auto& [name, value] : method.options)
+        words->push_back(fmt::format("--{}={}", name, value));
     return *std::move(words);
 }
 
-std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& config, const std::string& conninfo,
+std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& config,
+                                              const std::string& conninfo,
                                               const std::string& target, int version,
                                               std::vector<std::string>& warnings) {
     static constexpr std::array<std::string_view, 11> forbidden{
-        "pgdata", "format", "wal-method", "xlog-method", "gzip", "version", "dbname", "host", "port", "username",
-        "password"};
-    std::vector<std::string> arguments{"--pgdata=" + target, "-X", "stream", "--dbname=" + conninfo};
+        "pgdata", "format", "wal-method", "xlog-method", "gzip",    "version",
+        "dbname", "host",   "port",       "username",    "password"};
+    std::vector<std::string> arguments{"--pgdata=" + target, "-X", "stream",
+                                       "--dbname=" + conninfo};
     bool checkpoint = false;
     bool syncs = false;
     for (const auto& [given, value] : config.basebackup) {
         std::string name = given;
         while (name.starts_with('-')) name.erase(0, 1);
-        const bool compression = name == "compress" && (version < 150000 || !value.starts_with("server-"));
+        const bool compression =
+            name == "compress" && (version < 150000 || !value.starts_with("server-"));
         if (among(forbidden, name) || compression) {
-            warnings.push_back(fmt::format("postgresql.basebackup: the option {} is not possible here", name));
+            warnings.push_back(
+                fmt::format("postgresql.basebackup: the option {} is not possible here", name));
             continue;
         }
         checkpoint = checkpoint || name == "checkpoint";
@@ -127,9 +137,11 @@ Result<std::vector<std::string>> replica_method_command(const ports::PostgresCon
                                                         const std::string& conninfo) {
     auto words = shell_split(method.command);
     if (!words || words->empty())
-        return fail(ErrorCode::invalid,
-                    fmt::format("postgresql.{}.command is empty or has an open quote", method.name));
-    for (const auto& [name, value] : method.options) words->push_back(fmt::format("--{}={}", name, value));
+        return fail(
+            ErrorCode::invalid,
+            fmt::format("postgresql.{}.command is empty or has an open quote", method.name));
+    for (const auto& [name, value] : method.options)
+        words->push_back(fmt::format("--{}={}", name, value));
     if (!method.no_params) {
         words->push_back("--scope=" + config.scope);
         words->push_back("--role=replica");
@@ -139,8 +151,8 @@ Result<std::vector<std::string>> replica_method_command(const ports::PostgresCon
     return *std::move(words);
 }
 
-std::string expand_wal_command(std::string_view command, std::string_view path, std::string_view file,
-                               std::string_view last_restart) {
+std::string expand_wal_command(std::string_view command, std::string_view path,
+                               std::string_view file, std::string_view last_restart) {
     std::string text;
     for (std::size_t at = 0; at < command.size(); ++at) {
         if (command[at] != '%' || at + 1 >= command.size()) {
@@ -176,9 +188,11 @@ std::string quote_identifier(std::string_view text) {
     return quoted + "\"";
 }
 
-std::string role_statement(const std::string& user, const std::string& password, std::string_view options) {
-    const std::string with = password.empty() ? std::string(options)
-                                              : fmt::format("{} PASSWORD {}", options, quote_literal(password));
+std::string role_statement(const std::string& user, const std::string& password,
+                           std::string_view options) {
+    const std::string with = password.empty()
+                                 ? std::string(options)
+                                 : fmt::format("{} PASSWORD {}", options, quote_literal(password));
     // The body is itself a literal: a password with $$ in it must not end it.
     const std::string body = fmt::format(
         "BEGIN\n"

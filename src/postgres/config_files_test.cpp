@@ -27,8 +27,11 @@ protected:
         config.port = 5499;
         config.data_dir = config.config_dir = root + "/data";
         config.bin_dir = root + "/no-programs";  // parameters are not judged
-        config.parameters.base = {{"Max_Connections", "100"}, {"wal_level", "hot_standby"}, {"work_mem", "8MB"},
-                                  {"wal_keep_segments", "8"}, {"restore_command", "x"}};
+        config.parameters.base = {{"Max_Connections", "100"},
+                                  {"wal_level", "hot_standby"},
+                                  {"work_mem", "8MB"},
+                                  {"wal_keep_segments", "8"},
+                                  {"restore_command", "x"}};
         fs::create_directories(config.data_dir);
     }
     void TearDown() override { fs::remove_all(root); }
@@ -66,8 +69,10 @@ TEST_F(ConfigFilesTest, keeps_what_was_there_and_includes_it) {
     EXPECT_TRUE(ours.contains("wal_level = 'replica'\n"));
     EXPECT_TRUE(ours.contains("wal_keep_size = '128MB'\n"));
     EXPECT_TRUE(ours.contains("primary_conninfo = 'host=''a b'''\n"));
-    EXPECT_FALSE(ours.contains("restore_command")) << "recovery settings are not taken from the parameters";
-    EXPECT_LT(ours.find("\nwal_retrieve_retry_interval"), ours.find("\ninclude ")) << "a local file may set it";
+    EXPECT_FALSE(ours.contains("restore_command"))
+        << "recovery settings are not taken from the parameters";
+    EXPECT_LT(ours.find("\nwal_retrieve_retry_interval"), ours.find("\ninclude "))
+        << "a local file may set it";
 
     EXPECT_FALSE(write(standby()).any()) << "the same content is not written again";
     EXPECT_EQ(text("postgresql.base.conf"), "shared_buffers = 1GB\n");
@@ -92,7 +97,8 @@ TEST_F(ConfigFilesTest, goes_on_reading_the_configuration_of_an_adopted_server) 
     auto request = standby();
     request.adopted_config_file = "/etc/postgresql/15/main/postgresql.conf";
     write(request);
-    EXPECT_EQ(text("postgresql.base.conf"), "include_if_exists '/etc/postgresql/15/main/postgresql.conf'\n");
+    EXPECT_EQ(text("postgresql.base.conf"),
+              "include_if_exists '/etc/postgresql/15/main/postgresql.conf'\n");
     EXPECT_TRUE(text("postgresql.conf").contains("data_directory = '" + config.data_dir + "'"));
     EXPECT_FALSE(text("postgresql.conf").contains("hba_file")) << "its own stays in force";
 }
@@ -105,7 +111,8 @@ TEST_F(ConfigFilesTest, rewrites_hba_and_ident_of_the_role_when_they_are_configu
     EXPECT_TRUE(write(request).hba);
     EXPECT_TRUE(text("pg_hba.conf").contains("local all all trust\n"));
     EXPECT_TRUE(text("pg_ident.conf").contains("map a b\n"));
-    EXPECT_TRUE(text("postgresql.conf").contains("hba_file = '" + config.data_dir + "/pg_hba.conf'"));
+    EXPECT_TRUE(
+        text("postgresql.conf").contains("hba_file = '" + config.data_dir + "/pg_hba.conf'"));
     request.role = cluster::Role::primary;
     write(request);
     EXPECT_TRUE(text("pg_hba.conf").contains("scram-sha-256"));
@@ -121,7 +128,8 @@ TEST_F(ConfigFilesTest, lets_an_hba_file_that_is_configured_elsewhere_be) {
 }
 
 TEST_F(ConfigFilesTest, lays_the_roles_parameters_over_but_never_protected_ones) {
-    config.parameters.primary = std::map<std::string, std::string>{{"work_mem", "1GB"}, {"max_connections", "7"}};
+    config.parameters.primary =
+        std::map<std::string, std::string>{{"work_mem", "1GB"}, {"max_connections", "7"}};
     auto request = standby();
     request.role = cluster::Role::primary;
     const auto effective = write(request).effective;
@@ -138,7 +146,8 @@ TEST_F(ConfigFilesTest, raises_a_standby_to_what_its_wal_needs) {
     EXPECT_EQ(done.effective.at("max_connections"), "200");
     EXPECT_EQ(done.raised, std::vector<std::string>{"max_connections"});
     request.recovery.reset();
-    EXPECT_EQ(write(request).effective.at("max_connections"), "100") << "a primary takes what is configured";
+    EXPECT_EQ(write(request).effective.at("max_connections"), "100")
+        << "a primary takes what is configured";
 }
 
 TEST_F(ConfigFilesTest, makes_and_removes_the_signal_file_only_when_asked) {
@@ -154,11 +163,13 @@ TEST_F(ConfigFilesTest, makes_and_removes_the_signal_file_only_when_asked) {
 }
 
 TEST_F(ConfigFilesTest, takes_recovery_settings_out_of_auto_conf_and_leaves_the_rest) {
-    put("postgresql.auto.conf", "# ALTER SYSTEM\nwork_mem = '1MB'\nprimary_conninfo = 'host=x'\nRestore_Command='y'\n");
+    put("postgresql.auto.conf",
+        "# ALTER SYSTEM\nwork_mem = '1MB'\nprimary_conninfo = 'host=x'\nRestore_Command='y'\n");
     auto request = standby();
     request.server_running = true;
     write(request);
-    EXPECT_TRUE(text("postgresql.auto.conf").contains("primary_conninfo")) << "a running server may be writing it";
+    EXPECT_TRUE(text("postgresql.auto.conf").contains("primary_conninfo"))
+        << "a running server may be writing it";
     request.server_running = false;
     write(request);
     EXPECT_EQ(text("postgresql.auto.conf"), "# ALTER SYSTEM\nwork_mem = '1MB'\n");
@@ -194,9 +205,15 @@ TEST_F(ConfigFilesTest, puts_the_controlled_parameters_on_the_command_line_in_th
     config.parameters.base["wal_log_hints"] = "on";
     const auto done = write(standby());
     const auto arguments = postmaster_arguments(ConfigFiles(config), done.effective, 150000);
-    const std::vector<std::string> wanted{"-D", config.data_dir, "--config-file=" + config.data_dir + "/postgresql.conf",
-                                          "--listen_addresses=127.0.0.1", "--port=5499", "--cluster_name=demo",
-                                          "--wal_level=replica", "--max_connections=100", "--wal_log_hints=on"};
+    const std::vector<std::string> wanted{"-D",
+                                          config.data_dir,
+                                          "--config-file=" + config.data_dir + "/postgresql.conf",
+                                          "--listen_addresses=127.0.0.1",
+                                          "--port=5499",
+                                          "--cluster_name=demo",
+                                          "--wal_level=replica",
+                                          "--max_connections=100",
+                                          "--wal_log_hints=on"};
     EXPECT_EQ(arguments, wanted);
 }
 
@@ -217,13 +234,15 @@ TEST(ParameterCatalogOfText, drops_what_is_unknown_and_clamps_what_is_out_of_ran
     EXPECT_EQ(catalog.accept("work_mem", "10", warning), "64");
     EXPECT_FALSE(warning.empty());
     EXPECT_EQ(catalog.accept("work_mem", "much", warning), std::nullopt);
-    EXPECT_EQ(catalog.accept("log_file_mode", "0600", warning), "0600") << "an octal number, not six hundred";
+    EXPECT_EQ(catalog.accept("log_file_mode", "0600", warning), "0600")
+        << "an octal number, not six hundred";
     EXPECT_EQ(catalog.accept("fsync", "on", warning), "on");
     EXPECT_EQ(catalog.accept("fsync", "maybe", warning), std::nullopt);
     EXPECT_EQ(catalog.accept("no_such_thing", "1", warning), std::nullopt);
     EXPECT_FALSE(warning.empty());
     EXPECT_EQ(catalog.accept("my.thing", "1", warning), "1");
-    EXPECT_EQ(catalog.accept("jit_expressions", "on", warning), "on") << "known though not described";
+    EXPECT_EQ(catalog.accept("jit_expressions", "on", warning), "on")
+        << "known though not described";
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ constexpr int version = 150000;
 
 class DataCluster : public testing::RealServers {
 protected:
-    Status copy(const ports::PostgresConfig& config, const ports::PostgresConfig& source, bool replace = false) {
+    Status copy(const ports::PostgresConfig& config, const ports::PostgresConfig& source,
+                bool replace = false) {
         ports::Postgres::ClonePlan plan;
         plan.source = upstream(source);
         plan.replace_existing = replace;
@@ -55,32 +56,40 @@ protected:
                                                 const ports::PostgresConfig& source) {
         const auto control = read_control_file(config);
         EXPECT_TRUE(control) << control.error().message;
-        return loop.run(compare(loop.pool(), config, upstream(source), std::nullopt, control->data, version));
+        return loop.run(
+            compare(loop.pool(), config, upstream(source), std::nullopt, control->data, version));
     }
 
-    static constexpr const char* streaming = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    static constexpr const char* streaming =
+        "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'";
 };
 
 TEST_F(DataCluster, makes_a_cluster_whose_passwords_work_and_stay_secret) {
     auto one = member("pg1");
     one.parameters.base["log_statement"] = "all";
     std::ofstream(root + "/post.sh") << "#!/bin/sh\necho \"$PGOPTIONS\" > " << root << "/post.out\n"
-                                     << "/usr/lib/postgresql/15/bin/psql -X -d \"$1\" -c 'CREATE TABLE public.made_by_script (a int)'\n";
+                                     << "/usr/lib/postgresql/15/bin/psql -X -d \"$1\" -c 'CREATE "
+                                        "TABLE public.made_by_script (a int)'\n";
     fs::permissions(root + "/post.sh", fs::perms::owner_all);
     one.bootstrap.post_bootstrap = root + "/post.sh";
     make_primary(one);
 
     EXPECT_EQ(value(one, "SELECT count(*) FROM public.made_by_script"), "0");
     EXPECT_EQ(value(one, "SELECT rolreplication FROM pg_roles WHERE rolname = 'replicator'"), "t");
-    EXPECT_EQ(value(one, "SELECT has_function_privilege('rewinder', 'pg_read_binary_file(text)', 'EXECUTE')"), "t");
+    EXPECT_EQ(
+        value(one,
+              "SELECT has_function_privilege('rewinder', 'pg_read_binary_file(text)', 'EXECUTE')"),
+        "t");
     EXPECT_EQ(value(one, "SHOW cluster_name"), "demo");
-    EXPECT_EQ(value(one, "SELECT source FROM pg_settings WHERE name = 'max_connections'"), "command line");
+    EXPECT_EQ(value(one, "SELECT source FROM pg_settings WHERE name = 'max_connections'"),
+              "command line");
     const std::string log = server_log(one);
     EXPECT_FALSE(log.contains("secret")) << "a password reached the server's log";
     EXPECT_FALSE(half_made_by(one.data_dir));
     EXPECT_TRUE(fs::exists(one.data_dir + "/pg_hba.conf.backup"));
     for (const auto& entry : fs::directory_iterator(root))
-        EXPECT_FALSE(entry.path().filename().string().contains("pgpass")) << entry.path() << " was left behind";
+        EXPECT_FALSE(entry.path().filename().string().contains("pgpass"))
+            << entry.path() << " was left behind";
     std::ifstream output(root + "/post.out");
     std::string options;
     std::getline(output, options);
@@ -105,7 +114,9 @@ TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
         EXPECT_TRUE(becomes(config, streaming, "1"));
     }
     EXPECT_EQ(value(one, "SELECT count(*) FROM pg_replication_slots WHERE active"), "2");
-    EXPECT_EQ(value(one, "SELECT string_agg(application_name, ',' ORDER BY application_name) FROM pg_stat_replication"),
+    EXPECT_EQ(value(one,
+                    "SELECT string_agg(application_name, ',' ORDER BY application_name) FROM "
+                    "pg_stat_replication"),
               "pg2,pg3");
     EXPECT_EQ(value(two, "SHOW wal_retrieve_retry_interval"), "200ms");
     value(one, "CREATE TABLE public.kept AS SELECT 1 AS a");
@@ -126,7 +137,8 @@ TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
         const auto reloaded = loop.run(reload(*connection));
         ASSERT_TRUE(reloaded) << reloaded.error().message;
     }
-    EXPECT_TRUE(becomes(three, "SELECT count(*) FROM pg_class WHERE relname = 'after_takeover'", "1"));
+    EXPECT_TRUE(
+        becomes(three, "SELECT count(*) FROM pg_class WHERE relname = 'after_takeover'", "1"));
     EXPECT_EQ(value(three, "SELECT pg_postmaster_start_time()"), started);
 
     // pg1 writes on by itself and then comes back.
@@ -144,7 +156,9 @@ TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
     EXPECT_FALSE(half_made_by(one.data_dir));
     start(one, upstream(two, "pg1"));
     EXPECT_TRUE(becomes(one, streaming, "1"));
-    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_class WHERE relname IN ('kept', 'after_takeover')"), "2");
+    EXPECT_EQ(
+        value(one, "SELECT count(*) FROM pg_class WHERE relname IN ('kept', 'after_takeover')"),
+        "2");
     EXPECT_EQ(value(one, "SELECT count(*) FROM pg_class WHERE relname = 'lost'"), "0");
 
     // A planned switch: pg2 stops cleanly, pg1 has all of it, pg2 needs no rewind.
@@ -217,8 +231,12 @@ TEST_F(DataCluster, keeps_the_old_data_when_a_copy_fails_or_is_given_up) {
     EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
 
     two.create_replica_methods = {"broken"};
-    two.replica_methods["broken"] = {
-        .name = "broken", .command = "/bin/sh -c 'exit 3'", .keep_data = false, .no_params = true, .no_leader = false, .options = {}};
+    two.replica_methods["broken"] = {.name = "broken",
+                                     .command = "/bin/sh -c 'exit 3'",
+                                     .keep_data = false,
+                                     .no_params = true,
+                                     .no_leader = false,
+                                     .options = {}};
     const auto failed = copy(two, one, true);
     ASSERT_FALSE(failed);
     EXPECT_TRUE(failed.error().message.contains("3")) << failed.error().message;
@@ -301,21 +319,25 @@ TEST_F(DataCluster, keeps_slots_as_planned) {
     const auto one = member("pg1");
     make_primary(one);
     want_slots(one, {"a", "b"});
-    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn IS NOT NULL"), "2");
+    EXPECT_EQ(value(one, "SELECT count(*) FROM pg_replication_slots WHERE restart_lsn IS NOT NULL"),
+              "2");
     value(one, "SELECT pg_create_physical_replication_slot('unreserved')");
     want_slots(one, {"b", "unreserved"});
-    EXPECT_EQ(value(one, "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots "
-                         "WHERE restart_lsn IS NOT NULL"),
-              "b,unreserved");
+    EXPECT_EQ(
+        value(one,
+              "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots "
+              "WHERE restart_lsn IS NOT NULL"),
+        "b,unreserved");
 
     value(one, "SELECT pg_switch_wal()");
     cluster::SlotPlan plan;
-    plan.wanted.push_back({.name = "b",
-                           .advance_to = *cluster::parse_lsn(value(one, "SELECT pg_current_wal_lsn()")),
-                           .expected_active = false,
-                           .logical = false,
-                           .database = {},
-                           .plugin = {}});
+    plan.wanted.push_back(
+        {.name = "b",
+         .advance_to = *cluster::parse_lsn(value(one, "SELECT pg_current_wal_lsn()")),
+         .expected_active = false,
+         .logical = false,
+         .database = {},
+         .plugin = {}});
     auto connection = connect(one);
     ASSERT_TRUE(loop.run(sync_slots(*connection, plan)));
     EXPECT_EQ(value(one, "SELECT restart_lsn FROM pg_replication_slots"),
@@ -324,8 +346,9 @@ TEST_F(DataCluster, keeps_slots_as_planned) {
 
 TEST_F(DataCluster, runs_callbacks_beside_and_ends_the_older_one) {
     auto one = member("pg1");
-    std::ofstream(root + "/call.sh") << "#!/bin/sh\necho \"$@\" >> " << root << "/calls\n[ $1 = on_start ] && sleep 60\n"
-                                     << "echo \"$1 done\" >> " << root << "/calls\n";
+    std::ofstream(root + "/call.sh")
+        << "#!/bin/sh\necho \"$@\" >> " << root << "/calls\n[ $1 = on_start ] && sleep 60\n"
+        << "echo \"$1 done\" >> " << root << "/calls\n";
     fs::permissions(root + "/call.sh", fs::perms::owner_all);
     one.callbacks = {{"on_start", root + "/call.sh"}, {"on_role_change", root + "/call.sh"}};
     Callbacks callbacks(loop.io().get_executor(), loop.pool());
@@ -336,7 +359,8 @@ TEST_F(DataCluster, runs_callbacks_beside_and_ends_the_older_one) {
     const auto run_for = [&](std::chrono::milliseconds time, const std::string& until) {
         const auto end = std::chrono::steady_clock::now() + time;
         loop.io().restart();
-        while (std::chrono::steady_clock::now() < end && !calls().contains(until)) loop.io().run_for(10ms);
+        while (std::chrono::steady_clock::now() < end && !calls().contains(until))
+            loop.io().run_for(10ms);
     };
     callbacks.run(one, "on_start", cluster::Role::replica);
     callbacks.run(one, "on_stop", cluster::Role::replica);  // none is configured

@@ -37,13 +37,14 @@ std::vector<fs::path> link_targets(const fs::path& data_dir) {
         if (!one && fs::is_directory(target, one)) targets.push_back(target);
     };
     take(data_dir / "pg_wal");
-    for (auto at = fs::directory_iterator(data_dir / "pg_tblspc", error); !error && at != fs::directory_iterator();
-         at.increment(error))
+    for (auto at = fs::directory_iterator(data_dir / "pg_tblspc", error);
+         !error && at != fs::directory_iterator(); at.increment(error))
         take(at->path());
     return targets;
 }
 
-std::unexpected<Error> cannot(std::string_view what, const fs::path& path, const std::error_code& error) {
+std::unexpected<Error> cannot(std::string_view what, const fs::path& path,
+                              const std::error_code& error) {
     return fail(ErrorCode::failed, fmt::format("{} {}: {}", what, path.string(), error.message()));
 }
 
@@ -58,14 +59,15 @@ Status rename_to(const fs::path& from, const fs::path& to) {
 
 Status remove_content(const fs::path& directory) {
     std::error_code error;
-    for (auto at = fs::directory_iterator(directory, error); !error && at != fs::directory_iterator();
-         at.increment(error)) {
+    for (auto at = fs::directory_iterator(directory, error);
+         !error && at != fs::directory_iterator(); at.increment(error)) {
         if (at->path().filename() == "lost+found") continue;
         std::error_code one;
         fs::remove_all(at->path(), one);
         if (one) return cannot("removing", at->path(), one);
     }
-    if (error && error != std::errc::no_such_file_or_directory) return cannot("reading", directory, error);
+    if (error && error != std::errc::no_such_file_or_directory)
+        return cannot("reading", directory, error);
     return {};
 }
 
@@ -93,9 +95,11 @@ Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix)
                 std::error_code ignored;
                 fs::rename(new_path, old_path, ignored);
             }
-            return within("moving the old data aside (the directory above it must be writable and on the same "
-                          "file system)",
-                          done.error());
+            return within(
+                "moving the old data aside (the directory above it must be writable and on the "
+                "same "
+                "file system)",
+                done.error());
         }
         moved.emplace_back(path.string(), to.string());
     }
@@ -116,15 +120,16 @@ Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
             moved.emplace_back(target.string(), target.string() + suffix);
     };
     take(aside / "pg_wal");
-    for (auto at = fs::directory_iterator(aside / "pg_tblspc", error); !error && at != fs::directory_iterator();
-         at.increment(error))
+    for (auto at = fs::directory_iterator(aside / "pg_tblspc", error);
+         !error && at != fs::directory_iterator(); at.increment(error))
         take(at->path());
     moved.emplace_back(directory.string(), aside.string());
     return moved;
 }
 
 Status put_back(const Moved& moved) {
-    for (const auto& [old_path, new_path] : moved | std::views::reverse) RLV_CHECK(rename_to(new_path, old_path));
+    for (const auto& [old_path, new_path] : moved | std::views::reverse)
+        RLV_CHECK(rename_to(new_path, old_path));
     return {};
 }
 
@@ -168,7 +173,8 @@ std::uint64_t directory_size(const std::string& data_dir) {
     all.push_back(directory);
     for (const fs::path& top : all) {
         std::error_code error;
-        for (auto at = fs::recursive_directory_iterator(top, fs::directory_options::skip_permission_denied, error);
+        for (auto at = fs::recursive_directory_iterator(
+                 top, fs::directory_options::skip_permission_denied, error);
              !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
             std::error_code one;
             if (!at->is_symlink(one) && at->is_regular_file(one)) {

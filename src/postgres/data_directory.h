@@ -1,6 +1,7 @@
-// A data directory as a whole, with what lies outside it behind symbolic links (pg_wal, tablespaces): moved
-// aside, put back, emptied, removed, measured. Blocking: call in the thread pool. A data directory that is itself
-// a link is followed, so that nothing ends up on another disk.
+// A data directory as a whole, with what lies outside it behind symbolic links (pg_wal,
+// tablespaces): moved aside, put back, emptied, removed, measured. Blocking: call in the thread
+// pool. A data directory that is itself a link is followed, so that nothing ends up on another
+// disk.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ bool has_content(const std::string& data_dir);
 // Old path -> new path of everything that was renamed, the data directory last.
 using Moved = std::vector<std::pair<std::string, std::string>>;
 
-// Renames <data_dir> to <data_dir><suffix> and the links' targets likewise; what stood under the new names is
-// removed first. Afterwards data_dir does not exist. On an error all is as before.
+// Renames <data_dir> to <data_dir><suffix> and the links' targets likewise; what stood under the
+// new names is removed first. Afterwards data_dir does not exist. On an error all is as before.
 Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix);
 // What an earlier process moved aside with this suffix; empty when there is nothing.
 Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
@@ -32,8 +33,8 @@ Status wipe(const std::string& data_dir);
 // Makes it when it is missing, 0700.
 Status ensure_directory(const std::string& data_dir);
 
-// All that was written below it is on disk afterwards (syncfs, as PostgreSQL 17's --sync-method=syncfs): one
-// call instead of an fsync for each of a thousand small files.
+// All that was written below it is on disk afterwards (syncfs, as PostgreSQL 17's
+// --sync-method=syncfs): one call instead of an fsync for each of a thousand small files.
 Status sync_content(const std::string& data_dir);
 
 // Bytes in regular files, the links' targets included.

@@ -14,12 +14,15 @@ std::string half_made_marker(const std::string& data_dir) {
 Status mark_half_made(const std::string& data_dir, const std::string& by) {
     if (half_made_by(data_dir) == by) return {};
     if (auto made = os::write_file(half_made_marker(data_dir), by + "\n", 0600); !made)
-        return within("marking the data directory as unfinished (the directory above it must be writable)",
-                      made.error());
+        return within(
+            "marking the data directory as unfinished (the directory above it must be writable)",
+            made.error());
     return {};
 }
 
-Status clear_half_made(const std::string& data_dir) { return os::remove_file(half_made_marker(data_dir)); }
+Status clear_half_made(const std::string& data_dir) {
+    return os::remove_file(half_made_marker(data_dir));
+}
 
 std::optional<std::string> half_made_by(const std::string& data_dir) {
     const auto text = os::read_file(half_made_marker(data_dir));

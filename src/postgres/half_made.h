@@ -1,6 +1,7 @@
-// The marker that says "what stands here is not finished": made before bootstrap, clone and rewind touch a
-// data directory, removed after they succeeded. It stands beside the directory (<data_dir>.half_made), since
-// pg_basebackup and initdb want theirs empty. Blocking; durable when they return.
+// The marker that says "what stands here is not finished": made before bootstrap, clone and rewind
+// touch a data directory, removed after they succeeded. It stands beside the directory
+// (<data_dir>.half_made), since pg_basebackup and initdb want theirs empty. Blocking; durable when
+// they return.
 #pragma once
 
 #include <optional>
@@ -11,7 +12,8 @@
 namespace relevo::postgres {
 
 std::string half_made_marker(const std::string& data_dir);
-Status mark_half_made(const std::string& data_dir, const std::string& by);  // "clone", "rewind", "bootstrap"
+Status mark_half_made(const std::string& data_dir,
+                      const std::string& by);  // "clone", "rewind", "bootstrap"
 Status clear_half_made(const std::string& data_dir);
 std::optional<std::string> half_made_by(const std::string& data_dir);
 

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <list>
@@ -63,19 +63,19 @@ void Callbacks::State::start(std::vector<std::string> words, bool is_reload) {
     os::Command command;
     command.arguments = std::move(words);
     auto self = shared_from_this();
-    asio::co_spawn(
-        loop, os::run(pool, std::move(command)),
-        asio::bind_cancellation_slot(
-            entry->cancel.slot(), [self, entry](const std::exception_ptr& thrown, Result<os::Finished> finished) {
-                if (thrown)
-                    log::error("callback: broke off");
-                else if (!finished && finished.error().code != ErrorCode::cancelled)
-                    log::error("callback: {}", finished.error().message);
-                else if (finished && !finished->ok())
-                    log::warning("callback: {}", os::describe(*finished));
-                self->running.erase(entry);
-                self->idle.cancel();
-            }));
+    asio::co_spawn(loop, os::run(pool, std::move(command)),
+                   asio::bind_cancellation_slot(
+                       entry->cancel.slot(), [self, entry](const std::exception_ptr& thrown,
+                                                           Result<os::Finished> finished) {
+                           if (thrown)
+                               log::error("callback: broke off");
+                           else if (!finished && finished.error().code != ErrorCode::cancelled)
+                               log::error("callback: {}", finished.error().message);
+                           else if (finished && !finished->ok())
+                               log::warning("callback: {}", os::describe(*finished));
+                           self->running.erase(entry);
+                           self->idle.cancel();
+                       }));
 }
 
 Callbacks::Callbacks(asio::any_io_executor loop, os::Blocking& pool)
@@ -83,7 +83,8 @@ Callbacks::Callbacks(asio::any_io_executor loop, os::Blocking& pool)
 
 Callbacks::~Callbacks() = default;
 
-void Callbacks::run(const ports::PostgresConfig& config, const std::string& action, cluster::Role role) {
+void Callbacks::run(const ports::PostgresConfig& config, const std::string& action,
+                    cluster::Role role) {
     const auto configured = config.callbacks.find(action);
     if (configured == config.callbacks.end() || configured->second.empty()) return;
     auto words = shell_split(configured->second);
@@ -93,7 +94,8 @@ void Callbacks::run(const ports::PostgresConfig& config, const std::string& acti
     }
     words->insert(words->end(), {action, role_word(role), config.scope});
     const bool is_reload = action == "on_reload";
-    state_->end_running([is_reload](const State::Running& one) { return one.is_reload == is_reload; });
+    state_->end_running(
+        [is_reload](const State::Running& one) { return one.is_reload == is_reload; });
     state_->start(*std::move(words), is_reload);
 }
 
@@ -118,18 +120,21 @@ Task<void> Callbacks::stop() {
     }
 }
 
-Task<Status> run_hook(os::Blocking& pool, const ports::PostgresConfig& config, const std::string& which) {
+Task<Status> run_hook(os::Blocking& pool, const ports::PostgresConfig& config,
+                      const std::string& which) {
     const std::string& text = which == "pre_promote" ? config.pre_promote : config.before_stop;
     if (text.empty()) co_return Status();
     auto words = shell_split(text);
     if (!words || words->empty())
-        co_return fail(ErrorCode::invalid, fmt::format("postgresql.{} is empty or has an open quote", which));
+        co_return fail(ErrorCode::invalid,
+                       fmt::format("postgresql.{} is empty or has an open quote", which));
     os::Command command;
     command.arguments = *std::move(words);
     auto finished = co_await os::run(pool, std::move(command));
     if (!finished) co_return within(fmt::format("running postgresql.{}", which), finished.error());
     if (!finished->ok())
-        co_return fail(ErrorCode::failed, fmt::format("postgresql.{}: {}", which, os::describe(*finished)));
+        co_return fail(ErrorCode::failed,
+                       fmt::format("postgresql.{}: {}", which, os::describe(*finished)));
     co_return Status();
 }
 

@@ -1,4 +1,5 @@
-// Commands of the operator: callbacks, which run beside us, and hooks, which we wait for (contract 7.14).
+// Commands of the operator: callbacks, which run beside us, and hooks, which we wait for
+// (contract 7.14).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -18,8 +19,9 @@ class Blocking;
 
 namespace relevo::postgres {
 
-// Runs COMMAND ACTION ROLE SCOPE on the loop. A new callback ends a running one with its children, except that
-// on_reload only ever replaces another on_reload and otherwise runs beside. Stop it before it goes.
+// Runs COMMAND ACTION ROLE SCOPE on the loop. A new callback ends a running one with its children,
+// except that on_reload only ever replaces another on_reload and otherwise runs beside. Stop it
+// before it goes.
 class Callbacks {
 public:
     Callbacks(boost::asio::any_io_executor loop, os::Blocking& pool);
@@ -38,7 +40,9 @@ private:
     std::shared_ptr<State> state_;
 };
 
-// pre_promote or before_stop; ok when none is configured. failed: it ended with another code than 0.
-Task<Status> run_hook(os::Blocking& pool, const ports::PostgresConfig& config, const std::string& which);
+// pre_promote or before_stop; ok when none is configured. failed: it ended with another code than
+// 0.
+Task<Status> run_hook(os::Blocking& pool, const ports::PostgresConfig& config,
+                      const std::string& which);
 
 }  // namespace relevo::postgres

@@ -92,8 +92,8 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
     into.pending_restart = row.flag("pending_restart");
     const auto checkpoint = row.timeline("checkpoint_timeline");
     if (into.in_recovery) {
-        // Without a receiver the timeline received last is not to be had from SQL. pg_control follows
-        // it at restart points only; the observer asks pg_wal.
+        // Without a receiver the timeline received last is not to be had from SQL. pg_control
+        // follows it at restart points only; the observer asks pg_wal.
         into.timeline = std::max(checkpoint, row.timeline("recovery_timeline"));
     } else {
         into.timeline = row.timeline("wal_timeline");

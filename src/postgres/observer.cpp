@@ -119,15 +119,15 @@ Task<Observer::Sql> Observer::ask(Duration patience) {
     co_return result;
 }
 
-// The receiver is gone and with it its timeline: what it wrote last lies in a segment named after it. A
-// standby opens a segment of a newer timeline only once it is on that timeline.
+// The receiver is gone and with it its timeline: what it wrote last lies in a segment named after
+// it. A standby opens a segment of a newer timeline only once it is on that timeline.
 Task<void> Observer::read_timeline(cluster::LocalPostgres& postgres, std::uint64_t segment_size) {
     const auto position = postgres.position().value;
     if (segment_size == 0 || position == 0) co_return;
-    const auto found = co_await pool_.run_within(200ms, [directory = config_().data_dir + "/pg_wal", position,
-                                                         segment_size] {
-        return newest_timeline_at(directory, position - 1, segment_size);
-    });
+    const auto found = co_await pool_.run_within(
+        200ms, [directory = config_().data_dir + "/pg_wal", position, segment_size] {
+            return newest_timeline_at(directory, position - 1, segment_size);
+        });
     if (found) postgres.timeline = std::max(postgres.timeline, *found);
 }
 
@@ -199,8 +199,10 @@ Task<void> Observer::look_at_server(Seen& seen, const DiskView& disk) {
         last_in_recovery_ = postgres.in_recovery;
         last_answering_ = pid;
         last_version_ = postgres.version;
-        if (postgres.primary()) co_await read_history(postgres);
-        else if (!seen.facts.timeline_received) co_await read_timeline(postgres, seen.facts.segment_size);
+        if (postgres.primary())
+            co_await read_history(postgres);
+        else if (!seen.facts.timeline_received)
+            co_await read_timeline(postgres, seen.facts.segment_size);
         co_return;
     }
     // Who cannot be asked is what it was; and a server of which nothing is known is what it will

@@ -14,8 +14,9 @@ namespace {
 TEST(WalFile, the_newest_timeline_of_a_position_is_that_of_its_segment) {
     auto directory = os::make_temporary_directory("relevo-wal-");
     ASSERT_TRUE(directory) << directory.error().message;
-    for (const char* name : {"000000010000000000000003", "000000020000000000000003", "000000030000000000000004",
-                             "00000009.history", "0000000A0000000000000003.partial"})
+    for (const char* name :
+         {"000000010000000000000003", "000000020000000000000003", "000000030000000000000004",
+          "00000009.history", "0000000A0000000000000003.partial"})
         ASSERT_TRUE(os::write_file(*directory + "/" + name, "", 0600));
     constexpr std::uint64_t segment = 16ULL << 20U;
     EXPECT_EQ(newest_timeline_at(*directory, 3 * segment + 7, segment), 2U);

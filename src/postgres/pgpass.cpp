@@ -43,11 +43,13 @@ std::string pgpass_lines(const std::string& hosts, int port, const ports::Accoun
     return text;
 }
 
-Result<std::string> write_pgpass(const ports::PostgresConfig& config, const cluster::Upstream& upstream) {
+Result<std::string> write_pgpass(const ports::PostgresConfig& config,
+                                 const cluster::Upstream& upstream) {
     const std::string lines = pgpass_lines(upstream.host, upstream.port, config.replication);
     if (lines.empty()) return std::string();
     if (config.pgpass.empty())
-        return fail(ErrorCode::invalid, "there is no place for the replication password; set postgresql.pgpass");
+        return fail(ErrorCode::invalid,
+                    "there is no place for the replication password; set postgresql.pgpass");
     if (const auto old = os::read_file(config.pgpass); !old || *old != lines) {
         if (auto written = os::write_file(config.pgpass, lines, 0600); !written)
             return within("writing the password file (postgresql.pgpass)", written.error());
@@ -55,12 +57,15 @@ Result<std::string> write_pgpass(const ports::PostgresConfig& config, const clus
     return config.pgpass;
 }
 
-Result<TemporaryPgpass> TemporaryPgpass::make(const ports::PostgresConfig& config, const std::string& content) {
-    std::string path = (config.pgpass.empty() ? config.data_dir + ".pgpass" : config.pgpass) + ".XXXXXX";
+Result<TemporaryPgpass> TemporaryPgpass::make(const ports::PostgresConfig& config,
+                                              const std::string& content) {
+    std::string path =
+        (config.pgpass.empty() ? config.data_dir + ".pgpass" : config.pgpass) + ".XXXXXX";
     const int fd = ::mkostemp(path.data(), O_CLOEXEC);  // 0600
     if (fd < 0)
-        return fail(ErrorCode::failed, fmt::format("a password file cannot be made beside postgresql.pgpass ({}): {}",
-                                                   path, std::strerror(errno)));
+        return fail(ErrorCode::failed,
+                    fmt::format("a password file cannot be made beside postgresql.pgpass ({}): {}",
+                                path, std::strerror(errno)));
     TemporaryPgpass file(path);
     std::string_view rest = content;
     while (!rest.empty()) {
@@ -70,7 +75,8 @@ Result<TemporaryPgpass> TemporaryPgpass::make(const ports::PostgresConfig& confi
         rest.remove_prefix(static_cast<std::size_t>(put));
     }
     ::close(fd);
-    if (!rest.empty()) return fail(ErrorCode::failed, fmt::format("{} cannot be written: disk full?", path));
+    if (!rest.empty())
+        return fail(ErrorCode::failed, fmt::format("{} cannot be written: disk full?", path));
     return file;
 }
 

@@ -32,7 +32,8 @@ bool become_postgres() {
     if (::geteuid() != 0) return true;
     const passwd* user = ::getpwnam("postgres");
     if (user == nullptr) return false;
-    return ::initgroups("postgres", user->pw_gid) == 0 && ::setgid(user->pw_gid) == 0 && ::setuid(user->pw_uid) == 0;
+    return ::initgroups("postgres", user->pw_gid) == 0 && ::setgid(user->pw_gid) == 0 &&
+           ::setuid(user->pw_uid) == 0;
 }
 
 int free_port() {
@@ -44,7 +45,8 @@ int free_port() {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets API is made so
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     int port = 0;
-    if (::bind(fd, generic, length) == 0 && ::getsockname(fd, generic, &length) == 0) port = ntohs(address.sin_port);
+    if (::bind(fd, generic, length) == 0 && ::getsockname(fd, generic, &length) == 0)
+        port = ntohs(address.sin_port);
     ::close(fd);
     return port;
 }
@@ -64,7 +66,8 @@ void run_program(const std::vector<std::string>& words) {
 }  // namespace
 
 void RealServers::SetUp() {
-    if (!fs::exists(bin_dir + "/initdb")) GTEST_SKIP() << "PostgreSQL 15 is not installed in " << bin_dir;
+    if (!fs::exists(bin_dir + "/initdb"))
+        GTEST_SKIP() << "PostgreSQL 15 is not installed in " << bin_dir;
     if (!become_postgres()) GTEST_SKIP() << "root, and there is no user postgres to run servers as";
     auto made = os::make_temporary_directory("relevo-postgres-test");
     ASSERT_TRUE(made) << made.error().message;
@@ -99,18 +102,14 @@ ports::PostgresConfig RealServers::member(const std::string& name) {
     config.pgpass = root + "/" + name + ".pgpass";
     config.superuser = {.username = "postgres", .password = "sup'er\\ $$ secret", .options = {}};
     config.replication = {.username = "replicator", .password = "rep:l secret", .options = {}};
-    config.rewind = ports::Account{.username = "rewinder", .password = "rewind secret", .options = {}};
+    config.rewind =
+        ports::Account{.username = "rewinder", .password = "rewind secret", .options = {}};
     config.use_pg_rewind = true;
-    config.parameters.base = {{"max_connections", "30"},
-                              {"max_wal_senders", "10"},
-                              {"max_worker_processes", "8"},
-                              {"max_replication_slots", "10"},
-                              {"wal_level", "replica"},
-                              {"hot_standby", "on"},
-                              {"wal_log_hints", "on"},
-                              {"shared_buffers", "16MB"},
-                              {"unix_socket_directories", root},
-                              {"fsync", "off"}};
+    config.parameters.base = {{"max_connections", "30"},         {"max_wal_senders", "10"},
+                              {"max_worker_processes", "8"},     {"max_replication_slots", "10"},
+                              {"wal_level", "replica"},          {"hot_standby", "on"},
+                              {"wal_log_hints", "on"},           {"shared_buffers", "16MB"},
+                              {"unix_socket_directories", root}, {"fsync", "off"}};
     config.pg_hba.base = {"local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256",
                           "host replication all 127.0.0.1/32 scram-sha-256"};
     config.bootstrap.present = true;
@@ -118,8 +117,12 @@ ports::PostgresConfig RealServers::member(const std::string& name) {
     return config;
 }
 
-cluster::Upstream RealServers::upstream(const ports::PostgresConfig& source, const std::string& slot) {
-    return {.member = source.name, .host = source.connect_host, .port = source.connect_port, .slot_name = slot};
+cluster::Upstream RealServers::upstream(const ports::PostgresConfig& source,
+                                        const std::string& slot) {
+    return {.member = source.name,
+            .host = source.connect_host,
+            .port = source.connect_port,
+            .slot_name = slot};
 }
 
 FilesRequest RealServers::request(const ports::PostgresConfig& config,
@@ -139,7 +142,8 @@ FilesRequest RealServers::request(const ports::PostgresConfig& config,
     return wanted;
 }
 
-void RealServers::start(const ports::PostgresConfig& config, const std::optional<cluster::Upstream>& source) {
+void RealServers::start(const ports::PostgresConfig& config,
+                        const std::optional<cluster::Upstream>& source) {
     const ConfigFiles files(config);
     const auto written = files.write(request(config, source));
     ASSERT_TRUE(written) << written.error().message;
@@ -147,8 +151,8 @@ void RealServers::start(const ports::PostgresConfig& config, const std::optional
     const auto arguments = postmaster_arguments(files, written->effective, version);
     for (std::size_t i = 2; i < arguments.size(); ++i) options += "'" + arguments[i] + "' ";
     running[config.name] = config;
-    run_program({bin_dir + "/pg_ctl", "start", "-w", "-D", config.data_dir, "-l", root + "/" + config.name + ".log",
-                 "-o", options});
+    run_program({bin_dir + "/pg_ctl", "start", "-w", "-D", config.data_dir, "-l",
+                 root + "/" + config.name + ".log", "-o", options});
 }
 
 void RealServers::stop(const ports::PostgresConfig& config, const std::string& mode) {
@@ -186,7 +190,8 @@ std::string RealServers::value(const ports::PostgresConfig& config, const std::s
     return rows ? rows->value().value_or("") : std::string();
 }
 
-bool RealServers::becomes(const ports::PostgresConfig& config, const std::string& sql, const std::string& wanted) {
+bool RealServers::becomes(const ports::PostgresConfig& config, const std::string& sql,
+                          const std::string& wanted) {
     auto connection = connect(config);
     if (!connection) return false;
     for (int i = 0; i < 1000; ++i) {

@@ -1,5 +1,6 @@
-// For tests only: real servers under a temporary directory, on loopback with ports of the moment. As root the
-// whole test process becomes the postgres user first, since PostgreSQL refuses to run as root.
+// For tests only: real servers under a temporary directory, on loopback with ports of the moment.
+// As root the whole test process becomes the postgres user first, since PostgreSQL refuses to run
+// as root.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -52,7 +53,8 @@ protected:
 
     // A member's configuration: own data directory, own port, the accounts below.
     ports::PostgresConfig member(const std::string& name);
-    static cluster::Upstream upstream(const ports::PostgresConfig& source, const std::string& slot = {});
+    static cluster::Upstream upstream(const ports::PostgresConfig& source,
+                                      const std::string& slot = {});
 
     // bootstrap, files, start, post_bootstrap.
     void make_primary(const ports::PostgresConfig& config);
@@ -61,12 +63,15 @@ protected:
     void stop(const ports::PostgresConfig& config, const std::string& mode = "fast");
     void promote(const ports::PostgresConfig& config);
 
-    std::string value(const ports::PostgresConfig& config, const std::string& sql);  // as the superuser
+    std::string value(const ports::PostgresConfig& config,
+                      const std::string& sql);  // as the superuser
     // Until the query gives the wanted value; false after some seconds.
-    bool becomes(const ports::PostgresConfig& config, const std::string& sql, const std::string& wanted);
+    bool becomes(const ports::PostgresConfig& config, const std::string& sql,
+                 const std::string& wanted);
     std::unique_ptr<Connection> connect(const ports::PostgresConfig& config);
 
-    FilesRequest request(const ports::PostgresConfig& config, const std::optional<cluster::Upstream>& source);
+    FilesRequest request(const ports::PostgresConfig& config,
+                         const std::optional<cluster::Upstream>& source);
     std::string server_log(const ports::PostgresConfig& config) const;
 
     Loop loop;

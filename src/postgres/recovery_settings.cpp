@@ -96,8 +96,9 @@ std::optional<std::map<std::string, std::string>> parse_conninfo(std::string_vie
 }
 
 Pairs account_options(const ports::Account& account, int version) {
-    static constexpr std::array names{"sslmode",  "sslcert",   "sslkey",     "sslpassword",     "sslrootcert",
-                                      "sslcrl",   "sslcrldir", "gssencmode", "channel_binding", "sslnegotiation"};
+    static constexpr std::array names{
+        "sslmode", "sslcert",   "sslkey",     "sslpassword",     "sslrootcert",
+        "sslcrl",  "sslcrldir", "gssencmode", "channel_binding", "sslnegotiation"};
     const auto fallback = [version](std::string_view name) -> std::string {
         if (name == "sslmode") return "prefer";
         if (name == "gssencmode" && version >= 120000) return "prefer";
@@ -122,8 +123,8 @@ Pairs account_options(const ports::Account& account, int version) {
     return pairs;
 }
 
-std::string primary_conninfo(const ports::PostgresConfig& config, const cluster::Upstream& upstream, int version,
-                             const std::string& pgpass_file) {
+std::string primary_conninfo(const ports::PostgresConfig& config, const cluster::Upstream& upstream,
+                             int version, const std::string& pgpass_file) {
     Pairs pairs;
     if (version >= 170000) pairs.emplace_back("dbname", config.database);
     pairs.emplace_back("user", config.replication.username);
@@ -151,11 +152,12 @@ RecoverySettings recovery_settings(const ports::PostgresConfig& config,
         if (key == "promote_trigger_file" || key == "trigger_file") continue;
         settings.values[key] = value;
     }
-    settings.values["primary_conninfo"] = upstream ? primary_conninfo(config, *upstream, version, pgpass_file) : "";
+    settings.values["primary_conninfo"] =
+        upstream ? primary_conninfo(config, *upstream, version, pgpass_file) : "";
     settings.values["primary_slot_name"] = upstream && config.use_slots ? upstream->slot_name : "";
     settings.values["recovery_target_timeline"] = "latest";
-    for (const char* name : {"recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time",
-                             "recovery_target_xid"})
+    for (const char* name : {"recovery_target", "recovery_target_lsn", "recovery_target_name",
+                             "recovery_target_time", "recovery_target_xid"})
         settings.values[name] = "";
     return settings;
 }
@@ -164,7 +166,8 @@ RecoveryChange compare_recovery(const std::map<std::string, std::string>& wanted
                                 const std::map<std::string, std::string>& actual, int version) {
     RecoveryChange change = RecoveryChange::nothing;
     const auto raise = [&](const std::string& name) {
-        const auto known = std::ranges::find_if(reloadable, [&](const Reloadable& r) { return name == r.name; });
+        const auto known =
+            std::ranges::find_if(reloadable, [&](const Reloadable& r) { return name == r.name; });
         const bool reload_serves = known != reloadable.end() && version >= known->since;
         change = std::max(change, reload_serves ? RecoveryChange::reload : RecoveryChange::restart);
     };

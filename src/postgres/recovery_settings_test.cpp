@@ -20,16 +20,19 @@ cluster::Upstream upstream() {
 }
 
 TEST(PrimaryConninfo, names_the_member_and_never_holds_the_password) {
-    const std::string text = primary_conninfo(member(), upstream(), 150000, "/home/pg/pgpass");
+    const std::string text = primary_conninfo(member(), upstream(), 150000, "/etc/pg/pgpass");
     EXPECT_EQ(text,
-              "user=replicator passfile=/home/pg/pgpass host=10.0.0.1 port=5433 sslmode=prefer gssencmode=prefer "
+              "user=replicator passfile=/etc/pg/pgpass host=10.0.0.1 port=5433 sslmode=prefer "
+              "gssencmode=prefer "
               "channel_binding=prefer application_name=pg-2");
     EXPECT_FALSE(text.contains("secret"));
 }
 
 TEST(PrimaryConninfo, knows_what_each_version_understands) {
-    EXPECT_TRUE(primary_conninfo(member(), upstream(), 170000, "/p").contains("sslnegotiation=postgres"));
-    EXPECT_TRUE(primary_conninfo(member(), upstream(), 170000, "/p").starts_with("dbname=postgres "));
+    EXPECT_TRUE(
+        primary_conninfo(member(), upstream(), 170000, "/p").contains("sslnegotiation=postgres"));
+    EXPECT_TRUE(
+        primary_conninfo(member(), upstream(), 170000, "/p").starts_with("dbname=postgres "));
     EXPECT_FALSE(primary_conninfo(member(), upstream(), 120000, "/p").contains("channel_binding"));
     EXPECT_FALSE(primary_conninfo(member(), upstream(), 110000, "/p").contains("gssencmode"));
     auto config = member();
@@ -39,7 +42,8 @@ TEST(PrimaryConninfo, knows_what_each_version_understands) {
 }
 
 TEST(Conninfo, survives_being_written_and_read) {
-    const std::string text = make_conninfo({{"host", "a,b"}, {"password", "it's a \\ day"}, {"empty", ""}});
+    const std::string text =
+        make_conninfo({{"host", "a,b"}, {"password", "it's a \\ day"}, {"empty", ""}});
     EXPECT_EQ(text, R"(host=a,b password='it\'s a \\ day')");
     const auto pairs = parse_conninfo(text);
     ASSERT_TRUE(pairs);
@@ -88,7 +92,8 @@ TEST(CompareRecovery, does_not_mind_spelling_and_the_database_before_17) {
 }
 
 TEST(CompareRecovery, tolerates_what_an_included_file_sets_and_nobody_configured) {
-    EXPECT_EQ(compare_recovery({}, {{"restore_command", "fetch"}}, 130000), RecoveryChange::nothing);
+    EXPECT_EQ(compare_recovery({}, {{"restore_command", "fetch"}}, 130000),
+              RecoveryChange::nothing);
 }
 
 }  // namespace

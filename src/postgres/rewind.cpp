@@ -46,21 +46,25 @@ bool is_superuser_account(const ports::PostgresConfig& config) {
 
 std::unexpected<Error> no_primary(const cluster::Upstream& source) {
     return fail(ErrorCode::conflict,
-                fmt::format("{}:{} is in recovery: it cannot say which history holds", source.host, source.port));
+                fmt::format("{}:{} is in recovery: it cannot say which history holds", source.host,
+                            source.port));
 }
 
-// What the source says of its timeline, over a replication connection: no more rights than streaming needs.
+// What the source says of its timeline, over a replication connection: no more rights than
+// streaming needs.
 Task<Result<PrimaryTimeline>> ask_primary(os::Blocking& pool, const ports::PostgresConfig& config,
-                                          const cluster::Upstream& source, const std::string& system_id) {
-    ConnectOptions options =
-        remote_options(config, config.replication, source.host, source.port, config.name + " compare");
+                                          const cluster::Upstream& source,
+                                          const std::string& system_id) {
+    ConnectOptions options = remote_options(config, config.replication, source.host, source.port,
+                                            config.name + " compare");
     options.replication = true;
     auto opened = co_await Connection::open(pool, std::move(options), connect_patience);
     if (!opened) co_return within("asking the primary for its timeline", opened.error());
     Connection& primary = **opened;
 
     auto recovery = co_await primary.query(
-        primary.server_version() >= 140000 ? "SHOW in_hot_standby" : "SHOW transaction_read_only", query_patience);
+        primary.server_version() >= 140000 ? "SHOW in_hot_standby" : "SHOW transaction_read_only",
+        query_patience);
     if (!recovery) co_return within("asking the primary for its timeline", recovery.error());
     if (recovery->value() != "off") co_return no_primary(source);
 
@@ -68,27 +72,32 @@ Task<Result<PrimaryTimeline>> ask_primary(os::Blocking& pool, const ports::Postg
     if (!identity) co_return within("asking the primary for its timeline", identity.error());
     const auto& row = identity->rows.at(0);
     if (!system_id.empty() && row[0].value_or("") != system_id)
-        co_return fail(ErrorCode::invalid,
-                       fmt::format("{}:{} belongs to another cluster: its system identifier is {}, ours {}",
-                                   source.host, source.port, row[0].value_or("?"), system_id));
+        co_return fail(
+            ErrorCode::invalid,
+            fmt::format("{}:{} belongs to another cluster: its system identifier is {}, ours {}",
+                        source.host, source.port, row[0].value_or("?"), system_id));
     PrimaryTimeline timeline;
-    timeline.timeline = static_cast<cluster::Timeline>(parse_decimal(row[1].value_or("")).value_or(0));
+    timeline.timeline =
+        static_cast<cluster::Timeline>(parse_decimal(row[1].value_or("")).value_or(0));
     timeline.lsn = cluster::parse_lsn(row[2].value_or("")).value_or(cluster::Lsn{});
     if (timeline.timeline <= 1) co_return timeline;
 
-    auto history = co_await primary.query(fmt::format("TIMELINE_HISTORY {}", timeline.timeline), query_patience);
-    if (!history) co_return within("asking the primary for its timeline's history", history.error());
+    auto history = co_await primary.query(fmt::format("TIMELINE_HISTORY {}", timeline.timeline),
+                                          query_patience);
+    if (!history)
+        co_return within("asking the primary for its timeline's history", history.error());
     auto lines = cluster::parse_history_file(history->rows.at(0).at(1).value_or(""));
     if (!lines) co_return within("reading the primary's history", lines.error());
     timeline.history = *std::move(lines);
     co_return timeline;
 }
 
-// The source can be rewound to: a primary, whose pg_control already names its timeline (pg_rewind reads it from
-// there). A superuser's checkpoint sees to that, else it comes by itself.
-Task<Status> source_ready(os::Blocking& pool, const ports::PostgresConfig& config, const cluster::Upstream& source) {
-    ConnectOptions options =
-        remote_options(config, rewind_account(config), source.host, source.port, config.name + " rewind");
+// The source can be rewound to: a primary, whose pg_control already names its timeline (pg_rewind
+// reads it from there). A superuser's checkpoint sees to that, else it comes by itself.
+Task<Status> source_ready(os::Blocking& pool, const ports::PostgresConfig& config,
+                          const cluster::Upstream& source) {
+    ConnectOptions options = remote_options(config, rewind_account(config), source.host,
+                                            source.port, config.name + " rewind");
     options.server_options = "-c statement_timeout=0";
     auto opened = co_await Connection::open(pool, std::move(options), connect_patience);
     if (!opened) co_return within("connecting to the primary before a rewind", opened.error());
@@ -96,28 +105,38 @@ Task<Status> source_ready(os::Blocking& pool, const ports::PostgresConfig& confi
     auto recovery = co_await primary.query("SELECT pg_is_in_recovery()", query_patience);
     if (!recovery) co_return within("asking the primary before a rewind", recovery.error());
     if (recovery->value() != "f")
-        co_return fail(ErrorCode::unavailable,
-                       fmt::format("{}:{} is still in recovery; the rewind waits", source.host, source.port));
+        co_return fail(
+            ErrorCode::unavailable,
+            fmt::format("{}:{} is still in recovery; the rewind waits", source.host, source.port));
     auto caught_up = co_await primary.query(
         "SELECT (pg_control_checkpoint()).timeline_id = "
         "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int",
         query_patience);
     if (caught_up && caught_up->value() == "t") co_return Status();
     if (!is_superuser_account(config)) {
-        if (!caught_up) co_return within("asking the primary for its checkpoint", caught_up.error());
-        co_return fail(ErrorCode::unavailable,
-                       "the primary has not made its checkpoint after the promotion yet; the rewind waits");
+        if (!caught_up)
+            co_return within("asking the primary for its checkpoint", caught_up.error());
+        co_return fail(
+            ErrorCode::unavailable,
+            "the primary has not made its checkpoint after the promotion yet; the rewind waits");
     }
     auto checkpoint = co_await primary.query("CHECKPOINT", checkpoint_patience);
-    if (!checkpoint) co_return within("a checkpoint on the primary before a rewind", checkpoint.error());
+    if (!checkpoint)
+        co_return within("a checkpoint on the primary before a rewind", checkpoint.error());
     co_return Status();
 }
 
-// `postgres -C name`: as the server would see it, included files and all. Empty when it cannot tell.
-Task<std::string> configured_value(os::Blocking& pool, const ports::PostgresConfig& config, const char* name) {
+// `postgres -C name`: as the server would see it, included files and all. Empty when it cannot
+// tell.
+Task<std::string> configured_value(os::Blocking& pool, const ports::PostgresConfig& config,
+                                   const char* name) {
     os::Command command;
-    command.arguments = {program_path(config, "postgres"), "-D", config.data_dir,
-                         "--config-file=" + ConfigFiles(config).config_path(), "-C", name};
+    command.arguments = {program_path(config, "postgres"),
+                         "-D",
+                         config.data_dir,
+                         "--config-file=" + ConfigFiles(config).config_path(),
+                         "-C",
+                         name};
     command.deadline = 10s;
     auto finished = co_await os::run(pool, std::move(command));
     if (!finished || !finished->ok()) co_return std::string();
@@ -127,7 +146,8 @@ Task<std::string> configured_value(os::Blocking& pool, const ports::PostgresConf
 // The WAL file that pg_rewind missed, out of its message; empty: it failed for another reason.
 std::string missing_wal(std::string_view output) {
     static constexpr std::string_view before = "could not open file \"";
-    for (std::size_t at = output.find(before); at != std::string_view::npos; at = output.find(before, at + 1)) {
+    for (std::size_t at = output.find(before); at != std::string_view::npos;
+         at = output.find(before, at + 1)) {
         const std::string_view rest = output.substr(at + before.size());
         const std::string name = fs::path(rest.substr(0, rest.find('"'))).filename().string();
         if (is_wal_file(name)) return name;
@@ -135,8 +155,8 @@ std::string missing_wal(std::string_view output) {
     return {};
 }
 
-Task<bool> fetch_wal(os::Blocking& pool, const ports::PostgresConfig& config, const std::string& restore_command,
-                     const std::string& file) {
+Task<bool> fetch_wal(os::Blocking& pool, const ports::PostgresConfig& config,
+                     const std::string& restore_command, const std::string& file) {
     os::Command command;
     const std::string path = config.data_dir + "/pg_wal/" + file;
     command.arguments = {"/bin/sh", "-c", expand_wal_command(restore_command, path, file, file)};
@@ -148,7 +168,8 @@ Task<bool> fetch_wal(os::Blocking& pool, const ports::PostgresConfig& config, co
     co_return false;
 }
 
-std::vector<std::string> rewind_arguments(const ports::PostgresConfig& config, const cluster::Upstream& source,
+std::vector<std::string> rewind_arguments(const ports::PostgresConfig& config,
+                                          const cluster::Upstream& source,
                                           const std::string& restore_command, int version) {
     std::vector<std::pair<std::string, std::string>> dsn{{"user", rewind_account(config).username},
                                                          {"host", source.host},
@@ -160,9 +181,11 @@ std::vector<std::string> rewind_arguments(const ports::PostgresConfig& config, c
     std::vector<std::string> arguments{program_path(config, "pg_rewind"), "-D", config.data_dir,
                                        "--source-server=" + make_conninfo(dsn), "--progress"};
     const bool config_elsewhere = config.config_dir != config.data_dir;
-    if (!restore_command.empty() && (version >= 150000 || (version >= 130000 && !config_elsewhere))) {
+    if (!restore_command.empty() &&
+        (version >= 150000 || (version >= 130000 && !config_elsewhere))) {
         arguments.emplace_back("--restore-target-wal");
-        if (version >= 150000) arguments.push_back("--config-file=" + ConfigFiles(config).config_path());
+        if (version >= 150000)
+            arguments.push_back("--config-file=" + ConfigFiles(config).config_path());
     }
     arguments.insert(arguments.end(), config.rewind_options.begin(), config.rewind_options.end());
     arguments.emplace_back("--no-sync");  // rewind_steps syncs, in one call, before the mark goes
@@ -174,11 +197,12 @@ bool began_to_change(const os::Finished& finished) {
     return finished.err.contains("need to copy") || finished.out.contains("need to copy");
 }
 
-Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& config, const cluster::Upstream& source,
-                           int version) {
+Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& config,
+                           const cluster::Upstream& source, int version) {
     const std::string restore_command = co_await configured_value(pool, config, "restore_command");
     auto passfile = co_await pool.run([&] {
-        return TemporaryPgpass::make(config, pgpass_lines(source.host, source.port, rewind_account(config)));
+        return TemporaryPgpass::make(
+            config, pgpass_lines(source.host, source.port, rewind_account(config)));
     });
     if (!passfile) co_return std::unexpected(passfile.error());
     for (int fetched = 0;; ++fetched) {
@@ -197,20 +221,26 @@ Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& conf
             if (there) continue;
         }
         log::warning("pg_rewind said: {}", trim(finished->err));
-        const bool lost = finished->err.contains("onnection to server") || finished->err.contains("losed the connection");
-        co_return fail(changed ? ErrorCode::failed : lost ? ErrorCode::unavailable : ErrorCode::invalid,
+        const bool lost = finished->err.contains("onnection to server") ||
+                          finished->err.contains("losed the connection");
+        co_return fail(changed ? ErrorCode::failed
+                       : lost  ? ErrorCode::unavailable
+                               : ErrorCode::invalid,
                        fmt::format("pg_rewind: {}", os::describe(*finished)));
     }
 }
 
-Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& config, const cluster::Upstream& source,
-                          const cluster::ControlData& control, int version) {
+Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& config,
+                          const cluster::Upstream& source, const cluster::ControlData& control,
+                          int version) {
     if (!config.use_pg_rewind)
         co_return fail(ErrorCode::invalid, "pg_rewind is not enabled (postgresql.use_pg_rewind)");
     if (!control.checksums && !control.wal_log_hints)
-        co_return fail(ErrorCode::invalid, "pg_rewind needs data checksums or wal_log_hints, and neither is on here");
+        co_return fail(ErrorCode::invalid,
+                       "pg_rewind needs data checksums or wal_log_hints, and neither is on here");
     auto archived = co_await archive_ready_wal(pool, config);
-    if (!archived && archived.error().code == ErrorCode::cancelled) co_return std::unexpected(archived.error());
+    if (!archived && archived.error().code == ErrorCode::cancelled)
+        co_return std::unexpected(archived.error());
     if (!archived)
         log::warning("before the rewind: {}", archived.error().message);
     else if (*archived > 0)
@@ -229,7 +259,8 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
     if (!rewound && rewound.error().code == ErrorCode::cancelled)
         co_return fail(ErrorCode::failed, "pg_rewind was ended before it was done");
     Status finished = co_await pool.run([&]() -> Status {
-        if (rewound) RLV_CHECK(write_standby_signal(config.data_dir));  // it can only start as a standby
+        if (rewound)
+            RLV_CHECK(write_standby_signal(config.data_dir));  // it can only start as a standby
         if (rewound) RLV_CHECK(sync_content(config.data_dir));
         return clear_half_made(config.data_dir);
     });
@@ -240,18 +271,21 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
 }  // namespace
 
 Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::PostgresConfig& config,
-                                          const cluster::Upstream& source, const std::optional<LocalEnd>& running,
+                                          const cluster::Upstream& source,
+                                          const std::optional<LocalEnd>& running,
                                           const cluster::ControlData& control, int version) {
     std::optional<LocalEnd> local = running ? running : local_end(control);
     cluster::Divergence divergence;
     if (!local) {
-        divergence.why = "the server did not stop cleanly: its position is only known after a recovery";
+        divergence.why =
+            "the server did not stop cleanly: its position is only known after a recovery";
     } else {
         auto primary = co_await ask_primary(pool, config, source, control.system_id);
         if (!primary) co_return std::unexpected(primary.error());
         if (needs_checkpoint_end(*local, *primary)) {
             auto end = co_await pool.run([&] {
-                return checkpoint_end(config.data_dir + "/pg_wal", control.checkpoint, control.checkpoint_timeline);
+                return checkpoint_end(config.data_dir + "/pg_wal", control.checkpoint,
+                                      control.checkpoint_timeline);
             });
             if (end)
                 local->checkpoint_end = *end;
@@ -260,7 +294,8 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
         }
         divergence = decide_rewind(*local, *primary);
     }
-    divergence.can_rewind = config.use_pg_rewind && (control.checksums || control.wal_log_hints) && version >= 90500;
+    divergence.can_rewind =
+        config.use_pg_rewind && (control.checksums || control.wal_log_hints) && version >= 90500;
     if (divergence.can_rewind) {
         divergence.can_rewind = co_await pool.run(
             [&] { return os::find_program(program_path(config, "pg_rewind")).has_value(); });
@@ -268,8 +303,9 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
     co_return divergence;
 }
 
-Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config, const cluster::Upstream& source,
-                    const cluster::ControlData& control, int version) {
+Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
+                    const cluster::Upstream& source, const cluster::ControlData& control,
+                    int version) {
     // Being cancelled comes as an error, never as an exception between the mark and its removal.
     const bool throws = co_await boost::asio::this_coro::throw_if_cancelled();
     co_await boost::asio::this_coro::throw_if_cancelled(false);
@@ -279,15 +315,19 @@ Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config, con
 }
 
 Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config) {
-    auto ready = co_await pool.run([&] { return ready_wal_files(config.data_dir + "/pg_wal/archive_status"); });
+    auto ready = co_await pool.run(
+        [&] { return ready_wal_files(config.data_dir + "/pg_wal/archive_status"); });
     if (ready.empty()) co_return 0;
     const std::string mode = co_await configured_value(pool, config, "archive_mode");
     const std::string archive_command = co_await configured_value(pool, config, "archive_command");
-    if ((mode != "on" && mode != "always") || archive_command.empty() || archive_command == "(disabled)") co_return 0;
+    if ((mode != "on" && mode != "always") || archive_command.empty() ||
+        archive_command == "(disabled)")
+        co_return 0;
     int count = 0;
     for (const std::string& file : ready) {
         os::Command command;
-        command.arguments = {"/bin/sh", "-c", expand_wal_command(archive_command, "pg_wal/" + file, file)};
+        command.arguments = {"/bin/sh", "-c",
+                             expand_wal_command(archive_command, "pg_wal/" + file, file)};
         command.directory = config.data_dir;
         command.deadline = archive_patience;
         auto finished = co_await os::run(pool, std::move(command));
@@ -296,7 +336,8 @@ Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresCon
             co_return fail(ErrorCode::failed, fmt::format("archive_command failed for {}: {}", file,
                                                           os::describe(*finished)));
         const std::string status = config.data_dir + "/pg_wal/archive_status/" + file;
-        Status done = co_await pool.run([&] { return os::rename_path(status + ".ready", status + ".done"); });
+        Status done =
+            co_await pool.run([&] { return os::rename_path(status + ".ready", status + ".done"); });
         if (!done) co_return std::unexpected(done.error());
         ++count;
     }

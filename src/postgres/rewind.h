@@ -19,24 +19,26 @@ class Blocking;
 
 namespace relevo::postgres {
 
-// `running`: where a running standby stands (timeline and replay position of observe()); absent: the server is
-// stopped and `control` decides. unavailable: the source cannot be asked; conflict: it is no primary, or one
-// of another cluster.
+// `running`: where a running standby stands (timeline and replay position of observe()); absent:
+// the server is stopped and `control` decides. unavailable: the source cannot be asked; conflict:
+// it is no primary, or one of another cluster.
 Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::PostgresConfig& config,
                                           const cluster::Upstream& source,
                                           const std::optional<LocalEnd>& running,
                                           const cluster::ControlData& control, int version);
 
 // The server is stopped cleanly (crash_recover first where needed).
-//   unavailable      nothing was touched: the source cannot be reached, is in recovery, or its checkpoint
+//   unavailable      nothing was touched: the source cannot be reached, is in recovery, or its
+//   checkpoint
 //                    after promotion is still to come; try again
 //   denied, invalid  nothing was touched and trying again will not help
 //   failed           pg_rewind began and failed; the marker of half_made.h stays
 Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
-                    const cluster::Upstream& source, const cluster::ControlData& control, int version);
+                    const cluster::Upstream& source, const cluster::ControlData& control,
+                    int version);
 
-// Archives the segments that wait in archive_status with the configured archive_command, oldest first, and
-// stops at the first that fails. How many went.
+// Archives the segments that wait in archive_status with the configured archive_command, oldest
+// first, and stops at the first that fails. How many went.
 Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config);
 
 }  // namespace relevo::postgres

@@ -17,7 +17,8 @@ cluster::Divergence answer(Verdict verdict, std::string why) {
 
 // Where the primary's history left our timeline; nothing when it never was on it.
 std::optional<cluster::Lsn> switch_point(const LocalEnd& local, const PrimaryTimeline& primary) {
-    const auto line = std::ranges::find(primary.history, local.timeline, &cluster::HistoryLine::timeline);
+    const auto line =
+        std::ranges::find(primary.history, local.timeline, &cluster::HistoryLine::timeline);
     if (line == primary.history.end()) return std::nullopt;
     return line->switch_point;
 }
@@ -25,21 +26,26 @@ std::optional<cluster::Lsn> switch_point(const LocalEnd& local, const PrimaryTim
 cluster::Divergence decide_former_primary(const LocalEnd& local, const PrimaryTimeline& primary,
                                           cluster::Lsn forked) {
     if (local.lsn >= forked)
-        return answer(Verdict::must_rewind,
-                      fmt::format("this former primary wrote up to {} on timeline {}, which timeline {} left at {}",
-                                  to_string(local.lsn), local.timeline, primary.timeline, to_string(forked)));
-    // The shutdown checkpoint is the last record of a clean stop. That the new timeline begins right behind it
-    // is the whole proof that nothing of ours is missing there.
+        return answer(
+            Verdict::must_rewind,
+            fmt::format(
+                "this former primary wrote up to {} on timeline {}, which timeline {} left at {}",
+                to_string(local.lsn), local.timeline, primary.timeline, to_string(forked)));
+    // The shutdown checkpoint is the last record of a clean stop. That the new timeline begins
+    // right behind it is the whole proof that nothing of ours is missing there.
     if (local.checkpoint_end && local.checkpoint_end != forked)
-        return answer(Verdict::must_rewind,
-                      fmt::format("this former primary's last checkpoint on timeline {} ends at {}, but timeline {} "
-                                  "begins at {}",
-                                  local.timeline, to_string(local.checkpoint_end), primary.timeline,
-                                  to_string(forked)));
-    // An unknown end (its segment is gone) must not lead to a rewind that could only fail and cost the data:
-    // PostgreSQL itself refuses to stream what does not fit.
-    return answer(Verdict::streams, fmt::format("timeline {} begins at {}, where this former primary's WAL ends",
-                                                primary.timeline, to_string(forked)));
+        return answer(
+            Verdict::must_rewind,
+            fmt::format(
+                "this former primary's last checkpoint on timeline {} ends at {}, but timeline {} "
+                "begins at {}",
+                local.timeline, to_string(local.checkpoint_end), primary.timeline,
+                to_string(forked)));
+    // An unknown end (its segment is gone) must not lead to a rewind that could only fail and cost
+    // the data: PostgreSQL itself refuses to stream what does not fit.
+    return answer(Verdict::streams,
+                  fmt::format("timeline {} begins at {}, where this former primary's WAL ends",
+                              primary.timeline, to_string(forked)));
 }
 
 }  // namespace
@@ -77,24 +83,29 @@ cluster::Divergence decide_rewind(const LocalEnd& local, const PrimaryTimeline& 
     if (local.timeline == 0 || primary.timeline == 0 || !local.lsn)
         return answer(Verdict::undecided, "a timeline or a position is unknown");
     if (local.timeline > primary.timeline)
-        return answer(Verdict::must_rewind, fmt::format("this member is on timeline {}, the primary on the older {}",
-                                                        local.timeline, primary.timeline));
+        return answer(Verdict::must_rewind,
+                      fmt::format("this member is on timeline {}, the primary on the older {}",
+                                  local.timeline, primary.timeline));
     if (local.timeline == primary.timeline)
         return answer(Verdict::streams, fmt::format("both are on timeline {}", local.timeline));
 
     const auto forked = switch_point(local, primary);
     if (!forked)
-        return answer(Verdict::must_rewind, fmt::format("timeline {} is not in the history of the primary's timeline {}",
-                                                        local.timeline, primary.timeline));
+        return answer(Verdict::must_rewind,
+                      fmt::format("timeline {} is not in the history of the primary's timeline {}",
+                                  local.timeline, primary.timeline));
     if (!local.in_recovery) return decide_former_primary(local, primary, *forked);
     if (local.lsn > *forked)
-        return answer(Verdict::must_rewind,
-                      fmt::format("this standby replayed up to {} on timeline {}, which timeline {} left at {}",
-                                  to_string(local.lsn), local.timeline, primary.timeline, to_string(*forked)));
-    return answer(Verdict::streams, fmt::format("this standby replayed up to {} on timeline {}, and timeline {} left "
-                                                "it later, at {}",
-                                                to_string(local.lsn), local.timeline, primary.timeline,
-                                                to_string(*forked)));
+        return answer(
+            Verdict::must_rewind,
+            fmt::format(
+                "this standby replayed up to {} on timeline {}, which timeline {} left at {}",
+                to_string(local.lsn), local.timeline, primary.timeline, to_string(*forked)));
+    return answer(
+        Verdict::streams,
+        fmt::format("this standby replayed up to {} on timeline {}, and timeline {} left "
+                    "it later, at {}",
+                    to_string(local.lsn), local.timeline, primary.timeline, to_string(*forked)));
 }
 
 bool needs_checkpoint_end(const LocalEnd& local, const PrimaryTimeline& primary) {

@@ -1,4 +1,5 @@
-// Must this member's data be rewound before it can stream from a primary? The table of contract 7.9. Pure.
+// Must this member's data be rewound before it can stream from a primary? The table of
+// contract 7.9. Pure.
 #pragma once
 
 #include <optional>
@@ -16,18 +17,19 @@ namespace relevo::postgres {
 struct LocalEnd {
     cluster::Timeline timeline = 0;
     cluster::Lsn lsn;
-    bool in_recovery = false;          // it never wrote WAL of its own on this timeline
-    cluster::Lsn checkpoint_end;       // former primary: the end of its last checkpoint record; 0: unknown
+    bool in_recovery = false;  // it never wrote WAL of its own on this timeline
+    cluster::Lsn
+        checkpoint_end;  // former primary: the end of its last checkpoint record; 0: unknown
 };
 
-// The local end as a stopped server's pg_control tells it; nothing in states that tell too little (it
-// crashed: recover it first). checkpoint_end is left to the caller.
+// The local end as a stopped server's pg_control tells it; nothing in states that tell too little
+// (it crashed: recover it first). checkpoint_end is left to the caller.
 std::optional<LocalEnd> local_end(const cluster::ControlData& control);
 
 struct PrimaryTimeline {
     cluster::Timeline timeline = 0;
-    cluster::Lsn lsn;                              // IDENTIFY_SYSTEM's
-    std::vector<cluster::HistoryLine> history;     // of its timeline; empty on timeline 1
+    cluster::Lsn lsn;                           // IDENTIFY_SYSTEM's
+    std::vector<cluster::HistoryLine> history;  // of its timeline; empty on timeline 1
 };
 
 // can_rewind is left to the caller.

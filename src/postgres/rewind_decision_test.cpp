@@ -31,7 +31,8 @@ LocalEnd standby(cluster::Timeline timeline, std::uint64_t lsn) {
 }
 
 LocalEnd former(cluster::Timeline timeline, std::uint64_t lsn, std::uint64_t end) {
-    return {.timeline = timeline, .lsn = Lsn{lsn}, .in_recovery = false, .checkpoint_end = Lsn{end}};
+    return {
+        .timeline = timeline, .lsn = Lsn{lsn}, .in_recovery = false, .checkpoint_end = Lsn{end}};
 }
 
 class RewindTable : public ::testing::TestWithParam<Case> {};
@@ -45,25 +46,35 @@ TEST_P(RewindTable, gives_the_verdict) {
 INSTANTIATE_TEST_SUITE_P(
     rows, RewindTable,
     ::testing::Values(
-        Case{"local_timeline_is_newer", standby(3, 100), primary(2, {left(1, 500)}), Verdict::must_rewind},
-        Case{"same_timeline", standby(2, 100), primary(2, {left(1, 50)}), Verdict::streams},
-        Case{"same_timeline_former_primary", former(2, 100, 200), primary(2, {left(1, 50)}), Verdict::streams},
-        Case{"standby_before_the_fork", standby(1, 400), primary(2, {left(1, 500)}), Verdict::streams},
-        Case{"standby_at_the_fork", standby(1, 500), primary(2, {left(1, 500)}), Verdict::streams},
-        Case{"standby_past_the_fork", standby(1, 501), primary(2, {left(1, 500)}), Verdict::must_rewind},
-        Case{"former_primary_ends_at_the_fork", former(1, 380, 500), primary(2, {left(1, 500)}), Verdict::streams},
-        Case{"former_primary_checkpoint_at_the_fork", former(1, 500, 620), primary(2, {left(1, 500)}),
+        Case{"local_timeline_is_newer", standby(3, 100), primary(2, {left(1, 500)}),
              Verdict::must_rewind},
-        Case{"former_primary_past_the_fork", former(1, 700, 820), primary(2, {left(1, 500)}), Verdict::must_rewind},
+        Case{"same_timeline", standby(2, 100), primary(2, {left(1, 50)}), Verdict::streams},
+        Case{"same_timeline_former_primary", former(2, 100, 200), primary(2, {left(1, 50)}),
+             Verdict::streams},
+        Case{"standby_before_the_fork", standby(1, 400), primary(2, {left(1, 500)}),
+             Verdict::streams},
+        Case{"standby_at_the_fork", standby(1, 500), primary(2, {left(1, 500)}), Verdict::streams},
+        Case{"standby_past_the_fork", standby(1, 501), primary(2, {left(1, 500)}),
+             Verdict::must_rewind},
+        Case{"former_primary_ends_at_the_fork", former(1, 380, 500), primary(2, {left(1, 500)}),
+             Verdict::streams},
+        Case{"former_primary_checkpoint_at_the_fork", former(1, 500, 620),
+             primary(2, {left(1, 500)}), Verdict::must_rewind},
+        Case{"former_primary_past_the_fork", former(1, 700, 820), primary(2, {left(1, 500)}),
+             Verdict::must_rewind},
         Case{"former_primary_ends_before_the_fork", former(1, 300, 420), primary(2, {left(1, 500)}),
              Verdict::must_rewind},
-        Case{"former_primary_of_unknown_end", former(1, 380, 0), primary(2, {left(1, 500)}), Verdict::streams},
-        Case{"two_timelines_behind", standby(1, 400), primary(3, {left(1, 500), left(2, 800)}), Verdict::streams},
-        Case{"two_timelines_behind_past_the_fork", standby(1, 600), primary(3, {left(1, 500), left(2, 800)}),
+        Case{"former_primary_of_unknown_end", former(1, 380, 0), primary(2, {left(1, 500)}),
+             Verdict::streams},
+        Case{"two_timelines_behind", standby(1, 400), primary(3, {left(1, 500), left(2, 800)}),
+             Verdict::streams},
+        Case{"two_timelines_behind_past_the_fork", standby(1, 600),
+             primary(3, {left(1, 500), left(2, 800)}), Verdict::must_rewind},
+        Case{"timeline_not_in_the_history", standby(2, 600), primary(3, {left(1, 500)}),
              Verdict::must_rewind},
-        Case{"timeline_not_in_the_history", standby(2, 600), primary(3, {left(1, 500)}), Verdict::must_rewind},
         Case{"no_history_at_all", former(1, 600, 700), primary(2, {}), Verdict::must_rewind},
-        Case{"unknown_local_timeline", standby(0, 600), primary(2, {left(1, 500)}), Verdict::undecided},
+        Case{"unknown_local_timeline", standby(0, 600), primary(2, {left(1, 500)}),
+             Verdict::undecided},
         Case{"unknown_primary_timeline", standby(1, 600), primary(0, {}), Verdict::undecided},
         Case{"unknown_position", standby(1, 0), primary(2, {left(1, 500)}), Verdict::undecided}),
     [](const auto& info) { return std::string(info.param.name); });

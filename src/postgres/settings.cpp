@@ -20,12 +20,14 @@ struct Unit {
     std::int64_t size;
 };
 // Largest first; the smallest ones are what sizes and times are counted in.
-constexpr std::array sizes{Unit{.name = "TB", .size = 1LL << 40}, Unit{.name = "GB", .size = 1LL << 30},
-                           Unit{.name = "MB", .size = 1LL << 20}, Unit{.name = "kB", .size = 1LL << 10},
-                           Unit{.name = "B", .size = 1}};
-constexpr std::array times{Unit{.name = "d", .size = 86'400'000'000LL}, Unit{.name = "h", .size = 3'600'000'000LL},
-                           Unit{.name = "min", .size = 60'000'000LL},   Unit{.name = "s", .size = 1'000'000LL},
-                           Unit{.name = "ms", .size = 1'000LL},         Unit{.name = "us", .size = 1}};
+constexpr std::array sizes{Unit{.name = "TB", .size = 1LL << 40},
+                           Unit{.name = "GB", .size = 1LL << 30},
+                           Unit{.name = "MB", .size = 1LL << 20},
+                           Unit{.name = "kB", .size = 1LL << 10}, Unit{.name = "B", .size = 1}};
+constexpr std::array times{
+    Unit{.name = "d", .size = 86'400'000'000LL}, Unit{.name = "h", .size = 3'600'000'000LL},
+    Unit{.name = "min", .size = 60'000'000LL},   Unit{.name = "s", .size = 1'000'000LL},
+    Unit{.name = "ms", .size = 1'000LL},         Unit{.name = "us", .size = 1}};
 
 template <std::size_t n>
 std::optional<std::string> in_largest_unit(const std::array<Unit, n>& units, std::int64_t value,
@@ -46,8 +48,10 @@ std::optional<bool> boolean(std::string_view text) {
     if (const auto known = parse_bool(text)) return known;
     const std::string word = lower(text);
     if (word.empty()) return std::nullopt;
-    if (std::string_view("true").starts_with(word) || std::string_view("yes").starts_with(word)) return true;
-    if (std::string_view("false").starts_with(word) || std::string_view("no").starts_with(word) || word == "of")
+    if (std::string_view("true").starts_with(word) || std::string_view("yes").starts_with(word))
+        return true;
+    if (std::string_view("false").starts_with(word) || std::string_view("no").starts_with(word) ||
+        word == "of")
         return false;
     return std::nullopt;
 }
@@ -61,7 +65,8 @@ bool is_automatic_wal_buffers(const Settings& settings, const Setting& wal_buffe
     if (!blocks) return false;
     std::int64_t most = 2048;
     if (segment != settings.end())
-        if (const auto bytes = parse_int(segment->second.value, "")) most = std::max<std::int64_t>(*bytes / 8192, 8);
+        if (const auto bytes = parse_int(segment->second.value, ""))
+            most = std::max<std::int64_t>(*bytes / 8192, 8);
     return parse_int(wal_buffers.value) == std::clamp<std::int64_t>(*blocks / 32, 8, most);
 }
 
@@ -76,7 +81,8 @@ bool same_value(const Setting& setting, std::string_view text) {
     if (setting.type == "real") {
         const auto wanted = parse_real(text, setting.unit);
         const auto actual = parse_real(setting.value);
-        return wanted && actual && std::abs(*wanted - *actual) <= 1e-9 * std::max(1.0, std::abs(*actual));
+        return wanted && actual &&
+               std::abs(*wanted - *actual) <= 1e-9 * std::max(1.0, std::abs(*actual));
     }
     if (setting.type == "enum") {
         if (iequals(setting.value, text)) return true;
@@ -107,7 +113,9 @@ std::vector<std::string> changed_parameters(const Settings& settings,
         if (name == "hot_standby" || is_recovery_parameter(name)) continue;
         const auto found = settings.find(name);
         if (found == settings.end() || same_value(found->second, value)) continue;
-        if (name == "wal_buffers" && trim(value) == "-1" && is_automatic_wal_buffers(settings, found->second)) continue;
+        if (name == "wal_buffers" && trim(value) == "-1" &&
+            is_automatic_wal_buffers(settings, found->second))
+            continue;
         names.push_back(name);
     }
     return names;

@@ -57,7 +57,8 @@ TEST(ChangedParameters, skips_what_is_not_ours_and_resolves_automatic_wal_buffer
     EXPECT_EQ(changed_parameters(settings, {{"work_mem", "8MB"}, {"shared_buffers", "256MB"}}),
               (std::vector<std::string>{"shared_buffers", "work_mem"}));
     settings["wal_buffers"].value = "400";
-    EXPECT_EQ(changed_parameters(settings, {{"wal_buffers", "-1"}}), (std::vector<std::string>{"wal_buffers"}));
+    EXPECT_EQ(changed_parameters(settings, {{"wal_buffers", "-1"}}),
+              (std::vector<std::string>{"wal_buffers"}));
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ SlotChange change(Kind kind, const cluster::SlotPlan::Wanted& wanted, std::strin
 }
 
 // Why an existing slot cannot stay as it is; empty: it can.
-std::string broken(const cluster::SlotPlan::Wanted& wanted, const cluster::Slot& slot, bool primary) {
+std::string broken(const cluster::SlotPlan::Wanted& wanted, const cluster::Slot& slot,
+                   bool primary) {
     if (slot.type != (wanted.logical ? "logical" : "physical")) return "it is of another kind";
     if (wanted.logical && (slot.plugin != wanted.plugin || slot.database != wanted.database))
         return "it is of another database or plugin";
@@ -39,14 +40,15 @@ std::string broken(const cluster::SlotPlan::Wanted& wanted, const cluster::Slot&
     if (slot.lost) return "its WAL is lost";
     if (!slot.restart) return "it reserves no WAL";
     // An xmin that nobody moves any more holds back vacuum for ever.
-    if (slot.has_xmin && !wanted.expected_active && primary) return "its xmin would hold back vacuum";
+    if (slot.has_xmin && !wanted.expected_active && primary)
+        return "its xmin would hold back vacuum";
     return {};
 }
 
 }  // namespace
 
-std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan, const std::vector<cluster::Slot>& slots,
-                                   bool primary) {
+std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan,
+                                   const std::vector<cluster::Slot>& slots, bool primary) {
     std::vector<SlotChange> changes;
     std::set<std::string, std::less<>> known(plan.keep.begin(), plan.keep.end());
     for (const auto& wanted : plan.wanted) {
@@ -54,7 +56,8 @@ std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan, const std::vec
         const cluster::Slot* slot = find(slots, wanted.name);
         if (slot == nullptr) {
             // A logical slot cannot be made on a standby; it is copied from the primary instead.
-            if (!wanted.logical || primary) changes.push_back(change(Kind::create, wanted, "it is wanted"));
+            if (!wanted.logical || primary)
+                changes.push_back(change(Kind::create, wanted, "it is wanted"));
             continue;
         }
         if (std::string why = broken(wanted, *slot, primary); !why.empty()) {
@@ -62,7 +65,8 @@ std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan, const std::vec
                 changes.push_back(change(Kind::recreate, wanted, std::move(why)));
             continue;
         }
-        if (!slot->active && !wanted.expected_active && wanted.advance_to > slot->restart && !wanted.logical)
+        if (!slot->active && !wanted.expected_active && wanted.advance_to > slot->restart &&
+            !wanted.logical)
             changes.push_back(change(Kind::advance, wanted, "its member moved on"));
     }
     if (!plan.drop_others) return changes;
@@ -84,7 +88,8 @@ constexpr std::chrono::seconds patience{10};
 
 // One answer with the role in every row, so that the plan fits the server as it is at this instant.
 constexpr const char* read_slots =
-    "SELECT NOT pg_is_in_recovery(), s.slot_name, s.slot_type, s.database, s.plugin, s.active, s.restart_lsn, "
+    "SELECT NOT pg_is_in_recovery(), s.slot_name, s.slot_type, s.database, s.plugin, s.active, "
+    "s.restart_lsn, "
     "s.confirmed_flush_lsn, s.xmin IS NOT NULL, {} "
     "FROM (VALUES (1)) one LEFT JOIN pg_replication_slots s ON NOT s.temporary";
 
@@ -118,10 +123,11 @@ SlotsThere parse_slots(const Rows& rows) {
 }
 
 std::string creation(const Connection& connection, const SlotChange& change) {
-    return change.logical ? fmt::format("pg_create_logical_replication_slot({}, {})", connection.literal(change.name),
-                                        connection.literal(change.plugin))
-                          : fmt::format("pg_create_physical_replication_slot({}, true)",
-                                        connection.literal(change.name));
+    return change.logical
+               ? fmt::format("pg_create_logical_replication_slot({}, {})",
+                             connection.literal(change.name), connection.literal(change.plugin))
+               : fmt::format("pg_create_physical_replication_slot({}, true)",
+                             connection.literal(change.name));
 }
 
 std::string statement(const Connection& connection, const SlotChange& change) {
@@ -130,7 +136,8 @@ std::string statement(const Connection& connection, const SlotChange& change) {
         case Kind::create: return "SELECT " + creation(connection, change);
         case Kind::drop: return fmt::format("SELECT pg_drop_replication_slot({})", name);
         case Kind::recreate:
-            return fmt::format("SELECT pg_drop_replication_slot({}); SELECT {}", name, creation(connection, change));
+            return fmt::format("SELECT pg_drop_replication_slot({}); SELECT {}", name,
+                               creation(connection, change));
         case Kind::advance:
             return fmt::format("SELECT pg_replication_slot_advance({}, {}::pg_lsn)", name,
                                connection.literal(cluster::to_string(change.advance_to)));
@@ -151,22 +158,26 @@ const char* word(Kind kind) {
 }  // namespace
 
 Task<Status> sync_slots(Connection& connection, const cluster::SlotPlan& plan) {
-    const std::string sql = fmt::format(fmt::runtime(read_slots),
-                                        connection.server_version() >= 130000 ? "s.wal_status" : "NULL");
+    const std::string sql = fmt::format(
+        fmt::runtime(read_slots), connection.server_version() >= 130000 ? "s.wal_status" : "NULL");
     auto rows = co_await connection.query(sql, patience);
     if (!rows) co_return within("reading the replication slots", rows.error());
     const SlotsThere there = parse_slots(*rows);
 
     Status first;
     for (const SlotChange& change : plan_slots(plan, there.slots, there.primary)) {
-        // A database's slot is made from within it; that connection belongs to the caller of logical slots.
-        if (change.logical && (change.kind == Kind::create || change.kind == Kind::recreate)) continue;
+        // A database's slot is made from within it; that connection belongs to the caller of
+        // logical slots.
+        if (change.logical && (change.kind == Kind::create || change.kind == Kind::recreate))
+            continue;
         auto made = co_await connection.script(statement(connection, change), patience);
         if (made) {
-            if (change.kind != Kind::advance) log::info("slot {} {}: {}", change.name, word(change.kind), change.why);
+            if (change.kind != Kind::advance)
+                log::info("slot {} {}: {}", change.name, word(change.kind), change.why);
             continue;
         }
-        log::warning("slot {} could not be {}: {}", change.name, word(change.kind), made.error().message);
+        log::warning("slot {} could not be {}: {}", change.name, word(change.kind),
+                     made.error().message);
         if (first) first = within(fmt::format("replication slot {}", change.name), made.error());
         if (!connection.usable()) break;
     }

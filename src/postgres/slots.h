@@ -1,4 +1,5 @@
-// Replication slots brought to a plan (contract 7.13), in one statement to read and one to change them.
+// Replication slots brought to a plan (contract 7.13), in one statement to read and one to change
+// them.
 #pragma once
 
 #include <string>
@@ -25,11 +26,11 @@ struct SlotChange {
 
 // Pure. `primary`: a real primary (a slot whose xmin stays behind is only dropped there).
 // `slots` as pg_replication_slots has them.
-std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan, const std::vector<cluster::Slot>& slots,
-                                   bool primary);
+std::vector<SlotChange> plan_slots(const cluster::SlotPlan& plan,
+                                   const std::vector<cluster::Slot>& slots, bool primary);
 
-// Each change stands alone: one that fails is logged and tried again with the next call, the others are made.
-// The error tells of the first that failed.
+// Each change stands alone: one that fails is logged and tried again with the next call, the others
+// are made. The error tells of the first that failed.
 Task<Status> sync_slots(Connection& connection, const cluster::SlotPlan& plan);
 
 }  // namespace relevo::postgres

@@ -17,7 +17,8 @@ cluster::Slot slot(const std::string& name, bool active) {
     return made;
 }
 
-cluster::SlotPlan want(const std::string& name, bool expected_active, std::uint64_t advance_to = 0) {
+cluster::SlotPlan want(const std::string& name, bool expected_active,
+                       std::uint64_t advance_to = 0) {
     cluster::SlotPlan plan;
     plan.wanted.push_back({.name = name,
                            .advance_to = Lsn{advance_to},
@@ -43,7 +44,8 @@ TEST(PlanSlots, changes_nothing_when_all_is_there) {
 TEST(PlanSlots, drops_inactive_slots_of_others_and_leaves_active_and_kept_ones) {
     auto plan = want("pg_2", true);
     plan.keep = {"mine"};
-    const std::vector slots{slot("pg_2", true), slot("old", false), slot("busy", true), slot("mine", false)};
+    const std::vector slots{slot("pg_2", true), slot("old", false), slot("busy", true),
+                            slot("mine", false)};
     const auto changes = plan_slots(plan, slots, true);
     ASSERT_EQ(changes.size(), 1U);
     EXPECT_EQ(changes[0].kind, Kind::drop);

@@ -26,7 +26,8 @@ constexpr std::uint32_t record_header = 24;
 constexpr std::uint32_t record_max = 1 << 20;  // a checkpoint record has about 114 bytes
 
 bool hexadecimal(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); });
+    return std::ranges::all_of(
+        text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); });
 }
 
 bool is_segment(std::string_view name) { return name.size() == 24 && hexadecimal(name); }
@@ -53,7 +54,8 @@ std::uint64_t aligned(std::uint64_t bytes) { return (bytes + 7) & ~std::uint64_t
 template <class Number>
 std::optional<Number> read_at(std::ifstream& file, std::uint64_t offset) {
     std::array<char, sizeof(Number)> raw{};
-    if (!file.seekg(static_cast<std::streamoff>(offset)) || !file.read(raw.data(), raw.size())) return std::nullopt;
+    if (!file.seekg(static_cast<std::streamoff>(offset)) || !file.read(raw.data(), raw.size()))
+        return std::nullopt;
     Number number{};
     std::memcpy(&number, raw.data(), sizeof number);
     return number;
@@ -62,19 +64,25 @@ std::optional<Number> read_at(std::ifstream& file, std::uint64_t offset) {
 }  // namespace
 
 bool is_wal_file(std::string_view name) {
-    return is_segment(name) || (name.size() == 16 && name.ends_with(".history") && hexadecimal(name.substr(0, 8)));
+    return is_segment(name) ||
+           (name.size() == 16 && name.ends_with(".history") && hexadecimal(name.substr(0, 8)));
 }
 
-Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at, cluster::Timeline timeline) {
+Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
+                                    cluster::Timeline timeline) {
     const auto size = segment_size(wal_dir);
     if (!size) return fail(ErrorCode::not_found, fmt::format("{} holds no WAL segment", wal_dir));
     const std::string name = segment_name(timeline, at.value / *size, *size);
     std::ifstream file(wal_dir + "/" + name, std::ios::binary);
-    if (!file) return fail(ErrorCode::not_found, fmt::format("WAL segment {} with the last checkpoint is gone", name));
+    if (!file)
+        return fail(ErrorCode::not_found,
+                    fmt::format("WAL segment {} with the last checkpoint is gone", name));
     const auto page_size = read_at<std::uint32_t>(file, 36);  // xlp_xlog_blcksz of the long header
     const auto length = read_at<std::uint32_t>(file, at.value % *size);
-    if (!page_size || !length || *page_size < 1024 || *length < record_header || *length > record_max)
-        return fail(ErrorCode::invalid, fmt::format("WAL segment {} has no record at {}", name, to_string(at)));
+    if (!page_size || !length || *page_size < 1024 || *length < record_header ||
+        *length > record_max)
+        return fail(ErrorCode::invalid,
+                    fmt::format("WAL segment {} has no record at {}", name, to_string(at)));
 
     std::uint64_t left = *length;
     std::uint64_t position = at.value;
@@ -87,7 +95,8 @@ Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
     }
 }
 
-cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte, std::uint64_t segment_size) {
+cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte,
+                                     std::uint64_t segment_size) {
     const auto names = os::list_directory(wal_dir);
     if (!names || segment_size == 0) return 0;
     const std::uint64_t segment = byte / segment_size;

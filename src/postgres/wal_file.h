@@ -12,14 +12,18 @@ namespace relevo::postgres {
 
 bool is_wal_file(std::string_view name);  // a segment, 24 hexadecimal digits, or NNNNNNNN.history
 
-// The end of the record that begins at `at`: where the next one would. Every version since 9.5 keeps a record's
-// total length in its first four bytes. not_found: the segment is gone; invalid: no such record is there.
-Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at, cluster::Timeline timeline);
+// The end of the record that begins at `at`: where the next one would. Every version since 9.5
+// keeps a record's total length in its first four bytes. not_found: the segment is gone; invalid:
+// no such record is there.
+Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
+                                    cluster::Timeline timeline);
 
 // The newest timeline of which the segment with this byte is there; 0: none is.
-cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte, std::uint64_t segment_size);
+cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte,
+                                     std::uint64_t segment_size);
 
-// Names with a .ready file, in the order in which they are to be archived: histories first, then by age.
+// Names with a .ready file, in the order in which they are to be archived: histories first, then by
+// age.
 std::vector<std::string> ready_wal_files(const std::string& archive_status_dir);
 
 }  // namespace relevo::postgres

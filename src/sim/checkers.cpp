@@ -239,6 +239,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
             seen.reachable.push_back(
                 other != who.index() && member(other).decides() &&
                 parts_.world.host(other).awake() && world.linked_both(who.index(), other) &&
+                world.linked_both(other, world.dcs_node()) &&
                 report.server == cluster::Server::running && report.in_recovery &&
                 !member(other).state().self.tags.nofailover() &&
                 world.now() - member(other).deciding_since() > seconds(2));
@@ -256,8 +257,9 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     }
 }
 
-// Two promotions apart from each other took the same timeline number: PostgreSQL shows no difference, and
-// only a term in the timeline's name will (the quorum rules' R4). Known, counted, not a failure.
+// Two promotions apart from each other took the same timeline number: PostgreSQL shows no
+// difference, and only a term in the timeline's name will (the quorum rules' R4). Known, counted,
+// not a failure.
 bool Checkers::twin(WalEnd mine, WalEnd theirs) const {
     const auto& wal = parts_.postgres.wal;
     for (BranchId a = mine.branch; a >= 0; a = wal.at(a).parent)

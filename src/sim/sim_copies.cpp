@@ -108,7 +108,9 @@ cluster::Divergence SimPostgres::judge(const SimPostgres& source) const {
                        data_.control == ControlState::in_archive_recovery;
     if (!running && !clean) return answer(Verdict::undecided, "it was not shut down");
     const bool former_primary = !running && data_.control == ControlState::shut_down;
-    const auto mine = wal.timeline(data_.end);
+    // Rewound and not yet consistent: pg_control names the point that must be reached.
+    const WalEnd end = !running && data_.needs.branch >= 0 ? data_.needs : data_.end;
+    const auto mine = wal.timeline(end);
     const auto theirs = wal.timeline(source.data_.end);
     if (mine > theirs)
         return answer(Verdict::must_rewind,
@@ -118,9 +120,9 @@ cluster::Divergence SimPostgres::judge(const SimPostgres& source) const {
     const auto line = std::ranges::find(history, mine, &cluster::HistoryLine::timeline);
     if (line == history.end()) return answer(Verdict::must_rewind, "not in its history");
     const bool fits =
-        former_primary ? data_.end.lsn == line->switch_point : data_.end.lsn <= line->switch_point;
-    const auto why = fmt::format("ends at {} on timeline {}, left at {}", to_string(data_.end.lsn),
-                                 mine, to_string(line->switch_point));
+        former_primary ? end.lsn == line->switch_point : end.lsn <= line->switch_point;
+    const auto why = fmt::format("ends at {} on timeline {}, left at {}", to_string(end.lsn), mine,
+                                 to_string(line->switch_point));
     return answer(fits ? Verdict::streams : Verdict::must_rewind, why);
 }
 

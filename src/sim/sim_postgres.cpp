@@ -385,8 +385,9 @@ cluster::LocalPostgres SimPostgres::report() const {
         control.checkpoint_timeline = data_.checkpoint_timeline;
         if (data_.control == ControlState::shut_down_in_recovery ||
             data_.control == ControlState::in_archive_recovery) {
-            control.min_recovery_end = data_.end.lsn;
-            control.min_recovery_end_timeline = all_.wal.timeline(data_.end);
+            const WalEnd end = data_.needs.branch >= 0 ? data_.needs : data_.end;
+            control.min_recovery_end = end.lsn;
+            control.min_recovery_end_timeline = all_.wal.timeline(end);
         }
         control.wal_log_hints = world().plan.wal_log_hints;
         pg.control = control;

@@ -87,7 +87,8 @@ void World::set_cut(int from, int to, bool cut) { cut_[index(from, to)] = cut ? 
 void World::heal_all() { std::ranges::fill(cut_, 0); }
 
 Duration World::latency() {
-    if (faults_on && plan.profile == Profile::rough && dice.chance(0.003)) return dice.between(milliseconds(10), seconds(3));
+    if (faults_on && plan.profile == Profile::rough && dice.chance(0.003))
+        return dice.between(milliseconds(10), seconds(3));
     return plain_latency();
 }
 

@@ -574,6 +574,67 @@ def reloads_and_deleted_keys():
         verify(lab)
 
 
+# ------------------------------------------------------------------------------------------- callbacks
+
+@scenario
+def callbacks_and_pre_promote():
+    with Lab(members=3, dynamic=FAST) as lab:
+        calls = os.path.join(lab.directory, "calls")
+        script = os.path.join(lab.directory, "callback.sh")
+        with open(calls, "w"):
+            pass
+        os.chmod(calls, 0o666)
+        with open(script, "w") as f:
+            f.write(f'#!/bin/sh\necho "$*" >> {calls}\n')
+        os.chmod(script, 0o755)
+        first, refuser, third = lab
+        for m in lab:
+            m.config["postgresql"]["callbacks"] = {
+                f"on_{e}": f"{script} {m.name}" for e in ("start", "stop", "restart", "role_change", "reload")}
+        refuser.config["postgresql"]["pre_promote"] = "/bin/false"
+        refuser.config["tags"] = {"failover_priority": 9}
+
+        def called():
+            with open(calls) as f:
+                return f.read().splitlines()
+
+        def expect(m, action, role):
+            line = f"{m.name} {action} {role} lab"
+            wait_for(f"the call '{line}' among {called()}", 20, lambda: line in called())
+
+        first.start()
+        lab.wait_primary(40)
+        for m in (refuser, third):
+            m.start()
+        lab.wait_healthy()
+        check(lab.primary() is first, "the first one leads")
+        expect(first, "on_start", "primary")
+        expect(refuser, "on_start", "replica")
+        expect(third, "on_start", "replica")
+        check(not [c for c in called() if "role_change" in c or "on_stop" in c], str(called()))
+        rest(third, 200, "/restart", "POST", {})
+        expect(third, "on_restart", "replica")
+        # pre_promote fails on the preferred one: it gives the key back, and the other one leads.
+        lab.wait_healthy()
+        first.agent.stop()
+        check(first.agent.process.returncode == 0, "exit code 0")
+        check([c for c in called() if c.startswith(f"{first.name} on_stop ")], f"on_stop: {called()}")
+        check(lab.wait_primary(30, other_than=first) is third, "the member with a working pre_promote leads")
+        check("pre_promote" in log_of(refuser), "the refusal is in the log: " + refuser.agent.tail(20))
+        check(not refuser.writable(), "the refused one stays a replica")
+        check(refuser.sql("select pg_is_in_recovery()")[0][0], "and runs")
+        expect(third, "on_role_change", "primary")
+        first.start()
+        lab.wait_healthy()
+        # A switchover: both change their roles.
+        rest(third, 200, "/switchover", "POST", {"leader": third.name, "candidate": first.name})
+        expect(first, "on_role_change", "primary")
+        expect(third, "on_role_change", "replica")
+        rest(first, 200, "/config", "PATCH", {"postgresql": {"parameters": {"work_mem": "8MB"}}})
+        expect(first, "on_reload", "primary")
+        verify(lab)
+
+
 # ------------------------------------------------------------------------------------------- slots
 
 @scenario
