@@ -17,8 +17,8 @@ import urllib.error
 
 import yaml
 
-from registry import FAST, check, initdb, one_writable, run, run_as_postgres, scenario, verify
-from lab import Authority, Lab, Process, free_port, wait_for
+from registry import FAST, check, run, scenario, verify
+from lab import Authority, Lab, wait_for
 
 
 def log_of(member):
