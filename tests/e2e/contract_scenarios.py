@@ -417,13 +417,15 @@ def schedules_filters_and_maintenance():
         rest(primary, 200, "/restart", "POST", {"role": "primary", "postgres_version": "99.0"})
         check(primary.postmaster() != postmaster, "restarted")
         wait_for("it is still the leader", 5, primary.is_primary)
-        rest(primary, 200, "/config", "PATCH", {"postgresql": {"parameters": {"max_connections": 77}}})
+        # Raised, not lowered: a standby that is restarted before it has replayed its primary's smaller
+        # value must keep the larger one (PostgreSQL's rule for hot standby).
+        rest(primary, 200, "/config", "PATCH", {"postgresql": {"parameters": {"max_connections": 123}}})
         wait_for("both have published that a restart is pending", 15, lambda: all(
             json.loads(lab.etcd.keys("lab")[f"members/{m.name}"]).get("pending_restart") for m in lab))
         out = ctl(lab, "restart", "lab", "--pending", "--force")
         check(out.count("Success") == 2, out)
         lab.wait_healthy()
-        check(all(m.sql("show max_connections")[0][0] == "77" for m in lab), "both have the new value")
+        check(all(m.sql("show max_connections")[0][0] == "123" for m in lab), "both have the new value")
 
         # A scheduled restart: visible, refused twice, deleted; then one that happens.
         far = soon(3600)
