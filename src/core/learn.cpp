@@ -121,6 +121,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             break;
         case CommitFor::rewrite_leader:
             // A rewrite keeps the create revision: the view says which.
+            if (!done_ok) s.confirm_again_at = m.now.mono + std::chrono::milliseconds(200);
             break;
         case CommitFor::release:
             if (done.error && s.lead) {

@@ -117,7 +117,7 @@ struct State {
     // A term whose release may have happened (its answer was lost): it is never served again, only
     // released.
     cluster::Revision given_up = 0;
-    Instant release_again_at{};
+    Instant release_again_at{}, confirm_again_at{};
     cluster::Revision floor =
         0;  // our newest write that the view must show before it is judged again
     std::optional<Instant> floor_since;
