@@ -34,6 +34,8 @@ public:
     void on_commit(int member);
     void on_wipe(int member, const Data& data, const char* how);
 
+    void on_outside_start(int member);
+
     // For faults: an agent's grace begins anew.
     void excuse(int member) {
         excused_since_[static_cast<std::size_t>(member)] = parts_.world.now();

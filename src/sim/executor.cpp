@@ -103,11 +103,6 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         pg().start(start->plan, finisher(id));
         if (has_bug(Bug::two_actions)) finisher(id)({});
     } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
-        if (has_bug(Bug::release_before_stopped) &&
-            std::holds_alternative<core::HandingOver>(state_.procedure) && state_.lead)
-            parts_.dcs.commit(index_,
-                              cluster::keys::release_leader(state_.lead->term, std::nullopt),
-                              seconds(1), [](const Result<cluster::TxnResult>&) {});
         pg().stop(stop->mode, stop->escalate_after, finisher(id));
     } else if (std::holds_alternative<core::KillPg>(effect)) {
         if (has_bug(Bug::fence_never_fires))
@@ -119,6 +114,11 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
     } else if (const auto* follow = std::get_if<core::FollowPg>(&effect)) {
         pg().follow(follow->upstream, finisher(id));
     } else if (std::holds_alternative<core::CheckpointPg>(effect)) {
+        if (has_bug(Bug::release_before_stopped) &&
+            std::holds_alternative<core::HandingOver>(state_.procedure) && state_.lead)
+            parts_.dcs.commit(index_,
+                              cluster::keys::release_leader(state_.lead->term, std::nullopt),
+                              seconds(1), [](const Result<cluster::TxnResult>&) {});
         pg().checkpoint(finisher(id));
     } else if (const auto* slots = std::get_if<core::SyncSlots>(&effect)) {
         pg().sync_slots(slots->plan, finisher(id));

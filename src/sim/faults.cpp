@@ -196,10 +196,14 @@ void Faults::one() {
             dcs_away(dice.chance(0.6) ? dice.between(milliseconds(100), seconds(3)) : length());
             break;
         case 10:
-            if (world().host(index).awake() &&
-                parts_.postgres.at(index).server() == cluster::Server::stopped) {
-                happened(index, "somebody starts PostgreSQL past the agent");
-                parts_.postgres.at(index).start_outside();
+            for (int m = 0; m < world().size(); ++m) {
+                if (!world().host(m).awake() ||
+                    parts_.postgres.at(m).server() != cluster::Server::stopped)
+                    continue;
+                happened(m, "somebody starts PostgreSQL past the agent");
+                checkers_.on_outside_start(m);
+                parts_.postgres.at(m).start_outside();
+                break;
             }
             break;
         case 11:

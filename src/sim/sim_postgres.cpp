@@ -75,6 +75,7 @@ void SimPostgres::write(std::uint64_t bytes) {
 // Everything that the end of a postmaster means here; the agent hears of it through pidfd.
 void SimPostgres::gone(bool tell) {
     server_ = Server::stopped;
+    stopped_since_ = world().now();
     hung_ = false;
     started_outside_ = false;
     ++epoch_;

@@ -99,6 +99,7 @@ public:
     bool streams() const { return receiver_.streaming; }
     int upstream() const { return receiver_.from; }
     Instant primary_since() const { return primary_since_; }
+    Instant stopped_since() const { return stopped_since_; }
     bool started_outside() const { return started_outside_; }
     bool busy() const { return static_cast<bool>(pending_); }
     cluster::LocalPostgres report() const;
@@ -148,7 +149,7 @@ private:
     bool started_outside_ = false;
     bool fail_next_start_ = false;
     int epoch_ = 0;  // of the postmaster
-    Instant primary_since_;
+    Instant primary_since_, stopped_since_;
     Receiver receiver_;
     std::vector<cluster::Slot> slots_;
 
