@@ -13,6 +13,8 @@ namespace {
 // record is normally there before the postmaster has ended. A candidate that needs longer is not
 // fit to take over.
 constexpr Duration confirm_within = std::chrono::milliseconds(1500);
+// The shutdown record, with a page header in its way. Nothing is written behind it.
+constexpr std::uint64_t shutdown_record_max = 16384;
 constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
 
 bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
@@ -163,6 +165,9 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
                                   name, distance(s.pg->wal, answer->position));
             } else if (p.stage == Stage::confirm && answer->position <= p.shutdown_lsn) {
                 why = name + " has not received the shutdown record";
+            } else if (p.stage == Stage::confirm &&
+                       distance(answer->position, p.shutdown_lsn) > shutdown_record_max) {
+                why = name + " has WAL that was never written here: its data has diverged";
             } else {
                 found = true;
             }
