@@ -28,7 +28,7 @@ void confirm_key(Mind& m) {
     const auto* view = m.view();
     if (!view || !view->led_by(s.self.name) || !s.lease || s.lead) return;
     if (s.lease_retry_at > s.lease->asked_at)
-        return;  // the server may have forgotten it: first a good one
+        return;                                // the server may have forgotten it: first a good one
     if (m.now.mono >= s.lease->until) return;  // the same, by our own clock
     if (m.now.mono < s.confirm_again_at) return m.wake_by(s.confirm_again_at);
     if (view->leader->lease == s.lease->id || m.committing(CommitFor::rewrite_leader)) return;

@@ -22,12 +22,13 @@ TEST_P(DeliberateBugs, AreFound) {
     FAIL() << "nobody noticed in " << seeds_max << " schedules: " << GetParam().what;
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, DeliberateBugs, testing::ValuesIn(bug_names()), [](const auto& param_info) {
-    std::string name = param_info.param.name;
-    for (auto& c : name)
-        if (c == '-') c = '_';
-    return name;
-});
+INSTANTIATE_TEST_SUITE_P(Each, DeliberateBugs, testing::ValuesIn(bug_names()),
+                         [](const auto& param_info) {
+                             std::string name = param_info.param.name;
+                             for (auto& c : name)
+                                 if (c == '-') c = '_';
+                             return name;
+                         });
 
 }  // namespace
 }  // namespace relevo::sim

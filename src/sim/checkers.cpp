@@ -190,13 +190,15 @@ void Checkers::on_wipe(int index, const Data& data_there, const char* how) {
         fmt::format("{} throws away ({}) the only copy of acknowledged commits", name(index), how));
 }
 
-// After any stop a data directory starts as a standby: whoever starts it past the agent makes no primary.
+// After any stop a data directory starts as a standby: whoever starts it past the agent makes no
+// primary.
 void Checkers::on_outside_start(int index) {
     const auto& pg = parts_.postgres.at(index);
     const auto now = parts_.world.now();
     Member& who = member(index);
     if (pg.data().kind != cluster::DataDir::initialized || pg.data().standby_signal) return;
-    if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.pause_seen()) return;
+    if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.pause_seen())
+        return;
     if (now - pg.stopped_since() < seconds(2) || now - who.deciding_since() < seconds(5)) return;
     if (now - pause_changed_ < seconds(30) || !who.state().dcs || who.state().dcs_down) return;
     fail(name(index) + ", a former primary, would come up as one when somebody started it");
