@@ -106,7 +106,7 @@ bool go_on(Mind& m, Bootstrapping& p) {
         m.emit(SetAsidePg{});
     } else if (p.stage != Stage::claim && p.stage != Stage::undo_files && !m.running<KillPg>()) {
         const auto why = claim_lost(m);
-        if (!why.empty() && p.unsure) {
+        if (!why.empty() && (p.unsure || m.committing(CommitFor::finish_bootstrap))) {
             // Perhaps the cluster is made and others have joined: nothing is undone, and the
             // ordinary rules decide on what the DCS says when it can be read.
             m.tell(Note{Note::Level::warning, "the end of the bootstrap is not known: " + why});
@@ -149,7 +149,9 @@ bool bootstrap(Mind& m) {
               "waiting for another member to bootstrap the cluster");
         return false;
     }
-    if (!s.lease) return false;  // the claim hangs on it
+    // The claim hangs on the lease: on one that is good, or it would be refused in a loop.
+    if (!s.lease || m.now.mono >= s.lease->until || s.lease_retry_at > s.lease->asked_at)
+        return false;
     s.procedure = Bootstrapping{};
     m.tell(Note{Note::Level::info, "trying to bootstrap a new cluster"});
     m.commit(CommitFor::claim_initialize, cluster::keys::claim_initialize());

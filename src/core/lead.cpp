@@ -59,6 +59,9 @@ bool fence(Mind& m) {
               ? fmt::format("stopping PostgreSQL at once: {} is the leader", s.dcs->leader->name)
               : std::string("stopping PostgreSQL at once: the leader key could not be kept"));
     s.stop_wanted = true;
+    // Also when the DCS cannot be asked: what is stopped now is made a standby by default. A view
+    // that shows the key to be ours all the same brings the lead back.
+    s.lead.reset();
     s.procedure = std::monostate{};
     s.hold_start_until = m.now.mono + s.settings.loop_wait;
     m.emit(KillPg{});
