@@ -63,6 +63,7 @@ std::string Checkers::why_excused(int index) const {
     Member& who = member(index);
     if (!who.decides()) return "its agent is dead or has not seen the DCS yet";
     if (who.pause_seen()) return "maintenance mode";
+    if (world.now() - who.pause_left() < milliseconds(500)) return "maintenance mode";
     const Duration since_start = world.now() - who.deciding_since();
     if (since_start < Duration(s.retry_timeout) + seconds(1)) return "its agent has just started";
     if (world.now() - excused_since_[static_cast<std::size_t>(index)] < milliseconds(500))

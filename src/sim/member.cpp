@@ -95,6 +95,7 @@ void Member::see(const SnapshotPtr& view) {
                 local.remove_data_directory_on_diverged_timelines;
             settings.remove_data_directory_on_rewind_failure =
                 local.remove_data_directory_on_rewind_failure;
+            if (pause_seen_ && !settings.pause) pause_left_ = parts_.world.now();
             pause_seen_ = settings.pause;
             if (has_bug(Bug::pause_not_heard)) settings.pause = false;
             feed(core::SettingsChanged{settings});

@@ -48,6 +48,7 @@ public:
     int index() const { return index_; }
     const core::State& state() const { return state_; }
     const std::string& last_exit() const { return last_exit_; }
+    Instant pause_left() const { return pause_left_; }
     bool pause_seen() const { return pause_seen_; }
     SimPostgres& pg() { return parts_.postgres.at(index_); }
     std::uint64_t steps() const { return steps_; }
@@ -77,7 +78,7 @@ private:
     int index_;
     bool runs_ = false, ready_ = false;
     bool pause_seen_ = false;
-    Instant deciding_since_;
+    Instant deciding_since_, pause_left_{};
     int incarnation_ = 0;
     core::State state_;
     std::string seen_config_, last_exit_;

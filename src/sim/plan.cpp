@@ -49,6 +49,16 @@ const char* to_string(Profile profile) {
     return "?";
 }
 
+std::string config_of(const cluster::Settings& s) {
+    return fmt::format(
+        R"({{"ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
+        R"("maximum_lag_on_failover":{},"check_timeline":{},"primary_race_backoff":{},)"
+        R"("postgresql":{{"use_pg_rewind":{},"use_slots":{}}}}})",
+        s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
+        s.primary_start_timeout.count(), s.maximum_lag_on_failover, s.check_timeline,
+        s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
+}
+
 namespace {
 
 void draw_settings(Plan& plan, Random& dice) {
@@ -82,14 +92,7 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     const auto kind = dice.below(20);
     plan.profile = kind == 0 ? Profile::quiet : kind == 1 ? Profile::blinks : Profile::rough;
     draw_settings(plan, dice);
-    const auto& s = plan.settings;
-    plan.config_json =
-        fmt::format(R"({{"ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
-                    R"("maximum_lag_on_failover":{},"check_timeline":{},"primary_race_backoff":{},)"
-                    R"("postgresql":{{"use_pg_rewind":{},"use_slots":{}}}}})",
-                    s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
-                    s.primary_start_timeout.count(), s.maximum_lag_on_failover, s.check_timeline,
-                    s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
+    plan.config_json = config_of(plan.settings);
     plan.adopt = dice.chance(0.2);
     plan.pre_promote = dice.chance(0.2);
     if (dice.chance(0.15)) plan.nofailover.push_back(dice.number(1, members - 1));

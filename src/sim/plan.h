@@ -71,6 +71,9 @@ struct Plan {
     double failures = 0;  // of PostgreSQL's actions while faults are on
 };
 
+// The config key's text for these settings.
+std::string config_of(const cluster::Settings& settings);
+
 // The plan of one seed: settings, sizes and the mix of faults.
 Plan plan_for(std::uint64_t seed, int members, Duration faults_for);
 

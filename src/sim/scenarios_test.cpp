@@ -1,0 +1,264 @@
+// Hand-written stories with their expected sequence and durations, in simulated
+// time.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/run.h"
+
+namespace relevo::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+Plan calm_plan(std::chrono::seconds ttl, std::chrono::seconds start_timeout) {
+    Plan plan;
+    plan.seed = 4711;
+    plan.profile = Profile::scripted;
+    plan.settings.ttl = ttl;
+    plan.settings.retry_timeout = std::max(1s, ttl / 3);
+    plan.settings.loop_wait = std::max(1s, ttl / 3);
+    plan.settings.primary_start_timeout = start_timeout;
+    plan.settings.use_pg_rewind = true;
+    plan.config_json = config_of(plan.settings);
+    plan.write_every = 20ms;
+    plan.expiry_late = {};
+    plan.receiver_retry = 500ms;
+    plan.receiver_timeout = 10s;
+    return plan;
+}
+
+class Story {
+public:
+    explicit Story(const Plan& plan) : c(plan) {
+        c.watchers.on_effect = [this, checks = c.watchers.on_effect](Member& who,
+                                                                     const core::Issued& issued) {
+            checks(who, issued);
+            effects.push_back({c.world.now(), who.index(), issued.effect});
+            if (on_effect) on_effect(who, issued.effect);
+        };
+        c.postgres.on_primary = [this, checks = c.postgres.on_primary](int member) {
+            checks(member);
+            primaries.emplace_back(c.world.now(), member);
+        };
+    }
+
+    void begin() {
+        c.start();
+        ASSERT_TRUE(c.run_until([&] { return c.settled(); }, 60s)) << c.checkers.unrest();
+        pass(10s);
+        effects.clear();
+        primaries.clear();
+    }
+    void pass(Duration time) { c.world.run_until(c.world.now() + time); }
+    bool until_a_primary(Duration within) {
+        return c.run_until([&] { return !primaries.empty(); }, within);
+    }
+    void settles(Duration within) {
+        EXPECT_TRUE(c.run_until([&] { return c.settled(); }, within)) << c.checkers.unrest();
+        for (const auto& failure : c.checkers.findings.failures) ADD_FAILURE() << failure;
+    }
+    template <class E>
+    std::optional<Instant> first(int member) const {
+        for (const auto& e : effects)
+            if (e.member == member && std::holds_alternative<E>(e.effect)) return e.at;
+        return std::nullopt;
+    }
+    template <class... E>
+    int count() const {
+        int n = 0;
+        for (const auto& e : effects) n += (std::holds_alternative<E>(e.effect) || ...) ? 1 : 0;
+        return n;
+    }
+    void switch_over(int from, int to) {
+        c.faults.switchover(c.world.name(from), c.world.name(to), {});
+    }
+
+    struct Seen {
+        Instant at;
+        int member;
+        core::Effect effect;
+    };
+    Cluster c;
+    std::vector<Seen> effects;
+    std::vector<std::pair<Instant, int>> primaries;
+    std::function<void(Member&, const core::Effect&)> on_effect;
+};
+
+TEST(Story, PowerLossOfTheLeaderIsOverWithinItsLease) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    const Instant lost_at = story.c.world.now();
+    story.c.faults.power_loss(old);
+    ASSERT_TRUE(story.until_a_primary(30s));
+    EXPECT_LT(story.primaries.front().first - lost_at, 5s + 500ms);
+    EXPECT_NE(story.primaries.front().second, old);
+    story.c.faults.power_back(old);
+    story.settles(60s);
+}
+
+TEST(Story, ADeadPostmasterIsStartedAgainInPlace) {
+    Story story(calm_plan(30s, 300s));
+    story.begin();
+    const int leader = story.c.leader();
+    const auto term = story.c.dcs.truth()->leader->create_revision;
+    const Instant died_at = story.c.world.now();
+    story.c.faults.crash_postgres(leader);
+    ASSERT_TRUE(story.until_a_primary(60s));
+    story.settles(60s);
+    const auto started = story.first<core::StartPg>(leader);
+    ASSERT_TRUE(started);
+    EXPECT_LT(*started - died_at, 100ms);
+    EXPECT_EQ(story.c.dcs.truth()->leader->create_revision, term);
+    EXPECT_EQ(story.count<core::PromotePg>(), 0);
+}
+
+TEST(Story, WithStartTimeoutZeroADeadPostmasterHandsTheKeyOn) {
+    Story story(calm_plan(30s, 0s));
+    story.begin();
+    const int old = story.c.leader();
+    const Instant died_at = story.c.world.now();
+    Instant key_gone{};
+    story.c.dcs.on_write = [&] {
+        if (key_gone == Instant{} && !story.c.dcs.truth()->leader) key_gone = story.c.world.now();
+    };
+    story.c.faults.crash_postgres(old);
+    ASSERT_TRUE(story.until_a_primary(10s));
+    EXPECT_LT(key_gone - died_at, 100ms);
+    const int winner = story.primaries.front().second;
+    EXPECT_NE(winner, old);
+    const auto promoting = story.first<core::PromotePg>(winner);
+    ASSERT_TRUE(promoting);
+    EXPECT_LT(*promoting - key_gone, 50ms);
+    EXPECT_LT(story.primaries.front().first - died_at, 300ms);
+    story.settles(60s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+TEST(Story, ASwitchoverLosesNothingAndIsShort) {
+    Story story(calm_plan(30s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    const int candidate = (old + 1) % 3;
+    story.switch_over(old, candidate);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_EQ(story.primaries.front().second, candidate);
+    const auto stopping = story.first<core::StopPg>(old);
+    ASSERT_TRUE(stopping);
+    EXPECT_LT(story.primaries.front().first - *stopping, 600ms);
+    story.settles(60s);
+    EXPECT_EQ(story.c.leader(), candidate);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+    EXPECT_EQ((story.count<core::RewindPg, core::ClonePg>()), 0);
+}
+
+TEST(Story, ASwitchoverWhoseCandidateDiesIsCalledOff) {
+    auto plan = calm_plan(30s, 300s);
+    plan.members = 2;
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    const int candidate = 1 - old;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() == old && std::holds_alternative<core::CheckpointPg>(effect))
+            story.c.world.after(1ms, [&] { story.c.faults.power_loss(candidate); });
+    };
+    story.switch_over(old, candidate);
+    ASSERT_TRUE(story.until_a_primary(120s));
+    EXPECT_EQ(story.primaries.front().second, old);
+    EXPECT_EQ(story.count<core::PromotePg>(), 0);
+    story.c.faults.power_back(candidate);
+    story.settles(120s);
+    EXPECT_EQ(story.c.leader(), old);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+TEST(Story, WithoutTheDcsThePrimaryStopsWithinItsLeaseAndComesBackWithIt) {
+    Story story(calm_plan(10s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    const Instant gone_at = story.c.world.now();
+    story.c.faults.dcs_away(25s);
+    ASSERT_TRUE(story.c.run_until([&] { return !story.c.postgres.at(old).accepts_writes(); }, 30s));
+    EXPECT_LT(story.c.world.now() - gone_at, 10s);
+    EXPECT_TRUE(story.primaries.empty());
+    story.settles(90s);
+    EXPECT_EQ(story.c.checkers.findings.overlaps, 0);
+}
+
+TEST(Story, ADcsThatBlinksIsNotNoticed) {
+    Story story(calm_plan(30s, 300s));
+    story.begin();
+    story.c.faults.dcs_away(10s);
+    story.pass(60s);
+    story.settles(1s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
+TEST(Story, ARestartedAgentTakesItsRunningPrimaryOver) {
+    Story story(calm_plan(10s, 300s));
+    story.begin();
+    const int leader = story.c.leader();
+    const auto term = story.c.dcs.truth()->leader->create_revision;
+    story.c.faults.crash_agent(leader, 2s);
+    story.pass(60s);
+    story.settles(1s);
+    EXPECT_EQ(story.c.dcs.truth()->leader->create_revision, term);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
+TEST(Story, AFrozenLeaderStopsAtOnceWhenItAwakes) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.freeze(old, 30s);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    ASSERT_TRUE(story.c.run_until([&] { return story.c.world.host(old).awake(); }, 40s));
+    const Instant awake_at = story.c.world.now();
+    ASSERT_TRUE(story.c.run_until([&] { return !story.c.postgres.at(old).is_primary(); }, 5s));
+    EXPECT_LT(story.c.world.now() - awake_at, 300ms);
+    story.settles(90s);
+}
+
+TEST(Story, ThreeMembersInAnEmptyDcsMakeOneCluster) {
+    Story story(calm_plan(30s, 300s));
+    story.c.start();
+    story.settles(30s);
+    EXPECT_EQ(story.count<core::BootstrapPg>(), 1);
+    EXPECT_EQ(story.count<core::ClonePg>(), 2);
+    EXPECT_EQ(story.c.postgres.systems, 1);
+}
+
+TEST(Story, ARunningServerIsAdoptedAsItStands) {
+    auto plan = calm_plan(30s, 300s);
+    plan.adopt = true;
+    Story story(plan);
+    story.c.start();
+    ASSERT_TRUE(story.c.run_until([&] { return story.c.leader() == 0; }, 10s));
+    story.settles(90s);
+    EXPECT_EQ(story.c.dcs.truth()->initialize, "7099999999999999999");
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ((story.count<core::BootstrapPg, core::PromotePg, core::StopPg, core::KillPg>()), 0);
+}
+
+TEST(Story, InMaintenanceModeADeadPrimaryIsLeftDead) {
+    Story story(calm_plan(5s, 0s));
+    story.begin();
+    const int leader = story.c.leader();
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.c.faults.crash_postgres(leader);
+    story.pass(60s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ(story.c.leader(), -1);
+    story.c.faults.pause(false);
+    story.settles(90s);
+}
+
+}  // namespace
+}  // namespace relevo::sim

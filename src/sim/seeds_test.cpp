@@ -89,7 +89,11 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{592, "a standby started in place was believed to follow a leader"},
         Kept{730, "a switchover away from me, waited for with nobody to take it"},
         Kept{1001, "a fenced promotion whose hook still ran was killed every 2 ms"},
-        Kept{1394, "a worse member was elected because a better one had diverged by a little"}),
+        Kept{1394, "a worse member was elected because a better one had diverged by a little"},
+        Kept{613, "a fenced leader without the DCS was left to come up as a primary"},
+        Kept{5088, "the same, after a freeze"},
+        Kept{5180, "a bootstrap was undone while its last write was under way"},
+        Kept{7348, "a claim without a good lease was refused in a loop"}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 }  // namespace

@@ -159,8 +159,7 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
                       data_.kind = DataDir::half_made;
                       return end(action, fail(ErrorCode::failed, "pg_rewind broke off"));
                   }
-                  // pg_rewind removes what the source does not have: standby.signal too.
-                  data_.standby_signal = false;
+                  data_.standby_signal = true;  // pg_rewind removes it, the adapter puts it back
                   data_.end = copied;
                   data_.needs = all_.at(from).data_.end;
                   data_.control = ControlState::in_archive_recovery;
