@@ -22,8 +22,8 @@
 
 #include "base/text.h"
 #include "net/descriptor.h"
-#include "net/offload.h"
 #include "net/resolve.h"
+#include "os/blocking.h"
 
 namespace relevo::net {
 namespace asio = boost::asio;
@@ -227,8 +227,8 @@ struct HttpClient::Impl {
     Task<Result<TlsContext>> tls_context() {
         if (tls) co_return tls;
         const auto used = options;
-        auto made = co_await offload(
-            pool, [settings = used->tls] { return make_client_context(settings); });
+        auto made = co_await os::Blocking(pool).run(
+            [settings = used->tls] { return make_client_context(settings); });
         if (made && used == options) tls = *made;
         co_return made;
     }

@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "net/descriptor.h"
 #include "net/http_connection.h"
-#include "net/offload.h"
 #include "net/resolve.h"
+#include "os/blocking.h"
 
 namespace relevo::net {
 namespace asio = boost::asio;
@@ -142,10 +142,10 @@ Task<Status> HttpServer::Impl::apply(ServerOptions next) {
     TlsContext next_tls;
     std::string next_files;
     if (next.tls.on()) {
-        next_files =
-            co_await offload(pool, [settings = next.tls] { return fingerprint(settings); });
-        auto made =
-            co_await offload(pool, [settings = next.tls] { return make_server_context(settings); });
+        next_files = co_await os::Blocking(pool).run(
+            [settings = next.tls] { return fingerprint(settings); });
+        auto made = co_await os::Blocking(pool).run(
+            [settings = next.tls] { return make_server_context(settings); });
         if (!made) co_return std::unexpected(made.error());
         next_tls = std::move(*made);
     }
@@ -293,11 +293,11 @@ Task<void> HttpServer::Impl::watch_certificates() {
         (void)co_await certificates.async_wait(awaiting);
         if (!tls || stopping) continue;
         const auto judged = options;
-        auto files =
-            co_await offload(pool, [settings = judged->tls] { return fingerprint(settings); });
+        auto files = co_await os::Blocking(pool).run(
+            [settings = judged->tls] { return fingerprint(settings); });
         if (judged != options || files == tls_files) continue;
-        auto made = co_await offload(
-            pool, [settings = judged->tls] { return make_server_context(settings); });
+        auto made = co_await os::Blocking(pool).run(
+            [settings = judged->tls] { return make_server_context(settings); });
         if (judged != options) continue;
         tls_files =
             std::move(files);  // also when they are bad: said once, tried again when they change

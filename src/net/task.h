@@ -1,9 +1,8 @@
-// net lies below ports, so it spells the coroutine type out for itself; the type is the same one.
+// net lies below ports, so its coroutines are spelt as os spells them; the type is the same one.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
+#include "os/task.h"
 
 namespace relevo::net {
-template <class T>
-using Task = boost::asio::awaitable<T>;
+using os::Task;
 }
