@@ -89,7 +89,7 @@ core::Self Configuration::self() const {
     self.api_url = local_.restapi.api_url();
     if (!pg.proxy_address.empty())
         self.proxy_url = "postgres://" + pg.proxy_address + "/" + pg.database;
-    self.version = compatible_version;
+    self.version = cluster::compatible_version;
     self.relevo_version = product_version;
     self.tags = local_.tags;
     self.may_bootstrap = pg.bootstrap.present;

@@ -185,7 +185,7 @@ int serve(config::Source source) {
         return 1;
     }
     log::info("relevo {} (compatible with Patroni {}): member {} of {}", agent::product_version,
-              agent::compatible_version, conf.local().name, conf.local().scope);
+              cluster::compatible_version, conf.local().name, conf.local().scope);
 
     asio::io_context io(1);
     asio::thread_pool pool(4);
@@ -261,7 +261,7 @@ int main(int argc, char** argv) {
     }
     if (arguments->version) {
         fmt::print("relevo {} (compatible with Patroni {})\n", agent::product_version,
-                   agent::compatible_version);
+                   cluster::compatible_version);
         return 0;
     }
     config::Source source{arguments->file, config::process_environment()};
