@@ -133,6 +133,30 @@ void append_once(std::vector<std::string>& notes, std::string note) {
     if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
 }
 
+// Settings of the cluster that this version accepts and does not carry out. Each changes what is
+// promised about somebody's data, so each says what holds instead.
+void name_what_has_no_effect(const cluster::Settings& settings, std::vector<std::string>& notes) {
+    if (settings.synchronous_mode != cluster::SyncMode::off)
+        notes.emplace_back(
+            "synchronous_mode is not implemented yet and has NO EFFECT: replication is as "
+            "synchronous_standby_names has it (asynchronous when that is not set), and a failover "
+            "may lose "
+            "acknowledged rows");
+    if (settings.failsafe_mode)
+        notes.emplace_back(
+            "failsafe_mode is not implemented yet and has NO EFFECT: a leader that cannot reach "
+            "the DCS stops "
+            "PostgreSQL before its lease runs out");
+    if (settings.standby_cluster)
+        notes.emplace_back(
+            "standby_cluster is not implemented yet: nobody is promoted while it is set");
+    if (std::ranges::any_of(settings.slots, [](const auto& slot) { return slot.second.logical; }))
+        notes.emplace_back(
+            "logical permanent slots are not implemented yet and have NO EFFECT: they are neither "
+            "made nor "
+            "copied to replicas, and do not survive a failover");
+}
+
 }  // namespace
 
 Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_json) {
@@ -178,8 +202,11 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     const auto& standby = out.settings.standby_cluster;
     read_postgresql(section, standby ? standby->create_replica_methods : std::vector<std::string>{},
                     postgres, notes);
-    const bool sync_mode = out.settings.synchronous_mode != cluster::SyncMode::off;
-    fill_parameters(dynamic, own, merged, sync_mode, postgres, notes);
+    name_what_has_no_effect(out.settings, notes);
+    // Nobody owns synchronous_standby_names yet, so the configured value is applied as it is in
+    // every mode: dropping it would turn a synchronous cluster into an asynchronous one.
+    constexpr bool agent_owns_names = false;
+    fill_parameters(dynamic, own, merged, agent_owns_names, postgres, notes);
     respect_own_files(postgres, notes);
     fill_switches(dynamic, out);
     for (const Problem& problem : problems)

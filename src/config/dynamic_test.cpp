@@ -109,7 +109,9 @@ TEST(Effective, TakesRewindSwitchesFromBoth) {
     EXPECT_FALSE(effective_of("  use_pg_rewind: false\n", dynamic).settings.use_pg_rewind);
 }
 
-TEST(Effective, OwnsSynchronousStandbyNamesInSyncMode) {
+// Nobody else sets it yet: what the user has set stays in force, or his cluster would become an
+// asynchronous one without a word.
+TEST(Effective, KeepsSynchronousStandbyNamesInSyncMode) {
     const std::string local =
         "  parameters: {Synchronous_Standby_Names: '*'}\n  parameters_primary: "
         "{synchronous_standby_names: x, a.b: 1}\n";
@@ -118,10 +120,24 @@ TEST(Effective, OwnsSynchronousStandbyNamesInSyncMode) {
     for (const char* mode : {"true", "\"quorum\""}) {
         const Effective out =
             effective_of(local, fmt::format(R"({{"synchronous_mode":{}}})", mode));
-        EXPECT_THAT(out.postgres.parameters.base,
-                    Not(Contains(Pair("synchronous_standby_names", "*"))));
-        EXPECT_THAT(*out.postgres.parameters.primary, ElementsAre(Pair("a.b", "1")));
+        EXPECT_THAT(out.postgres.parameters.base, Contains(Pair("synchronous_standby_names", "*")));
+        EXPECT_THAT(*out.postgres.parameters.primary,
+                    Contains(Pair("synchronous_standby_names", "x")));
     }
+}
+
+TEST(Effective, SaysWhatHasNoEffectYet) {
+    const auto notes = [](const std::string& dynamic) { return effective_of("", dynamic).notes; };
+    EXPECT_THAT(notes("{}"), IsEmpty());
+    EXPECT_THAT(notes(R"({"synchronous_mode":"quorum"})"),
+                ElementsAre(HasSubstr("synchronous_mode is not implemented yet")));
+    EXPECT_THAT(notes(R"({"failsafe_mode":true})"),
+                ElementsAre(HasSubstr("failsafe_mode is not implemented yet")));
+    EXPECT_THAT(notes(R"({"standby_cluster":{"host":"10.0.0.9","port":5432}})"),
+                ElementsAre(HasSubstr("standby_cluster is not implemented yet")));
+    EXPECT_THAT(notes(R"({"slots":{"etl":{"type":"logical","database":"x","plugin":"pgoutput"}}})"),
+                ElementsAre(HasSubstr("logical permanent slots are not implemented yet")));
+    EXPECT_THAT(notes(R"({"slots":{"archive":{"type":"physical"}}})"), IsEmpty());
 }
 
 TEST(Effective, KeepsControlledOnesOutOfTheRolesParameters) {
