@@ -14,7 +14,7 @@ from lab import Lab, Writers, pg_bin, wait_for
 
 # An asynchronous failover may lose what was acknowledged but not yet sent: 4 writers, one row each at a
 # time, a few milliseconds of backends outliving the walsenders (failover.md, measured: 12-26 ms).
-LOST_ASYNC = 400
+LOST_ASYNC = 100
 
 
 @scenario
