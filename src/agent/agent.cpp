@@ -71,6 +71,13 @@ Task<std::optional<int>> Agent::prepare() {
         co_return 1;
     }
     if (exit_code_) co_return *exit_code_;
+    if (parts_.configuration.settings().standby_cluster) {
+        log::error(
+            "this cluster is the standby of another one (standby_cluster), which relevo cannot run "
+            "yet: "
+            "nothing was changed");
+        co_return 1;
+    }
     const bool taken = co_await name_is_taken();
     if (taken) co_return 1;
     co_return std::nullopt;
@@ -213,7 +220,7 @@ Task<std::shared_ptr<const ports::View>> Agent::fresh_view() {
     constexpr Duration as_good_as_new = std::chrono::milliseconds(5);
     if (fresh_view_ && now() - fresh_at_ < as_good_as_new) co_return fresh_view_;
     const Instant began = now();
-    auto seen = co_await parts_.postgres.observe();
+    auto seen = co_await parts_.postgres.observe(cluster::Look::server);
     auto fresh = std::make_shared<ports::View>(*view_);
     fresh->postgres = std::move(seen);
     fresh_view_ = fresh;

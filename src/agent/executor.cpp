@@ -73,8 +73,8 @@ Task<void> Agent::answer(core::EffectId id, core::Effect effect) {
 Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
     auto& pg = parts_.postgres;
     auto& dcs = parts_.dcs;
-    if (std::holds_alternative<core::Observe>(effect)) {
-        auto seen = co_await pg.observe();
+    if (const auto* e = std::get_if<core::Observe>(&effect)) {
+        auto seen = co_await pg.observe(e->look);
         core::EffectDone done;
         done.payload = std::move(seen);
         co_return done;

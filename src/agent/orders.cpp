@@ -238,6 +238,9 @@ Task<Reply> Agent::patch_config(std::string patch) {
     if (!next) co_return Reply{400, next.error().message};
     const auto meaning = config::effective(parts_.configuration.local(), *next);
     if (!meaning) co_return Reply{400, meaning.error().message};
+    if (meaning->settings.standby_cluster)
+        co_return Reply{400,
+                        "standby_cluster is not implemented yet: the configuration is unchanged"};
     if (*next != snapshot->config->json) {
         const auto done = co_await parts_.dcs.commit(
             cluster::keys::put_config(*next, snapshot->config->mod_revision), dcs_deadline);
@@ -252,6 +255,9 @@ Task<Reply> Agent::patch_config(std::string patch) {
 Task<Reply> Agent::put_config(std::string json) {
     const auto meaning = config::effective(parts_.configuration.local(), json);
     if (!meaning) co_return Reply{400, meaning.error().message};
+    if (meaning->settings.standby_cluster)
+        co_return Reply{400,
+                        "standby_cluster is not implemented yet: the configuration is unchanged"};
     const auto snapshot = co_await fresh_snapshot();
     if (!snapshot) co_return Reply{502, "the DCS cannot be read: " + snapshot.error().message};
     if (!snapshot->config || snapshot->config->json != json) {

@@ -67,7 +67,9 @@ Txn put_initialize(const std::string& system_id, Revision known) {
 }
 
 // Only ever a claim: a system id in there is somebody's cluster.
-Txn cancel_initialize() { return {{valued(initialize, "")}, {removal(initialize)}}; }
+Txn cancel_initialize(Revision claim) {
+    return {{unchanged(initialize, claim), valued(initialize, "")}, {removal(initialize)}};
+}
 
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
                      const std::string& config_json, Revision claim) {

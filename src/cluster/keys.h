@@ -34,7 +34,7 @@ Txn rewrite_leader(const MemberName& self, Revision term);
 Txn release_leader(Revision term, const std::optional<StatusKey>& status);
 Txn claim_initialize();                                            // "" when absent
 Txn put_initialize(const std::string& system_id, Revision known);  // known: mod revision, 0 absent
-Txn cancel_initialize();  // only a claim, never a system id
+Txn cancel_initialize(Revision claim);  // only this claim, never another's or a system id
 // Only while our claim ("") stands and nobody leads. An empty config_json leaves the config as it
 // is.
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,

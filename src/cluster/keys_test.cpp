@@ -53,7 +53,8 @@ TEST(Initialize, IsClaimedOnceAndNeverTakenFromACluster) {
               (Txn{{created("initialize", 0)}, {put("initialize", "7711188255317205645")}}));
     EXPECT_EQ(put_initialize("7711188255317205645", 9),
               (Txn{{modified("initialize", 9)}, {put("initialize", "7711188255317205645")}}));
-    EXPECT_EQ(cancel_initialize(), (Txn{{valued("initialize", "")}, {removed("initialize")}}));
+    EXPECT_EQ(cancel_initialize(5), (Txn{{modified("initialize", 5), valued("initialize", "")},
+                                         {removed("initialize")}}));
 }
 
 TEST(FinishBootstrap, WritesIdConfigAndLeaderTogetherWhileTheClaimStands) {

@@ -72,6 +72,12 @@ struct Slot {
     bool operator==(const Slot&) const = default;
 };
 
+// How closely to look at a server.
+enum class Look {
+    files,  // the data directory and whether a postmaster lives: at once, also when it hangs
+    server  // also what the server says of itself: up to 2 s when it does not answer
+};
+
 struct LocalPostgres {
     DataDir data_dir = DataDir::empty;
     Server server = Server::stopped;

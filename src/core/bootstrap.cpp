@@ -40,10 +40,7 @@ void undo(Mind& m, Bootstrapping& p, std::string why) {
     m.tell(Note{Note::Level::error, "bootstrap failed: " + p.failure});
     m.s.stop_wanted = true;
     m.emit(KillPg{});
-    const State& s = m.s;
-    const bool anothers =
-        s.dcs && s.lease && s.dcs->initialize && s.dcs->initialize_lease != s.lease->id;
-    if (!anothers) m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize());
+    m.commit(CommitFor::cancel_initialize, cluster::keys::cancel_initialize(p.claim));
 }
 
 // The cluster is ours to make.
@@ -110,6 +107,7 @@ bool go_on(Mind& m, Bootstrapping& p) {
             // Perhaps the cluster is made and others have joined: nothing is undone, and the
             // ordinary rules decide on what the DCS says when it can be read.
             m.tell(Note{Note::Level::warning, "the end of the bootstrap is not known: " + why});
+            m.s.unfinished_claim = p.claim;
             m.s.procedure = std::monostate{};
             return false;
         }
@@ -121,6 +119,24 @@ bool go_on(Mind& m, Bootstrapping& p) {
     return true;
 }
 
+// The cluster of a bootstrap whose end was not known, when the DCS says that the end was not
+// written and that nobody else began: without this our own claim, which lives as long as our lease,
+// would keep everybody waiting.
+bool finish_what_was_made(Mind& m, const cluster::Snapshot& view) {
+    State& s = m.s;
+    if (s.unfinished_claim == 0 || s.pg->data_dir != cluster::DataDir::initialized) return false;
+    if (view.initialize != "" || view.initialize_revision != s.unfinished_claim || view.leader) {
+        s.unfinished_claim = 0;
+        return false;
+    }
+    // Only the files tell the identifier of a server that cannot be asked yet.
+    if (s.pg->system_id.empty() || !claim_lost(m).empty()) return false;
+    m.tell(Note{Note::Level::info, "finishing the bootstrap that was interrupted"});
+    s.procedure = Bootstrapping{Bootstrapping::Stage::finish, {}, true, s.unfinished_claim};
+    finish(m, std::get<Bootstrapping>(s.procedure));
+    return true;
+}
+
 }  // namespace
 
 bool bootstrap(Mind& m) {
@@ -128,6 +144,7 @@ bool bootstrap(Mind& m) {
     if (auto* p = procedure<Bootstrapping>(m)) return go_on(m, *p);
     const auto* view = m.view();
     if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
+    if (finish_what_was_made(m, *view)) return true;
     if (adopt(m, *view)) return true;
     // Half made, while the DCS knows of no cluster: an earlier bootstrap of ours that did not
     // finish.
@@ -144,7 +161,7 @@ bool bootstrap(Mind& m) {
     }
     if (view->initialize) return false;  // initialised, or somebody is at it
     if (m.committing(CommitFor::claim_initialize)) return true;
-    if (!s.self.may_bootstrap || s.self.tags.nofailover()) {
+    if (!s.self.may_bootstrap || s.self.tags.nofailover() || s.settings.standby_cluster) {
         m.say("bootstrap", Note::Level::info,
               "waiting for another member to bootstrap the cluster");
         return false;

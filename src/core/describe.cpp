@@ -89,7 +89,10 @@ std::string describe(const Effect& effect) {
             [](const ReadDcs&) { return std::string("read the DCS"); },
             [](const KeepLease& e) { return fmt::format("keep the lease ({} s)", e.ttl.count()); },
             [](const Commit& e) { return fmt::format("write: {}", name(e.purpose)); },
-            [](const Observe&) { return std::string("look at PostgreSQL"); },
+            [](const Observe& e) {
+                return std::string(e.look == cluster::Look::files ? "look at PostgreSQL's files"
+                                                                  : "look at PostgreSQL");
+            },
             [](const StartPg& e) {
                 return e.plan.as_primary ? std::string("start as primary")
                                          : "start as standby of " + upstream(e.plan.upstream);

@@ -41,7 +41,9 @@ struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_af
     Duration deadline;
 };
 
-struct Observe {};  // LocalPostgres
+struct Observe {  // LocalPostgres
+    cluster::Look look = cluster::Look::server;
+};
 struct StartPg {
     cluster::StartPlan plan;
     Instant not_after;  // a primary is never started once the right to lead has run out

@@ -30,6 +30,11 @@ bool promote(Mind& m) {
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         return true;
     }
+    if (s.settings.standby_cluster) {
+        m.say("promote", Note::Level::error,
+              "not promoting: standby_cluster is set, which is not implemented yet");
+        return true;
+    }
     if (!m.may_lead()) return true;
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
     m.emit(PromotePg{m.fence_at(), promote_within, s.self.has_pre_promote});
@@ -37,6 +42,13 @@ bool promote(Mind& m) {
 }
 
 }  // namespace
+
+// Before the DCS was seen nothing is known against a primary.
+bool comes_up_as_primary(const Mind& m) {
+    const auto& pg = *m.s.pg;
+    return m.s.dcs && pg.server == cluster::Server::stopped &&
+           pg.data_dir == cluster::DataDir::initialized && !pg.standby_signal;
+}
 
 bool fence(Mind& m) {
     State& s = m.s;
@@ -117,11 +129,7 @@ bool lead(Mind& m) {
 // A server that stopped while it was not ours to lead must not come up as a primary by itself:
 // whoever starts it (systemd, an operator) gets a standby.
 bool demoted(Mind& m) {
-    State& s = m.s;
-    const auto& pg = *s.pg;
-    if (m.paused() || m.leading() || pg.server != cluster::Server::stopped) return false;
-    if (pg.data_dir != cluster::DataDir::initialized || pg.standby_signal) return false;
-    if (!s.dcs) return false;
+    if (m.paused() || m.leading() || !comes_up_as_primary(m)) return false;
     m.emit(MakeStandby{});
     return true;
 }

@@ -178,9 +178,11 @@ void learn_done(Mind& m, const EffectDone& done) {
         learn_lease(m, done);
     } else if (const auto* commit = std::get_if<Commit>(&effect)) {
         learn_commit(m, *commit, done);
-    } else if (std::holds_alternative<Observe>(effect)) {
-        if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload))
+    } else if (const auto* observe = std::get_if<Observe>(&effect)) {
+        if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload)) {
             learn_postgres(m, *pg);
+            s.pg_stale = observe->look == cluster::Look::files;
+        }
     } else if (!std::holds_alternative<ProbePeers>(effect) &&
                !std::holds_alternative<ComparePg>(effect) &&
                !std::holds_alternative<SyncSlots>(effect) &&

@@ -9,6 +9,14 @@ bool leave(Mind& m) {
     if (!s.stop_asked) return false;
     auto* p = procedure<Leaving>(m);
     if (!p) {
+        if (m.running<StartPg>() && !m.paused()) {
+            // Replaying may take hours, and nothing is lost when it begins anew.
+            if (!m.running<KillPg>()) {
+                s.stop_wanted = true;
+                m.emit(KillPg{});
+            }
+            return true;
+        }
         if (m.pg_busy() && !m.running<ClonePg>() && !m.paused())
             return true;  // let a short action end first
         s.procedure = Leaving{};
@@ -17,10 +25,8 @@ bool leave(Mind& m) {
             p->stage = Leaving::Stage::gone;
         } else if (s.pg->server == cluster::Server::stopped) {
             p->stage = s.lead ? Leaving::Stage::release : Leaving::Stage::say;
-            if (s.lead) {
-                m.emit(MakeStandby{});
-                m.emit(Observe{});
-            }
+            if (s.lead || comes_up_as_primary(m)) m.emit(MakeStandby{});
+            if (s.lead) m.emit(Observe{});
         } else {
             m.tell(Note{Note::Level::info, "stopping PostgreSQL: the agent was asked to stop"});
             s.stop_wanted = true;
@@ -34,7 +40,8 @@ bool leave(Mind& m) {
         }
         return true;
     }
-    if (p->stage == Leaving::Stage::gone && !m.committing(CommitFor::member)) {
+    if (p->stage == Leaving::Stage::gone && !m.committing(CommitFor::member) &&
+        !m.running<MakeStandby>()) {
         s.exiting = true;
         m.tell(Exit{0, "stopped"});
     }

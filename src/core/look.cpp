@@ -53,7 +53,7 @@ void look(Mind& m) {
     State& s = m.s;
     if (m.now.mono >= s.next_look) {
         s.next_look = m.now.mono + s.settings.loop_wait;
-        if (!m.running<Observe>()) m.emit(Observe{});
+        if (!m.running<Observe>()) m.emit(m.next_look());
         if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
     }
     m.wake_by(s.next_look);

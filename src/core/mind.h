@@ -38,6 +38,9 @@ public:
         return nullptr;
     }
     bool committing(CommitFor purpose) const;
+    // Of a server that nothing is known of the files come first: one that hangs keeps the other
+    // look waiting, and a primary that is not ours to run must be stopped before that.
+    Observe next_look() const { return {s.pg ? cluster::Look::server : cluster::Look::files}; }
     bool pg_busy() const;  // something is under way that changes the server or its data
 
     // The view, when there is one that is worth deciding on: read or watched within ttl, and not
@@ -63,9 +66,10 @@ void learn(Mind& m, const Event& event);
 void look(Mind& m);           // periodic: PostgreSQL, lease, DCS
 bool wrong_cluster(Mind& m);  // system identifier differs
 // lead.cpp
-bool fence(Mind& m);    // a primary without the right to be one is killed
-bool lead(Mind& m);     // we hold the key
-bool demoted(Mind& m);  // stopped server of a former primary: standby by default
+bool fence(Mind& m);                      // a primary without the right to be one is killed
+bool lead(Mind& m);                       // we hold the key
+bool comes_up_as_primary(const Mind& m);  // stopped, without a standby.signal
+bool demoted(Mind& m);                    // stopped server of a former primary: standby by default
 // procedures
 bool bootstrap(Mind& m);            // bootstrap.cpp
 bool hand_over(Mind& m);            // handover.cpp

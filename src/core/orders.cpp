@@ -36,12 +36,28 @@ bool restart_order(Mind& m) {
     Restarting p;
     p.order = asked.order;
     p.timeout = asked.timeout.value_or(s.settings.primary_start_timeout);
+    p.as_primary = !s.pg->in_recovery;
+    p.ran = s.pg->server != cluster::Server::stopped;
     s.procedure = p;
     s.stop_wanted = true;
     m.tell(Note{Note::Level::info, "restarting PostgreSQL as asked"});
     m.emit(StopPg{cluster::StopMode::fast, true, Duration{}, true});
     return true;
 }
+
+namespace {
+
+// A restart brings back what was there. Never a primary beside another one: in maintenance mode one
+// that ran goes on, as it would have without the restart, but a stopped one is not made to run.
+bool comes_back_as_primary(const Mind& m, const Restarting& p) {
+    const State& s = m.s;
+    if (!p.as_primary || s.pg->standby_signal) return false;
+    if (!m.paused()) return m.may_lead();
+    const bool other_leads = s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name;
+    return p.ran || !other_leads;
+}
+
+}  // namespace
 
 void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
@@ -52,7 +68,7 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
             return;
         }
         cluster::StartPlan plan;
-        plan.as_primary = s.was_primary && (m.may_lead() || m.paused());
+        plan.as_primary = comes_back_as_primary(m, p);
         plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
         plan.timeout = p.timeout;
         if (!plan.as_primary) plan.upstream = upstream_for(m);

@@ -274,8 +274,13 @@ void keep_house(Mind& m) {
         m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
     put_status(m);
     put_history(m, *view);
-    if (s.checkpoint_wanted && !m.running<CheckpointPg>()) {
+    // Also when the agent that promoted died before it could: nobody can rewind to a source whose
+    // pg_control still shows the old timeline.
+    const bool due = s.checkpoint_wanted ||
+                     (!s.pg->checkpoint_after_promote && m.now.mono >= s.checkpoint_again_at);
+    if (due && !m.running<CheckpointPg>()) {
         s.checkpoint_wanted = false;
+        s.checkpoint_again_at = m.now.mono + s.settings.loop_wait;
         m.emit(CheckpointPg{});
     }
 }

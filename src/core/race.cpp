@@ -85,6 +85,7 @@ std::string unfit(const Mind& m) {
             return fmt::format("my timeline {} is behind the cluster's {}", pg.timeline, known);
         return {};
     }
+    if (s.settings.standby_cluster) return "standby_cluster is set, which is not implemented yet";
     if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
     if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
@@ -137,6 +138,38 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
         return true;
     }
     return false;
+}
+
+// A primary that knows of nobody who led after it may take its key back at once. One whose agent
+// was away must ask: others may have gone on without it, on a timeline that the history key does
+// not show because their leader was cut off before it could write it.
+bool must_ask(const State& s) {
+    if (asked_for(s)) return false;
+    if (!s.pg->primary()) return true;
+    return !s.last_led || s.last_led->leader->name != s.self.name;
+}
+
+// A running primary against those on a newer timeline: the cluster went on without it, however far
+// they got. A silent one is taken by its word in the DCS.
+std::string left_behind(const State& s) {
+    cluster::Timeline newest = s.pg->timeline;
+    std::string whose;
+    const auto learn = [&](const std::string& name, cluster::Timeline timeline) {
+        if (timeline <= newest) return;
+        newest = timeline;
+        whose = name;
+    };
+    for (const auto& [name, member] : s.dcs->members)
+        if (name != s.self.name) learn(name, member.timeline);
+    if (s.race_answers)
+        for (const auto& [name, answer] : *s.race_answers)
+            if (answer) learn(name, answer->timeline);
+    if (whose.empty()) return {};
+    return fmt::format(
+        "{} is on timeline {}, this primary is still on {}: the cluster went on without it. If "
+        "that "
+        "is not so, `relevoctl failover --candidate {}` makes it the leader",
+        whose, newest, s.pg->timeline, s.self.name);
 }
 
 // The failover key's word on who leads next. nullopt: it says nothing, compare positions.
@@ -196,8 +229,7 @@ bool race(Mind& m) {
         return false;
     }
     if (m.committing(CommitFor::acquire)) return true;
-    // A running primary whose key is gone, and a named candidate, do not have to ask.
-    if (s.pg->primary() || asked_for(s)) {
+    if (!must_ask(s)) {
         take(m);
         return true;
     }
@@ -225,6 +257,10 @@ bool race(Mind& m) {
     }
     if (m.running<Observe>()) return true;
     if (const auto answer = ordered(m, why); answer && !*answer) {
+        wait(m, why);
+        return false;
+    }
+    if (s.pg->primary() && !(why = left_behind(s)).empty()) {
         wait(m, why);
         return false;
     }

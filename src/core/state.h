@@ -79,6 +79,8 @@ struct Restarting {
     enum class Stage { stop, start } stage = Stage::stop;
     OrderId order = 0;
     Duration timeout{};
+    bool as_primary = false;  // what it was, running or stopped, when the order came
+    bool ran = false;
 };
 struct Reinitializing {
     enum class Stage { stop, clone, start } stage = Stage::stop;
@@ -122,6 +124,9 @@ struct State {
         0;  // our newest write that the view must show before it is judged again
     std::optional<Instant> floor_since;
 
+    // The claim of a bootstrap that made everything but does not know whether it was written so.
+    cluster::Revision unfinished_claim = 0;
+
     // Local PostgreSQL.
     Instant killed_at{};           // what was begun before it is dead or will fail
     bool stop_wanted = false;      // the running stop or kill is ours: its exit is no crash
@@ -155,6 +160,7 @@ struct State {
     bool started_announced = false;
     std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen
     bool checkpoint_wanted = false;            // after a promotion
+    Instant checkpoint_again_at{};
 
     Procedure procedure;
     bool stop_asked = false;

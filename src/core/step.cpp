@@ -80,7 +80,7 @@ void decide(Mind& m) {
     if (fence(m)) return;
     // A postmaster ended, or an action just did: what is known of the server is old. Look first.
     if (m.s.pg_stale && !m.pg_busy()) {
-        if (!m.running<Observe>()) m.emit(Observe{});
+        if (!m.running<Observe>()) m.emit(m.next_look());
         return;
     }
     if (wrong_cluster(m)) return;

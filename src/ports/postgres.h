@@ -46,8 +46,9 @@ public:
     virtual ~Postgres() = default;
 
     // What is there now. Never fails: what could not be learnt says so in the report. Bounded to
-    // about 2 s; the data directory is only touched in the thread pool.
-    virtual Task<cluster::LocalPostgres> observe() = 0;
+    // about 2 s; the data directory is only touched in the thread pool. Look::files asks no server:
+    // a living one is shown as starting, in the role that its files give it.
+    virtual Task<cluster::LocalPostgres> observe(cluster::Look look) = 0;
 
     // Fires once for each postmaster that ends, whoever ended it, within milliseconds (pidfd).
     virtual void on_exit(std::function<void(ExitInfo)> handler) = 0;

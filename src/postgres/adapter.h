@@ -22,7 +22,7 @@ class Adapter final : public ports::Postgres {
 public:
     Adapter(boost::asio::io_context& loop, boost::asio::thread_pool& pool, Server::Config config);
 
-    Task<cluster::LocalPostgres> observe() override;
+    Task<cluster::LocalPostgres> observe(cluster::Look look) override;
     void on_exit(std::function<void(ports::ExitInfo)> handler) override;
     Task<Status> start(cluster::StartPlan plan) override;
     Task<Status> stop(ports::StopPlan plan) override;

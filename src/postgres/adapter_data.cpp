@@ -101,7 +101,7 @@ Task<Status> Adapter::clone(ClonePlan plan) {
 Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& source) {
     const auto upstream = source;
     const auto config = config_();
-    const auto seen = co_await server_.observe();
+    const auto seen = co_await server_.observe(cluster::Look::server);
     learn(seen);
     auto control = co_await pool_.run([&config] { return read_control_file(config); });
     if (!control) co_return std::unexpected(control.error());

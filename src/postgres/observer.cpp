@@ -221,7 +221,7 @@ Task<void> Observer::look_at_server(Seen& seen, const DiskView& disk) {
     postgres.system_id = control_.control->data.system_id;
 }
 
-Task<Observer::Seen> Observer::observe(bool watched_alive) {
+Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     Seen seen;
     const auto view = co_await disk();
     auto& postgres = seen.postgres;
@@ -233,6 +233,10 @@ Task<Observer::Seen> Observer::observe(bool watched_alive) {
     postgres.problem = view.problem;
     seen.postmaster = view.postmaster;
     seen.real_path = view.real_path;
+    if ((view.postmaster || watched_alive) && look == cluster::Look::files) {
+        postgres.server = cluster::Server::starting;
+        co_return seen;
+    }
     if (view.postmaster || watched_alive) {
         co_await look_at_server(seen, view);
         co_return seen;

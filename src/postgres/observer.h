@@ -75,7 +75,7 @@ public:
     };
     // `watched_alive`: a postmaster that we hold by its pidfd lives, whatever the files say.
     // One at a time (the caller's business). At most about two seconds.
-    Task<Seen> observe(bool watched_alive);
+    Task<Seen> observe(bool watched_alive, cluster::Look look);
 
     // The server is known to be gone: the next observe() connects anew.
     void forget_server() {

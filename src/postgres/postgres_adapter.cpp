@@ -66,9 +66,9 @@ Task<void> Adapter::undo_clone() {
     }
 }
 
-Task<cluster::LocalPostgres> Adapter::observe() {
+Task<cluster::LocalPostgres> Adapter::observe(cluster::Look look) {
     if (!clone_undone_) co_await undo_clone();
-    auto seen = co_await server_.observe();
+    auto seen = co_await server_.observe(look);
     learn(seen);
     auto& postgres = seen.postgres;
     if (seen.answered) co_await learn_pending(postgres);

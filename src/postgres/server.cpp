@@ -48,9 +48,9 @@ void Server::ended(pid_t pid) {
 
 bool Server::alive() const { return !watches_.empty() && watches_.back()->alive(); }
 
-Task<Observer::Seen> Server::observe() {
+Task<Observer::Seen> Server::observe(cluster::Look look) {
     const auto turn = co_await observing_.take();
-    auto seen = co_await observer_.observe(alive());
+    auto seen = co_await observer_.observe(alive(), look);
     if (!seen.real_path.empty()) real_path_ = seen.real_path;
     if (seen.postmaster && *seen.postmaster) hold(std::move(*seen.postmaster));
     co_return seen;

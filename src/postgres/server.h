@@ -29,7 +29,7 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    Task<Observer::Seen> observe();
+    Task<Observer::Seen> observe(cluster::Look look);
     void on_exit(std::function<void(ports::ExitInfo)> handler) {
         exit_handler_ = std::move(handler);
     }

@@ -102,7 +102,7 @@ void Node::make() {
     ASSERT_TRUE(done) << done.error().message;
 }
 
-cluster::LocalPostgres Node::look() { return t.await(postgres->observe()); }
+cluster::LocalPostgres Node::look() { return t.await(postgres->observe(cluster::Look::server)); }
 
 cluster::Upstream Node::as_upstream() const { return {config.name, "127.0.0.1", config.port, ""}; }
 

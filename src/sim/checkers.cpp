@@ -106,8 +106,23 @@ void Checkers::on_primary(int index) {
     if (leader() < 0 && parts_.dcs.truth()->initialized() == false) line_ = data(index).end.branch;
 }
 
+// The key went to a member that was a primary already: what it writes is the cluster's line from
+// now on, and what it lacks of the earlier one is lost as in a promotion.
+void Checkers::follow_line(int leads) {
+    const WalEnd end = data(leads).end;
+    if (line_ == end.branch) return;
+    if (line_ >= 0) {
+        const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
+        const auto lost = parts_.postgres.wal.lost(line, end);
+        findings.lost += lost.count;
+        if (lost.count > 0) check_better_candidate(leads, end, lost);
+    }
+    line_ = end.branch;
+}
+
 void Checkers::on_commit(int index) {
     ++findings.commits;
+    if (leader() == index) follow_line(index);
     for (int other = 0; other < parts_.world.size(); ++other)
         if (other != index && parts_.postgres.at(other).accepts_writes())
             two_primaries(index, other);
@@ -232,6 +247,23 @@ void Checkers::check_one_action(Member& who) {
         fail(name(who.index()) + " does two things to PostgreSQL at the same time");
 }
 
+void Checkers::note_probe(Member& who) {
+    const auto& world = parts_.world;
+    Probe& seen = probes_[static_cast<std::size_t>(who.index())];
+    seen = Probe{world.now(), {}, {}};
+    for (int other = 0; other < world.size(); ++other) {
+        const auto& pg = parts_.postgres.at(other);
+        seen.ends.push_back(pg.data().end);
+        const auto report = pg.report();
+        seen.reachable.push_back(
+            other != who.index() && member(other).decides() && parts_.world.host(other).awake() &&
+            world.linked_both(who.index(), other) && world.linked_both(other, world.dcs_node()) &&
+            report.server == cluster::Server::running && report.in_recovery &&
+            !member(other).state().self.tags.nofailover() &&
+            world.now() - member(other).deciding_since() > seconds(2));
+    }
+}
+
 void Checkers::on_effect(Member& who, const core::Issued& issued) {
     const auto& world = parts_.world;
     const auto index = static_cast<std::size_t>(who.index());
@@ -244,27 +276,16 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
         fail(
             fmt::format("{} acts without a fault: {}", name(who.index()), describe(issued.effect)));
     if (const auto* probe = std::get_if<core::ProbePeers>(&issued.effect);
-        probe && probe->purpose == core::ProbeFor::race) {
-        Probe& seen = probes_[index];
-        seen = Probe{world.now(), {}, {}};
-        for (int other = 0; other < world.size(); ++other) {
-            const auto& pg = parts_.postgres.at(other);
-            seen.ends.push_back(pg.data().end);
-            const auto report = pg.report();
-            seen.reachable.push_back(
-                other != who.index() && member(other).decides() &&
-                parts_.world.host(other).awake() && world.linked_both(who.index(), other) &&
-                world.linked_both(other, world.dcs_node()) &&
-                report.server == cluster::Server::running && report.in_recovery &&
-                !member(other).state().self.tags.nofailover() &&
-                world.now() - member(other).deciding_since() > seconds(2));
-        }
-    }
+        probe && probe->purpose == core::ProbeFor::race)
+        note_probe(who);
     if (const auto* commit = std::get_if<core::Commit>(&issued.effect)) {
         if (commit->purpose == core::CommitFor::acquire) {
             // A candidate that an operator named does not ask.
             const auto& failover = who.state().dcs->failover;
-            if (failover && failover->member == name(who.index())) probes_[index] = {};
+            if (failover && failover->member == name(who.index()))
+                probes_[index] = {};
+            else if (parts_.postgres.at(who.index()).is_primary() && !who.pause_seen())
+                note_probe(who);  // whether it asked or not
         }
         if (commit->purpose == core::CommitFor::release &&
             std::holds_alternative<core::HandingOver>(who.state().procedure))
@@ -301,7 +322,11 @@ std::string Checkers::unrest() const {
             theirs.data().system_id != pg.data().system_id &&
             member(other).last_exit().find("belongs to another cluster") != std::string::npos)
             continue;
-        if (twin(theirs.data().end, pg.data().end)) continue;
+        // Also when it waits, still starting, for WAL of the other twin.
+        const WalEnd needs = theirs.data().needs;
+        if (twin(theirs.data().end, pg.data().end) ||
+            (needs.branch >= 0 && twin(needs, pg.data().end)))
+            continue;
         const auto& said = member(other).state().said;
         const bool waits_for_a_person =
             member(other).decides() && said.contains("diverged") &&

@@ -57,6 +57,8 @@ private:
     const Data& data(int index) const { return parts_.postgres.at(index).data(); }
     std::string name(int index) const { return parts_.world.name(index); }
     bool twin(WalEnd mine, WalEnd theirs) const;
+    void note_probe(Member& who);
+    void follow_line(int leads);
     int leader() const;                         // by the DCS itself; -1: none
     std::string why_excused(int member) const;  // empty: it is not
     void two_primaries(int a, int b);

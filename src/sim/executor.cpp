@@ -90,10 +90,11 @@ void Member::do_commit(core::EffectId id, core::Commit commit) {
 }
 
 bool Member::do_server(core::EffectId id, const core::Effect& effect) {
-    if (std::holds_alternative<core::Observe>(effect)) {
-        pg().observe([this, id, incarnation = incarnation_](cluster::LocalPostgres seen) {
-            if (incarnation == incarnation_) finish(id, std::move(seen));
-        });
+    if (const auto* look = std::get_if<core::Observe>(&effect)) {
+        pg().observe(look->look,
+                     [this, id, incarnation = incarnation_](cluster::LocalPostgres seen) {
+                         if (incarnation == incarnation_) finish(id, std::move(seen));
+                     });
     } else if (const auto* start = std::get_if<core::StartPg>(&effect)) {
         if (too_late(id, start->not_after)) return true;
         if (has_bug(Bug::wipe_without_leader) && !start->plan.as_primary && !start->plan.upstream) {

@@ -354,7 +354,25 @@ void SimPostgres::hang(bool hung) {
         for (auto& server : all_.servers) server->receiver_sync();
 }
 
-void SimPostgres::observe(std::function<void(cluster::LocalPostgres)> done) {
+// What the files tell: that a postmaster lives, and the role it was started in or promoted to.
+cluster::LocalPostgres SimPostgres::report_of_files() const {
+    cluster::LocalPostgres pg = report();
+    if (server_ == Server::stopped) return pg;
+    cluster::LocalPostgres files;
+    files.data_dir = pg.data_dir;
+    files.server = Server::starting;
+    files.standby_signal = files.in_recovery = data_.standby_signal;
+    files.backup_label = pg.backup_label;
+    files.data_version = pg.data_version;
+    return files;
+}
+
+void SimPostgres::observe(cluster::Look look, std::function<void(cluster::LocalPostgres)> done) {
+    if (look == cluster::Look::files) {
+        world().on_host(me_, takes(microseconds(200), milliseconds(5)),
+                        [this, done = std::move(done)] { done(report_of_files()); });
+        return;
+    }
     if (hung_) {
         world().on_host(me_, seconds(2), [this, done = std::move(done)] { done(report()); });
         return;

@@ -63,7 +63,7 @@ public:
 
     // For the agent.
     std::function<void()> on_exit;  // a postmaster ended
-    void observe(std::function<void(cluster::LocalPostgres)> done);
+    void observe(cluster::Look look, std::function<void(cluster::LocalPostgres)> done);
     void start(const cluster::StartPlan& plan, Finish done);
     void stop(cluster::StopMode mode, Duration escalate_after, Finish done);
     void kill(Finish done);
@@ -103,6 +103,7 @@ public:
     bool started_outside() const { return started_outside_; }
     bool busy() const { return static_cast<bool>(pending_); }
     cluster::LocalPostgres report() const;
+    cluster::LocalPostgres report_of_files() const;
     void empty_it() { data_ = Data{}; }
     void adopt_running(const std::string& system_id);
 
