@@ -66,6 +66,11 @@ cluster::Lsn my_position(const State& s) {
     return on_the_line(s, s.pg->timeline, s.pg->position());
 }
 
+// Too far behind to take the key itself: waiting for it would have no end.
+bool too_far_behind(const State& s, cluster::Lsn on_line) {
+    return distance(s.dcs->status.optime, on_line) > s.settings.maximum_lag_on_failover;
+}
+
 bool no_less(const State& s, const cluster::PeerStatus& peer) {
     return std::pair(peer.timeline, on_the_line(s, peer.timeline, peer.position)) >=
            std::pair(s.pg->timeline, my_position(s));
@@ -119,9 +124,7 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
     const auto mine = std::pair(s.pg->timeline, my_position(s));
     const auto theirs = std::pair(timeline, on_the_line(s, timeline, peer.position));
-    // Too far behind to run itself: waiting for it would have no end.
-    if (distance(s.dcs->status.optime, theirs.second) > s.settings.maximum_lag_on_failover)
-        return false;
+    if (too_far_behind(s, theirs.second)) return false;
     if (theirs > mine) {
         why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
                           to_string(theirs.second), mine.first, to_string(mine.second));
@@ -196,7 +199,8 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     if (request->leader == s.self.name && s.race_answers) {
         for (const auto& [name, answer] : *s.race_answers)
             // One that has less waits for us in turn.
-            if (answer && !answer->nofailover && answer->running && no_less(s, *answer)) {
+            if (answer && !answer->nofailover && answer->running && no_less(s, *answer) &&
+                !too_far_behind(s, on_the_line(s, answer->timeline, answer->position))) {
                 why = "a switchover away from me is under way";
                 return false;
             }
