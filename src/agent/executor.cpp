@@ -172,7 +172,7 @@ Task<core::EffectDone> Agent::promote(core::PromotePg effect) {
         if (!hook) co_return from(hook);
     }
     if (now() >= effect.not_after) co_return too_late();
-    const auto status = co_await parts_.postgres.promote(effect.timeout);
+    const auto status = co_await parts_.postgres.promote(effect.plan);
     co_return from(status);
 }
 

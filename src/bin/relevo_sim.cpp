@@ -37,11 +37,10 @@ int replay(const Options& options, sim::Bug bug) {
     const auto outcome = sim::run(plan, [](const std::string& line) { fmt::print("{}\n", line); });
     fmt::print(
         "seed {} ({} members, {}, ttl {} s): {} promotions, {} commits of {} lost, {} excused "
-        "overlaps, {} twin "
-        "timelines, {} steps, hash {:016x}\n",
+        "overlaps, {} steps, hash {:016x}\n",
         options.seed, options.members, to_string(plan.profile), plan.settings.ttl.count(),
         outcome.findings.promotions, outcome.findings.lost, outcome.findings.commits,
-        outcome.findings.overlaps, outcome.findings.twins, outcome.findings.steps, outcome.hash);
+        outcome.findings.overlaps, outcome.findings.steps, outcome.hash);
     for (const auto& failure : outcome.findings.failures) fmt::print("FAILED {}\n", failure);
     return outcome.findings.failures.empty() ? 0 : 1;
 }
@@ -49,7 +48,7 @@ int replay(const Options& options, sim::Bug bug) {
 struct Totals {
     std::mutex lock;
     std::uint64_t done = 0, failed = 0, promotions = 0, lost = 0, commits = 0, overlaps = 0,
-                  twins = 0, steps = 0;
+                  steps = 0;
 };
 
 int many(const Options& options, sim::Bug bug) {
@@ -68,7 +67,6 @@ int many(const Options& options, sim::Bug bug) {
             totals.lost += outcome.findings.lost;
             totals.commits += outcome.findings.commits;
             totals.overlaps += static_cast<std::uint64_t>(outcome.findings.overlaps);
-            totals.twins += static_cast<std::uint64_t>(outcome.findings.twins);
             totals.steps += outcome.findings.steps;
             if (!outcome.findings.failures.empty()) {
                 ++totals.failed;
@@ -89,13 +87,11 @@ int many(const Options& options, sim::Bug bug) {
         "{} schedules of {} members x {} min in {:.1f} s: {:.1f} a second ({:.0f} a core-minute), "
         "{} failed\n"
         "{} promotions, {} of {} acknowledged commits lost to asynchronous replication, {} excused "
-        "overlaps, {} twin "
-        "timelines, {} steps\n",
+        "overlaps, {} steps\n",
         totals.done, options.members, options.minutes, took,
         static_cast<double>(totals.done) / took,
         60 * static_cast<double>(totals.done) / took / options.jobs, totals.failed,
-        totals.promotions, totals.lost, totals.commits, totals.overlaps, totals.twins,
-        totals.steps);
+        totals.promotions, totals.lost, totals.commits, totals.overlaps, totals.steps);
     return totals.failed == 0 ? 0 : 1;
 }
 

@@ -1,5 +1,7 @@
 #include "cluster/keys.h"
 
+#include <fmt/core.h>
+
 namespace relevo::cluster::keys {
 namespace {
 
@@ -43,8 +45,23 @@ std::string base_path(std::string_view name_space, std::string_view scope) {
     return out;
 }
 
-Txn acquire_leader(const MemberName& self) {
-    return {{absent(leader)}, {put_leased(leader, self)}};
+namespace {
+std::string timeline_json(Timeline number) { return fmt::format(R"({{"timeline":{}}})", number); }
+}  // namespace
+
+Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant) {
+    Txn txn{{absent(leader)}, {}};
+    if (grant) {
+        txn.compares.push_back(unchanged(timeline, grant->known));
+        txn.writes.push_back(put(timeline, timeline_json(grant->number)));
+    }
+    txn.writes.push_back(put_leased(leader, self));
+    return txn;
+}
+
+Txn put_timeline(const TimelineGrant& grant, Revision term) {
+    return {{under_term(term), unchanged(timeline, grant.known)},
+            {put(timeline, timeline_json(grant.number))}};
 }
 
 Txn rewrite_leader(const MemberName& self, Revision term) {

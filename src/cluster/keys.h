@@ -22,12 +22,20 @@ inline constexpr const char* failover = "failover";
 inline constexpr const char* sync = "sync";
 inline constexpr const char* history = "history";
 inline constexpr const char* failsafe = "failsafe";
+inline constexpr const char* timeline = "timeline";  // ours alone; docs/adr/0005
 std::string member(std::string_view name);
 
 // "/service/batman/" from namespace and scope, slashes collapsed.
 std::string base_path(std::string_view name_space, std::string_view scope);
 
-Txn acquire_leader(const MemberName& self);  // only when there is none
+// A number for the timeline that a promotion begins; known: mod revision of the key, 0 absent.
+struct TimelineGrant {
+    Timeline number = 0;
+    Revision known = 0;
+};
+// Only when there is none. With the timeline of the promotion that follows, unless it is a primary.
+Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant);
+Txn put_timeline(const TimelineGrant& grant, Revision term);  // for a further promotion
 // Ours by term and name, but under a lease that is gone.
 Txn rewrite_leader(const MemberName& self, Revision term);
 // ground: what the caller knew; the status is written in the same transaction when given.

@@ -33,7 +33,16 @@ TEST(Keys, HavePatronisPaths) {
 }
 
 TEST(AcquireLeader, OnlyWhenThereIsNone) {
-    EXPECT_EQ(acquire_leader("pg-1"), (Txn{{created("leader", 0)}, {leased("leader", "pg-1")}}));
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt),
+              (Txn{{created("leader", 0)}, {leased("leader", "pg-1")}}));
+}
+
+TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
+    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0}),
+              (Txn{{created("leader", 0), created("timeline", 0)},
+                   {put("timeline", R"({"timeline":4})"), leased("leader", "pg-1")}}));
+    EXPECT_EQ(put_timeline({5, 12}, 7), (Txn{{created("leader", 7), modified("timeline", 12)},
+                                             {put("timeline", R"({"timeline":5})")}}));
 }
 
 TEST(RewriteLeader, OnlyUnderOurTermAndName) {

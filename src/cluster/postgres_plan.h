@@ -28,6 +28,12 @@ struct StartPlan {
     Duration timeout{};                  // until it accepts connections; 0: without limit
 };
 
+struct PromotePlan {
+    Timeline from = 0;  // of the member's last record
+    Timeline to = 0;    // the one to begin; 0: whichever PostgreSQL takes
+    Duration timeout{};
+};
+
 enum class StopMode { smart, fast, immediate };
 
 struct SlotPlan {  // the physical member slots and permanent slots that should be here

@@ -182,6 +182,20 @@ void SnapshotReader::read_sync(const KeyTree& tree, Snapshot& next) {
     next.sync.mod_revision = value->mod_revision;
 }
 
+void SnapshotReader::read_timeline(const KeyTree& tree, Snapshot& next) {
+    const KeyValue* const value = find(tree, keys::timeline);
+    if (value == nullptr) return;
+    next.granted.number = last_.granted.number;
+    if (!unchanged(keys::timeline, *value)) {
+        const auto read = parse_timeline(value->value);
+        if (read)
+            next.granted.number = *read;
+        else
+            problem(keys::timeline, read.error().message, last_.granted.number != 0);
+    }
+    next.granted.mod_revision = value->mod_revision;
+}
+
 Snapshot SnapshotReader::read(const KeyTree& tree) {
     Snapshot next;
     next.revision = tree.revision;
@@ -194,6 +208,7 @@ Snapshot SnapshotReader::read(const KeyTree& tree) {
     read_sync(tree, next);
     next.history =
         good<std::vector<HistoryLine>>(tree, keys::history, last_.history, parse_history);
+    read_timeline(tree, next);
     std::optional<std::map<MemberName, std::string>> last_failsafe;
     if (seen_.contains(keys::failsafe)) last_failsafe = last_.failsafe;
     next.failsafe =

@@ -62,6 +62,13 @@ struct HistoryLine {
     bool operator==(const HistoryLine&) const = default;
 };
 
+// The newest timeline number that was given to a promotion.
+struct TimelineKey {
+    Timeline number = 0;
+    Revision mod_revision = 0;  // 0: the key is absent
+    bool operator==(const TimelineKey&) const = default;
+};
+
 struct ConfigKey {
     std::string json;  // an object, compact
     Revision mod_revision = 0;
@@ -82,6 +89,7 @@ struct Snapshot {
     Revision failover_revision = 0;           // of the key, also when it asks for nothing
     SyncState sync;
     std::optional<std::vector<HistoryLine>> history;
+    TimelineKey granted;
     std::map<MemberName, std::string> failsafe;  // name -> api_url
 
     bool unlocked() const { return !leader; }
@@ -125,6 +133,7 @@ private:
     void read_status(const KeyTree& tree, Snapshot& next);
     void read_failover(const KeyTree& tree, Snapshot& next);
     void read_sync(const KeyTree& tree, Snapshot& next);
+    void read_timeline(const KeyTree& tree, Snapshot& next);
 };
 
 // The texts, for writers and tests.
@@ -137,6 +146,7 @@ Result<FailoverRequest> parse_failover(std::string_view text);
 Result<SyncState> parse_sync(std::string_view text);
 Result<StatusKey> parse_status(std::string_view text);
 Result<std::vector<HistoryLine>> parse_history(std::string_view text);
+Result<Timeline> parse_timeline(std::string_view text);
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text);
 Result<std::string> parse_config(
     std::string_view text);  // the object, compact, keys in their order

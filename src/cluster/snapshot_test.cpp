@@ -41,6 +41,7 @@ Store full_store() {
     store.put("failover", R"({"leader":"pg-1","member":"pg-2"})");
     store.put("sync", R"({"leader":"pg-1","quorum":0,"sync_standby":"pg-2"})");
     store.put("history", R"([[1,5,"r"]])");
+    store.put("timeline", R"({"timeline":2})");
     store.put("failsafe", R"({"pg-1":"http://10.0.0.1:8008/patroni"})");
     return store;
 }
@@ -109,7 +110,7 @@ TEST(Snapshot, ForgetsWhatWasRemoved) {
     SnapshotReader reader;
     reader.read(store.tree());
     for (const char* key : {"initialize", "config", "leader", "members/pg-2", "status", "failover",
-                            "sync", "history", "failsafe"}) {
+                            "sync", "history", "timeline", "failsafe"}) {
         store.remove(key);
     }
     const Snapshot snapshot = reader.read(store.tree());
@@ -124,6 +125,7 @@ TEST(Snapshot, ForgetsWhatWasRemoved) {
     EXPECT_EQ(snapshot.failover_revision, 0);
     EXPECT_EQ(snapshot.sync, SyncState{});
     EXPECT_FALSE(snapshot.history);
+    EXPECT_EQ(snapshot.granted, TimelineKey{});
     EXPECT_TRUE(snapshot.failsafe.empty());
     EXPECT_TRUE(reader.take_problems().empty());
 }
@@ -185,6 +187,21 @@ TEST(Snapshot, TakesTheOldPositionKeyOnlyWithoutStatus) {
     EXPECT_EQ(reader.take_problems().size(), 1U);
 }
 
+TEST(Snapshot, GrantedTimelineKeepsItsRevisionAlsoWhenItCannotBeRead) {
+    Store store;
+    SnapshotReader reader;
+    EXPECT_EQ(reader.read(store.tree()).granted, TimelineKey{});
+    store.put("timeline", R"({"timeline":12})");
+    const auto first = reader.read(store.tree()).granted;
+    EXPECT_EQ(first.number, 12U);
+    EXPECT_GT(first.mod_revision, 0);
+    store.put("timeline", "12");
+    const auto broken = reader.read(store.tree()).granted;
+    EXPECT_EQ(broken.number, 12U);
+    EXPECT_GT(broken.mod_revision, first.mod_revision);
+    EXPECT_EQ(reader.take_problems().size(), 1U);
+}
+
 TEST(Snapshot, TimelineFollowsTheHistory) {
     Store store;
     SnapshotReader reader;
@@ -238,6 +255,7 @@ std::vector<KeyCase> key_cases() {
         {"failover", {"[]", "7", "\"x\"", R"({"leader":1})", R"({"scheduled_at":"soon"})"}},
         {"sync", {"[]", "7", "\"x\"", R"({"leader":1})", R"({"leader":"a","quorum":1e99})"}},
         {"history", {"{}", "7", "null", "[[]]", R"([["x",1,"r"]])"}},
+        {"timeline", {"[]", "7", "null", R"({"timeline":0})", R"({"timeline":4294967295})"}},
         {"failsafe", {"[]", "7", "null", R"({"a":{}})"}},
     };
 }
@@ -259,6 +277,7 @@ void expect_same_values(const Snapshot& a, const Snapshot& b, const std::string&
     EXPECT_EQ(a.sync.voters, b.sync.voters) << where;
     EXPECT_FALSE(b.sync.unreadable) << where;
     EXPECT_EQ(a.history, b.history) << where;
+    EXPECT_EQ(a.granted.number, b.granted.number) << where;
     EXPECT_EQ(a.failsafe, b.failsafe) << where;
 }
 

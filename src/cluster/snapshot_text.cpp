@@ -198,6 +198,16 @@ Result<std::vector<HistoryLine>> parse_history(std::string_view text) {
     return history;
 }
 
+Result<Timeline> parse_timeline(std::string_view text) {
+    RLV_TRY(const Json object, json::parse_object(text));
+    const auto at = object.find("timeline");
+    // PostgreSQL's own is an unsigned 32-bit number that never wraps.
+    if (at == object.end() || !at->is_number_unsigned() || at->get<std::uint64_t>() < 1 ||
+        at->get<std::uint64_t>() >= std::numeric_limits<Timeline>::max())
+        return fail(ErrorCode::invalid, "timeline must be a number from 1");
+    return at->get<Timeline>();
+}
+
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text) {
     RLV_TRY(const Json object, json::parse_object(text));
     std::map<MemberName, std::string> members;

@@ -14,6 +14,7 @@ struct Match : F... {
 const char* name(CommitFor purpose) {
     switch (purpose) {
         case CommitFor::acquire: return "acquire leader";
+        case CommitFor::timeline: return "timeline";
         case CommitFor::rewrite_leader: return "rewrite leader";
         case CommitFor::release: return "release leader";
         case CommitFor::member: return "member";
@@ -103,7 +104,7 @@ std::string describe(const Effect& effect) {
             },
             [](const KillPg&) { return std::string("kill PostgreSQL"); },
             [](const MakeStandby&) { return std::string("make it a standby by default"); },
-            [](const PromotePg&) { return std::string("promote"); },
+            [](const PromotePg& e) { return fmt::format("promote to timeline {}", e.plan.to); },
             [](const FollowPg& e) { return "follow " + upstream(e.upstream); },
             [](const BootstrapPg&) { return std::string("initialise a new cluster"); },
             [](const PostBootstrapPg&) { return std::string("create the roles"); },

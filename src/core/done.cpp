@@ -37,8 +37,15 @@ void start_done(Mind& m, const EffectDone& done) {
     m.tell(Note{Note::Level::error, "PostgreSQL could not be started: " + done.error->message});
 }
 
-void promote_done(Mind& m, const EffectDone& done) {
+void promote_done(Mind& m, const PromotePg& promote, const EffectDone& done) {
     State& s = m.s;
+    if (done.error && done.error->code == ErrorCode::conflict) {
+        // An earlier promotion here got as far as its history file. Nothing happened; the next
+        // number.
+        s.taken_timeline = std::max(s.taken_timeline, promote.plan.to);
+        m.tell(Note{Note::Level::warning, done.error->message});
+        return;
+    }
     if (!done.error) {
         s.checkpoint_wanted = true;
         s.was_primary = true;
@@ -117,8 +124,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     if (std::holds_alternative<StartPg>(effect))
         start_done(m, done);
-    else if (std::holds_alternative<PromotePg>(effect))
-        promote_done(m, done);
+    else if (const auto* promote = std::get_if<PromotePg>(&effect))
+        promote_done(m, *promote, done);
     else if (std::holds_alternative<ComparePg>(effect))
         compared(m, done);
     else if (std::holds_alternative<RewindPg>(effect))

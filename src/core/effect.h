@@ -22,6 +22,7 @@ struct KeepLease {  // LeaseKept
 
 enum class CommitFor {
     acquire,
+    timeline,
     rewrite_leader,
     release,
     member,
@@ -58,7 +59,7 @@ struct KillPg {};
 struct MakeStandby {};
 struct PromotePg {
     Instant not_after;
-    Duration timeout;
+    cluster::PromotePlan plan;
     bool run_pre_promote = false;
 };
 struct FollowPg {

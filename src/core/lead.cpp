@@ -35,9 +35,10 @@ bool promote(Mind& m) {
               "not promoting: standby_cluster is set, which is not implemented yet");
         return true;
     }
-    if (!m.may_lead()) return true;
+    if (!m.may_lead() || !timeline_granted(m)) return true;
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
-    m.emit(PromotePg{m.fence_at(), promote_within, s.self.has_pre_promote});
+    m.emit(PromotePg{
+        m.fence_at(), {s.pg->timeline, s.grant->number, promote_within}, s.self.has_pre_promote});
     return true;
 }
 

@@ -49,6 +49,7 @@ void learn_view(Mind& m, const DcsView& e) {
         if (known.mod_revision != member.mod_revision) known = member;
     }
     see_leader_key(m);
+    learn_grant(m);
 }
 
 void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
@@ -109,6 +110,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::finish_bootstrap:
             if (done_ok) {
                 s.lead = Lead{result->revision, m.now.mono};
+                if (commit.purpose == CommitFor::acquire)
+                    s.grant = Grant{s.asked_timeline, result->revision};
                 // The view may be newer than this answer, and the key gone again.
                 if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
                 s.unlocked_since.reset();
@@ -118,6 +121,10 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
                     m.commit(CommitFor::clear_failover,
                              cluster::keys::clear_failover(s.dcs->failover_revision));
             }
+            break;
+        case CommitFor::timeline:
+            if (done_ok && s.lead) s.grant = Grant{s.asked_timeline, s.lead->term};
+            if (!done_ok) s.timeline_again_at = m.now.mono + std::chrono::milliseconds(50);
             break;
         case CommitFor::rewrite_leader:
             // A rewrite keeps the create revision: the view says which.

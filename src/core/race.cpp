@@ -42,7 +42,9 @@ void take(Mind& m) {
         return;
     }
     m.tell(Note{Note::Level::info, "taking the leader key"});
-    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name));
+    std::optional<cluster::keys::TimelineGrant> grant;
+    if (!s.pg->primary()) grant = next_timeline(m);
+    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant));
 }
 
 // A manual failover names this member: the operator's word goes before every comparison. A

@@ -26,6 +26,12 @@ struct Lead {
     Instant since;
 };
 
+// A timeline number that is ours to begin, under this term.
+struct Grant {
+    cluster::Timeline number = 0;
+    cluster::Revision term = 0;
+};
+
 struct HeldLease {
     cluster::LeaseId id = 0;
     Instant asked_at;
@@ -120,6 +126,10 @@ struct State {
     // released.
     cluster::Revision given_up = 0;
     Instant release_again_at{}, confirm_again_at{};
+    std::optional<Grant> grant;
+    cluster::Timeline asked_timeline = 0;  // of the write that is under way
+    cluster::Timeline taken_timeline = 0;  // PostgreSQL said that it has this one already
+    Instant timeline_again_at{};
     cluster::Revision floor =
         0;  // our newest write that the view must show before it is judged again
     std::optional<Instant> floor_since;

@@ -64,7 +64,9 @@ public:
     virtual Task<Status> kill() = 0;
 
     // pre_promote hook is run by the caller. Ok when pg_is_in_recovery() is false.
-    virtual Task<Status> promote(Duration timeout) = 0;
+    // Begins the timeline that the plan names, or ends with conflict, untouched, when this member
+    // has already had one of that number.
+    virtual Task<Status> promote(cluster::PromotePlan plan) = 0;
     virtual Task<Status> checkpoint() = 0;
 
     // Changes upstream (or removes it) on a running standby: by reload where the version allows it.

@@ -28,7 +28,7 @@ public:
     Task<Status> stop(ports::StopPlan plan) override;
     Task<Status> restart(ports::StopPlan stop, cluster::StartPlan start) override;
     Task<Status> kill() override;
-    Task<Status> promote(Duration timeout) override;
+    Task<Status> promote(cluster::PromotePlan plan) override;
     Task<Status> checkpoint() override;
     Task<Status> follow(std::optional<cluster::Upstream> upstream, cluster::Role role) override;
     Task<Status> bootstrap() override;

@@ -21,6 +21,7 @@
 #include "postgres/pgpass.h"
 #include "postgres/rewind.h"
 #include "postgres/slots.h"
+#include "postgres/timeline_files.h"
 
 namespace relevo::postgres {
 
@@ -216,9 +217,15 @@ Task<Status> Adapter::kill() {
     co_return co_await server_.kill();
 }
 
-Task<Status> Adapter::promote(Duration timeout) {
+Task<Status> Adapter::promote(cluster::PromotePlan plan) {
     // Without a turn: nothing that may be going on with a running standby is worth waiting for.
-    auto promoted = co_await server_.promote(timeout);
+    if (plan.to > 0) {
+        auto kept = co_await pool_.run([directory = config_().data_dir, plan] {
+            return keep_timelines_free(directory, plan.from, plan.to);
+        });
+        if (!kept) co_return kept;
+    }
+    auto promoted = co_await server_.promote(plan.timeout);
     if (!promoted) co_return promoted;
     role_ = cluster::Role::primary;
     upstream_.reset();

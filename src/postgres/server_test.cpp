@@ -1,6 +1,7 @@
 #include "postgres/server_test.h"
 
 #include <csignal>
+#include <fstream>
 
 #include "base/text.h"
 #include "os/clock.h"
@@ -227,13 +228,21 @@ TEST_F(WithServers, a_standby_streams_and_is_promoted_within_a_moment) {
     EXPECT_TRUE(
         icontains_text(b->sql("SHOW primary_conninfo"), std::to_string(elsewhere.port).c_str()));
 
+    // A timeline that has a history file here was begun by an earlier promotion that was cut short.
+    const auto begun = b->config.data_dir + "/pg_wal/00000003.history";
+    std::ofstream(begun) << "1\t0/5000000\tcut short\n";
+    const auto refused = t.await(b->postgres->promote({1, 3, patience}));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    EXPECT_FALSE(b->look().primary());
+
     const auto begin = os::boottime_now();
-    const auto promoted = t.await(b->postgres->promote(patience));
+    const auto promoted = t.await(b->postgres->promote({1, 4, patience}));
     ASSERT_TRUE(promoted) << promoted.error().message;
     RecordProperty("promote_ms", static_cast<int>(to_ms(os::boottime_now() - begin)));
     const auto seen = b->look();
     EXPECT_TRUE(seen.primary());
-    EXPECT_EQ(seen.timeline, 2U);
+    EXPECT_EQ(seen.timeline, 4U);  // as it was told to, with 2 and 3 kept free for others
     ASSERT_EQ(seen.history.size(), 1U);
     EXPECT_EQ(seen.history[0].timeline, 1U);
     EXPECT_EQ(seen.history[0].reason, "no recovery target specified");

@@ -16,7 +16,6 @@ struct Findings {
     int overlaps = 0;      // two primaries that accepted writes, excused
     std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
     int promotions = 0;
-    int twins = 0;
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
 };
@@ -56,7 +55,6 @@ private:
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     const Data& data(int index) const { return parts_.postgres.at(index).data(); }
     std::string name(int index) const { return parts_.world.name(index); }
-    bool twin(WalEnd mine, WalEnd theirs) const;
     void note_probe(Member& who);
     void follow_line(int leads);
     int leader() const;                         // by the DCS itself; -1: none

@@ -166,12 +166,12 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
 void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
     if (has_bug(Bug::late_promotion))
         return later(parts_.world.dice.between({}, seconds(40)),
-                     [this, id, promote] { pg().promote(promote.timeout, finisher(id)); });
+                     [this, id, promote] { pg().promote(promote.plan, finisher(id)); });
     Duration hook{};
     if (promote.run_pre_promote) hook = parts_.world.dice.between(milliseconds(10), seconds(4));
     later(hook, [this, id, promote] {
         if (too_late(id, promote.not_after)) return;
-        pg().promote(promote.timeout, finisher(id));
+        pg().promote(promote.plan, finisher(id));
     });
 }
 

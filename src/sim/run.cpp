@@ -129,7 +129,6 @@ Outcome run(const Plan& plan, std::function<void(const std::string&)> trace_to) 
     Outcome outcome;
     outcome.seed = plan.seed;
     outcome.findings = std::move(cluster.checkers.findings);
-    outcome.findings.twins = cluster.postgres.twins;
     for (const auto& member : cluster.members) outcome.findings.steps += member->steps();
     outcome.hash = world.trace.hash();
     outcome.trace = world.trace.lines();

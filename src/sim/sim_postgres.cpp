@@ -283,15 +283,23 @@ void SimPostgres::make_standby(Finish done) {
                     });
 }
 
-void SimPostgres::promote(Duration timeout, Finish done) {
+void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
     const int action = begin(std::move(done));
-    const Duration patience = timeout > Duration{} ? timeout : Duration(seconds(60));
+    const Duration patience = plan.timeout > Duration{} ? plan.timeout : Duration(seconds(60));
     if (server_ != Server::running || !recovering_)
         return later(milliseconds(5), action, [this, action] {
             end(action, fail(ErrorCode::failed, "no running standby"));
         });
+    if (plan.to > 0 && plan.to <= std::max(data_.begun, all_.wal.timeline(data_.end)))
+        return later(milliseconds(5), action, [this, action] {
+            end(action, fail(ErrorCode::conflict, "this timeline was begun here already"));
+        });
     const Duration wait = takes(milliseconds(10), milliseconds(60));
     const int epoch = epoch_;
+    if (!hung_)
+        world().on_host(me_, wait / 2, [this, epoch, plan] {
+            if (epoch == epoch_) data_.begun = plan.to;
+        });
     if (hung_ || wait > patience)
         later(patience, action, [this, action] {
             end(action, fail(ErrorCode::outcome_unknown, "not promoted in time"));
@@ -300,12 +308,15 @@ void SimPostgres::promote(Duration timeout, Finish done) {
     if (fails())
         return later(wait, action,
                      [this, action] { end(action, fail(ErrorCode::failed, "promotion failed")); });
-    world().on_host(me_, wait, [this, action, epoch] {
+    world().on_host(me_, wait, [this, action, epoch, plan] {
         if (epoch != epoch_ || !recovering_ || server_ != Server::running) return;
         receiver_ = Receiver{-1, false, false, receiver_.session + 1};
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
-        data_.end.branch = all_.wal.fork(from, me_);
+        data_.end.branch = all_.wal.fork(from, me_, plan.to);
+        if (all_.wal.has_twin(data_.end.branch))
+            all_.on_impossible(fmt::format("{} began timeline {}, which another one has",
+                                           world().name(me_), all_.wal.timeline(data_.end)));
         data_.end.lsn.value += record_bytes;
         data_.standby_signal = false;
         data_.upstream.reset();

@@ -32,6 +32,7 @@ struct Data {
     cluster::Lsn checkpoint;
     cluster::Timeline checkpoint_timeline = 0;
     std::optional<cluster::Upstream> upstream;
+    cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
 };
 
 class SimPostgres;
@@ -52,7 +53,6 @@ struct Postgreses {
     std::function<void(int)> on_commit;
     std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
     std::function<void(const std::string&)> on_impossible;
-    int twins = 0;  // standbys that took a foreign history for their own
 
     SimPostgres& at(int member) { return *servers[static_cast<std::size_t>(member)]; }
 };
@@ -68,7 +68,7 @@ public:
     void stop(cluster::StopMode mode, Duration escalate_after, Finish done);
     void kill(Finish done);
     void make_standby(Finish done);
-    void promote(Duration timeout, Finish done);
+    void promote(const cluster::PromotePlan& plan, Finish done);
     void follow(std::optional<cluster::Upstream> upstream, Finish done);
     void bootstrap(Finish done);
     void post_bootstrap(Finish done);

@@ -53,7 +53,6 @@ void SimPostgres::receiver_try(int session) {
                                  up.data_.end.branch != data_.end.branch &&
                                  up.data_.end.lsn >= data_.end.lsn;
         if (!same_number) return again();
-        ++all_.twins;
         data_.end = up.data_.end;
     }
     receiver_.from = from;

@@ -1,6 +1,7 @@
 #include "sim/wal.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace relevo::sim {
 
@@ -14,9 +15,9 @@ BranchId WalTree::root(int writer) {
     return static_cast<BranchId>(branches_.size()) - 1;
 }
 
-BranchId WalTree::fork(WalEnd from, int writer) {
+BranchId WalTree::fork(WalEnd from, int writer, cluster::Timeline wanted) {
     Branch branch;
-    branch.timeline = timeline(from) + 1;
+    branch.timeline = std::max(timeline(from) + 1, wanted);
     branch.parent = from.branch;
     branch.begins = from.lsn;
     branch.writer = writer;
@@ -72,6 +73,31 @@ WalTree::Lost WalTree::lost(WalEnd line, WalEnd holder) const {
         if (b == shared.branch) break;
     }
     return result;
+}
+
+std::size_t WalTree::count_lost(WalEnd line, WalEnd holder) {
+    std::size_t count = 0;
+    const WalEnd shared = common(line, holder);
+    Lsn limit = line.lsn;
+    for (BranchId b = line.branch; b >= 0; limit = at(b).begins, b = at(b).parent) {
+        for (Acked& acked : at(b).acked)
+            if (acked.lsn <= limit && (b != shared.branch || acked.lsn > shared.lsn) &&
+                !std::exchange(acked.lost, true))
+                ++count;
+        if (b == shared.branch) break;
+    }
+    return count;
+}
+
+bool WalTree::has_twin(BranchId id) const {
+    const auto root = [this](BranchId b) {
+        while (at(b).parent >= 0) b = at(b).parent;
+        return b;
+    };
+    for (BranchId other = 0; other < static_cast<BranchId>(branches_.size()); ++other)
+        if (other != id && at(other).timeline == at(id).timeline && root(other) == root(id))
+            return true;
+    return false;
 }
 
 std::vector<cluster::HistoryLine> WalTree::history(BranchId id) const {

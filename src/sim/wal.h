@@ -1,6 +1,6 @@
 // Write-ahead log without bytes. A branch is what one primary wrote between its promotion and its
 // end; two primaries never write the same branch, so (branch, position) says exactly what a data
-// directory holds, also when two promotions apart from each other chose the same timeline number.
+// directory holds, whatever its timeline's number is.
 #pragma once
 
 #include <optional>
@@ -23,6 +23,7 @@ struct WalEnd {
 struct Acked {  // a commit that a client was told is done
     cluster::Lsn lsn;
     Instant at;
+    bool lost = false;  // counted as such
 };
 
 struct Branch {
@@ -36,7 +37,8 @@ struct Branch {
 class WalTree {
 public:
     BranchId root(int writer);
-    BranchId fork(WalEnd from, int writer);
+    // wanted: the timeline, when it is above the next; 0: the next.
+    BranchId fork(WalEnd from, int writer, cluster::Timeline wanted);
     Branch& at(BranchId id) { return branches_[static_cast<std::size_t>(id)]; }
     const Branch& at(BranchId id) const { return branches_[static_cast<std::size_t>(id)]; }
     cluster::Timeline timeline(WalEnd end) const {
@@ -53,7 +55,11 @@ public:
         Instant first;
     };
     Lost lost(WalEnd line, WalEnd holder) const;
+    std::size_t count_lost(WalEnd line, WalEnd holder);  // those that were not counted before
     std::vector<cluster::HistoryLine> history(BranchId id) const;
+    // Another branch of the same cluster has this one's timeline number: PostgreSQL sees no
+    // difference.
+    bool has_twin(BranchId id) const;
 
 private:
     std::vector<Branch> branches_;

@@ -45,6 +45,8 @@ Corpus trees() {
         R"({"leader":"pg-1","quorum":1,"sync_standby":"pg-0,pg-2"})"
         "\nhistory\n"
         R"([[1,67382056,"no recovery target specified","2026-01-02T03:04:05.678901+00:00","pg-1"]])"
+        "\ntimeline\n"
+        R"({"timeline":2})"
         "\nfailsafe\n"
         R"({"pg-0":"http://10.0.0.1:8008/patroni"})";
     Corpus corpus = {
