@@ -66,6 +66,19 @@ const cluster::Divergence* verdict(const Mind& m) {
     return &s.judged->divergence;
 }
 
+bool fits(const Mind& m) {
+    const auto* d = verdict(m);
+    return d && d->verdict == cluster::Divergence::Verdict::streams;
+}
+
+// Copied pages may be newer than the WAL that was replayed over them: after a rewind, or a crash of
+// a standby, pg_control names the point that must be reached first. PostgreSQL looks at its
+// position alone: reached on a timeline that left this one earlier, it would open data of two
+// histories. So such a server is given no upstream before the leader's history was compared.
+bool may_be_half_way(const cluster::LocalPostgres& pg) {
+    return pg.control && pg.control->min_recovery_end.value != 0;
+}
+
 // The data has gone its own way: rewind, clone anew, or say that a person must decide. True when an
 // effect was issued.
 bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::MemberRecord& leader) {
@@ -203,9 +216,17 @@ bool start_stopped(Mind& m) {
         return true;
     }
     if (was_standby(pg) || s.rewind_failed) {
-        if (const auto* d = verdict(m);
-            d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
+        const auto* d = verdict(m);
+        if (d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
             return true;
+        if (!s.rewind_failed && may_be_half_way(pg) && !fits(m)) {
+            if (m.running<ComparePg>()) return true;
+            if (!d && leader->role == cluster::Role::primary)
+                m.emit(ComparePg{address_of(m, *leader)});
+            else
+                start_standby(m, std::nullopt);  // reads at least; follow() gives it its upstream
+            return true;
+        }
         start_standby(m, upstream_for(m));  // judged again while it runs
         return true;
     }
@@ -278,8 +299,10 @@ bool follow(Mind& m) {
     if (!view || !up || pg.primary() || m.leading() || m.now.mono < s.retry_start_at) return false;
     const auto* leader = primary_member(m);
     const auto wanted = upstream_for(m);
+    const bool opens = pg.server != cluster::Server::starting || !may_be_half_way(pg) || fits(m);
+    if (!opens) s.check_divergence = true;
     // Without a leader the old upstream stays: what it still sends is wanted.
-    if (wanted && (!s.follow_known || s.followed != wanted)) {
+    if (wanted && opens && (!s.follow_known || s.followed != wanted)) {
         s.followed = wanted;
         s.follow_known = true;
         s.check_divergence = true;

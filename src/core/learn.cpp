@@ -63,6 +63,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.crash_recovered = false;
         s.start_failures = 0;
         s.was_primary = pg.primary();
+        if (pg.primary()) s.led_timeline = pg.timeline;
         if (was_down && !pg.primary()) s.check_divergence = true;
         if (was_down && !s.started_by_us) s.follow_known = false;  // it came up past us, as it was
     } else if (pg.server == cluster::Server::stopped) {

@@ -124,10 +124,11 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
     State& s = m.s;
     if (p.stage == Reinitializing::Stage::stop && std::holds_alternative<KillPg>(effect)) {
         const auto* leader = primary_member(m);
-        if (done.error || !leader) {
-            m.tell(Note{Note::Level::error, "reinitialize given up: " +
-                                                (done.error ? done.error->message
-                                                            : std::string("no leader any more"))});
+        if (done.error || !leader || s.stop_asked) {
+            const std::string why = done.error     ? done.error->message
+                                    : s.stop_asked ? "the agent was asked to stop"
+                                                   : "no leader any more";
+            m.tell(Note{Note::Level::error, "reinitialize given up: " + why});
             s.procedure = std::monostate{};
             return;
         }

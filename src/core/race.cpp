@@ -210,6 +210,28 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     return std::nullopt;
 }
 
+// Silent to us, but alive by its key in the DCS: the network between us may be cut. When it says
+// that it has more, or is the one that was named, it goes first for as long as its own questions
+// may take.
+std::optional<Instant> head_start(const State& s, std::string& why) {
+    if (s.pg->primary() || !s.unlocked_since) return std::nullopt;
+    const auto& request = s.dcs->failover;
+    const std::string named = request && !request->scheduled_at ? request->member : std::string();
+    for (const auto& [name, answer] : *s.race_answers) {
+        const auto* record = s.dcs->member(name);
+        if (answer || !record || !record->running() || record->tags.nofailover()) continue;
+        if (record->role == cluster::Role::primary) continue;
+        const auto theirs = std::pair(
+            record->timeline,
+            on_the_line(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{})));
+        if (name != named && theirs <= std::pair(s.pg->timeline, my_position(s))) continue;
+        why = name == named ? name + " was asked to lead and does not answer: it goes first"
+                            : name + " has more by its key and does not answer: it goes first";
+        return *s.unlocked_since + 2 * alive_peer_deadline;
+    }
+    return std::nullopt;
+}
+
 void wait(Mind& m, const std::string& why) {
     State& s = m.s;
     m.say("race", Note::Level::info, "not taking the leader key: " + why);
@@ -279,6 +301,10 @@ bool race(Mind& m) {
             wait(m, why);
             return false;
         }
+    }
+    if (const auto until = head_start(s, why); until && m.now.mono < *until) {
+        wait(m, why);
+        return false;
     }
     take(m);
     s.race_answers.reset();

@@ -142,6 +142,7 @@ struct State {
     bool stop_wanted = false;      // the running stop or kill is ours: its exit is no crash
     bool crashed = false;          // the postmaster ended unasked
     bool was_primary = false;      // it accepted writes when last seen running
+    cluster::Timeline led_timeline = 0;  // on which it did
     bool crash_recovered = false;  // single-user recovery was done in this outage
     int start_failures = 0;
     Instant

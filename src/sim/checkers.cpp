@@ -86,7 +86,10 @@ void Checkers::two_primaries(int a, int b) {
                       : leads == b                                  ? a
                       : pg_a.primary_since() < pg_b.primary_since() ? a
                                                                     : b;
-    const auto excuse_text = why_excused(stale);
+    auto excuse_text = why_excused(stale);
+    // Two at a bootstrap: the one that has lost its claim, and the claim does not tell us whose.
+    if (leads < 0 && !parts_.dcs.truth()->initialized() && excuse_text.empty())
+        excuse_text = why_excused(stale == a ? b : a);
     if (!excuse_text.empty()) {
         ++findings.overlaps;
         return;
@@ -286,9 +289,11 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
         if (commit->purpose == core::CommitFor::acquire) {
             // A candidate that an operator named does not ask.
             const auto& failover = who.state().dcs->failover;
-            if (failover && failover->member == name(who.index()))
+            if (failover && failover->member == name(who.index())) {
                 probes_[index] = {};
-            else if (parts_.postgres.at(who.index()).is_primary() && !who.pause_seen())
+                if (failover->leader.empty())
+                    handed_over_ = {};  // his word goes before what is lost
+            } else if (parts_.postgres.at(who.index()).is_primary() && !who.pause_seen())
                 note_probe(who);  // whether it asked or not
         }
         if (commit->purpose == core::CommitFor::release &&

@@ -126,10 +126,15 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     if (recovering_ && data_.upstream) receiver_soon(milliseconds(50));
 }
 
-// A rewound standby opens only when it has the WAL that its source had.
+// A rewound standby opens when it has come as far as its source was: PostgreSQL compares positions,
+// not histories. A copy waits for its own end-of-backup record.
 void SimPostgres::arm_consistency(int epoch, int action) {
     if (epoch != epoch_) return;
-    if (recovering_ && !all_.wal.covers(data_.end, data_.needs)) {
+    const bool there = all_.wal.covers(data_.end, data_.needs);
+    const bool far_enough = !data_.backup_label && data_.end.lsn >= data_.needs.lsn;
+    if (recovering_ && !there && far_enough)
+        all_.on_impossible(world().name(me_) + " opens data of two histories");
+    if (recovering_ && !there) {
         world().on_host(me_, milliseconds(200),
                         [this, epoch, action] { arm_consistency(epoch, action); });
         return;
