@@ -9,10 +9,6 @@ namespace relevo::core {
 namespace {
 
 constexpr Duration retry_soon = std::chrono::seconds(1);
-// A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it
-// is looked at again and again instead of being waited for, so that a better upstream or a repair
-// stays possible.
-constexpr Duration standby_start_timeout = std::chrono::seconds(10);
 
 cluster::Upstream address_of(const Mind& m, const cluster::MemberRecord& member) {
     cluster::Upstream up;
@@ -121,6 +117,8 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
 
 }  // namespace
 
+bool upstream_is_safe(const Mind& m) { return !may_be_half_way(*m.s.pg) || fits(m); }
+
 const cluster::MemberRecord* primary_member(const Mind& m) {
     const State& s = m.s;
     if (!s.dcs || !s.dcs->leader) return nullptr;
@@ -219,7 +217,7 @@ bool start_stopped(Mind& m) {
         const auto* d = verdict(m);
         if (d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
             return true;
-        if (!s.rewind_failed && may_be_half_way(pg) && !fits(m)) {
+        if (!s.rewind_failed && !upstream_is_safe(m)) {
             if (m.running<ComparePg>()) return true;
             if (!d && leader->role == cluster::Role::primary)
                 m.emit(ComparePg{address_of(m, *leader)});
@@ -299,7 +297,7 @@ bool follow(Mind& m) {
     if (!view || !up || pg.primary() || m.leading() || m.now.mono < s.retry_start_at) return false;
     const auto* leader = primary_member(m);
     const auto wanted = upstream_for(m);
-    const bool opens = pg.server != cluster::Server::starting || !may_be_half_way(pg) || fits(m);
+    const bool opens = pg.server != cluster::Server::starting || upstream_is_safe(m);
     if (!opens) s.check_divergence = true;
     // Without a leader the old upstream stays: what it still sends is wanted.
     if (wanted && opens && (!s.follow_known || s.followed != wanted)) {

@@ -161,8 +161,9 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
                 why = name + " may not lead";
             } else if (answer->timeline != s.led_timeline) {
                 // Positions are comparable on one timeline only.
-                why = fmt::format("{} is on timeline {}, not on the leader's {}: it does not follow",
-                                  name, answer->timeline, s.led_timeline);
+                why =
+                    fmt::format("{} is on timeline {}, not on the leader's {}: it does not follow",
+                                name, answer->timeline, s.led_timeline);
             } else if (p.stage == Stage::validate &&
                        distance(s.pg->wal, answer->position) > s.settings.maximum_lag_on_failover) {
                 why = fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover",

@@ -95,6 +95,12 @@ void keep_house(Mind& m);  // status, history, slots, config: the leader's keys
 void announce(Mind& m);    // callbacks
 
 // Shared judgements.
+// A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it
+// is looked at again and again instead of being waited for, so that a better upstream or a repair
+// stays possible.
+inline constexpr Duration standby_start_timeout = std::chrono::seconds(10);
+// A standby that is not open yet may be given its upstream: it cannot end between two histories.
+bool upstream_is_safe(const Mind& m);
 std::optional<cluster::Upstream> upstream_for(const Mind& m);
 const cluster::MemberRecord* primary_member(
     const Mind& m);  // the leader's record, when it runs as primary

@@ -71,7 +71,10 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
         plan.as_primary = comes_back_as_primary(m, p);
         plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
         plan.timeout = p.timeout;
-        if (!plan.as_primary) plan.upstream = upstream_for(m);
+        if (!plan.as_primary) {
+            if (plan.timeout.count() == 0) plan.timeout = standby_start_timeout;
+            if (p.ran || upstream_is_safe(m)) plan.upstream = upstream_for(m);
+        }
         s.followed = plan.upstream;
         s.follow_known = !plan.as_primary;
         p.stage = Restarting::Stage::start;
@@ -145,7 +148,7 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         p.stage = Reinitializing::Stage::start;
         cluster::StartPlan plan;
         plan.upstream = upstream_for(m);
-        plan.timeout = std::chrono::seconds(10);
+        plan.timeout = standby_start_timeout;
         s.followed = plan.upstream;
         s.follow_known = true;
         m.emit(StartPg{plan, Instant::max()});

@@ -138,12 +138,12 @@ struct State {
     cluster::Revision unfinished_claim = 0;
 
     // Local PostgreSQL.
-    Instant killed_at{};           // what was begun before it is dead or will fail
-    bool stop_wanted = false;      // the running stop or kill is ours: its exit is no crash
-    bool crashed = false;          // the postmaster ended unasked
-    bool was_primary = false;      // it accepted writes when last seen running
+    Instant killed_at{};                 // what was begun before it is dead or will fail
+    bool stop_wanted = false;            // the running stop or kill is ours: its exit is no crash
+    bool crashed = false;                // the postmaster ended unasked
+    bool was_primary = false;            // it accepted writes when last seen running
     cluster::Timeline led_timeline = 0;  // on which it did
-    bool crash_recovered = false;  // single-user recovery was done in this outage
+    bool crash_recovered = false;        // single-user recovery was done in this outage
     int start_failures = 0;
     Instant
         hold_start_until{};  // after a demotion: wait for the next leader rather than start twice

@@ -79,24 +79,21 @@ int Cluster::leader() {
 namespace {
 
 // After the last fault: rest within three leases and a minute, counted from the end of what slow
-// actions the faults left behind. A settled cluster is watched for a while: it must stay so.
+// actions the faults left behind: recoveries, copies. One that has no end is not waited for. A
+// settled cluster is watched for a while: it must stay so.
 void expect_rest(Cluster& cluster) {
     auto& world = cluster.world;
     const Duration bound = 3 * Duration(cluster.plan.settings.ttl) + seconds(60);
-    std::vector<bool> busy;
-    for (auto& server : cluster.postgres.servers)
-        busy.push_back(server->busy() || server->server() == cluster::Server::starting);
     Instant give_up = world.now() + bound;
     const Instant never = world.now() + minutes(40);
     int calm = 0;
     while (!world.stopped && calm < 20) {
         world.run_until(world.now() + seconds(1));
         if (world.stopped) return;
-        for (std::size_t i = 0; i < busy.size(); ++i) {
-            const auto& server = *cluster.postgres.servers[i];
-            busy[i] = busy[i] && (server.busy() || server.server() == cluster::Server::starting);
-            if (busy[i] && world.now() < never) give_up = world.now() + bound;
-        }
+        const bool busy = std::ranges::any_of(cluster.postgres.servers, [](const auto& server) {
+            return server->busy() || server->server() == cluster::Server::starting;
+        });
+        if (busy && world.now() < never) give_up = world.now() + bound;
         const auto why = cluster.checkers.unrest();
         calm = why.empty() ? calm + 1 : 0;
         if (!why.empty() && world.now() > give_up)
