@@ -152,7 +152,8 @@ void put_history(Mind& m, const cluster::Snapshot& view) {
             m.commit(CommitFor::history, cluster::keys::put_history({}, s.lead->term));
         return;
     }
-    if (s.pg->history.empty() || s.pg->history.back().timeline + 1 != s.pg->timeline) return;
+    // Numbers may be left out: they went to others (docs/adr/0005).
+    if (s.pg->history.empty() || s.pg->history.back().timeline >= s.pg->timeline) return;
     auto lines = s.pg->history;
     for (auto& line : lines) {
         if (view.history)
@@ -245,8 +246,13 @@ void keep_slots(Mind& m, const cluster::Snapshot& view) {
     if (m.running<SyncSlots>() || m.pg_busy() || !view.config ||
         s.pg->server != cluster::Server::running)
         return;
+    // Nothing that matters to slots changes between two looks but the view and the settings.
+    if (s.slots_fine_at == std::pair(view.revision, s.pg_seen)) return;
     auto plan = slot_plan(m, view);
-    if (satisfied(plan, s.pg->slots)) return;
+    if (satisfied(plan, s.pg->slots)) {
+        s.slots_fine_at = std::pair(view.revision, s.pg_seen);
+        return;
+    }
     // What an earlier try did shows in the next observation; one that fails is not repeated in a
     // loop.
     if (s.slots_synced_at >= s.pg_seen &&

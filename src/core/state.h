@@ -169,6 +169,8 @@ struct State {
     Instant status_at{}, slots_synced_at{};
     cluster::Role announced_role = cluster::Role::uninitialized;  // last callback
     bool started_announced = false;
+    // The view and the look in which the slots were as they should be.
+    std::optional<std::pair<cluster::Revision, Instant>> slots_fine_at;
     std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen
     bool checkpoint_wanted = false;            // after a promotion
     Instant checkpoint_again_at{};

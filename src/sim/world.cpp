@@ -31,33 +31,44 @@ int World::index_of(const std::string& member_name) const {
     return -1;
 }
 
-void World::at(Instant when, Action what) {
-    queue_.push_back({std::max(when, now_), ++sequence_, std::move(what)});
+void World::at(Instant when, Action what) { put(when, {std::move(what), -1, 0}); }
+
+void World::put(Instant when, Job job) {
+    std::uint32_t place = 0;
+    if (free_jobs_.empty()) {
+        place = static_cast<std::uint32_t>(jobs_.size());
+        jobs_.push_back(std::move(job));
+    } else {
+        place = free_jobs_.back();
+        free_jobs_.pop_back();
+        jobs_[place] = std::move(job);
+    }
+    queue_.push_back({std::max(when, now_), ++sequence_, place});
     std::ranges::push_heap(queue_, later);
 }
 
-void World::run_on_host(int member, int boot, Action what) {
-    Host& h = host(member);
-    if (!h.powered || h.boot != boot) return;
-    if (h.frozen)
-        h.deferred.push_back(std::move(what));
-    else
-        what();
+void World::on_host(int member, Duration delay, Action what) {
+    put(now_ + delay, {std::move(what), member, host(member).boot});
 }
 
-void World::on_host(int member, Duration delay, Action what) {
-    after(delay, [this, member, boot = host(member).boot, what = std::move(what)]() mutable {
-        run_on_host(member, boot, std::move(what));
-    });
+void World::run(Job job) {
+    if (job.member < 0) return job.what();
+    Host& h = host(job.member);
+    if (!h.powered || h.boot != job.boot) return;
+    if (h.frozen)
+        h.deferred.push_back(std::move(job.what));
+    else
+        job.what();
 }
 
 void World::run_until(Instant end) {
     while (!queue_.empty() && !stopped && queue_.front().at <= end) {
         std::ranges::pop_heap(queue_, later);
-        Entry entry = std::move(queue_.back());
+        const Entry entry = queue_.back();
         queue_.pop_back();
         now_ = entry.at;
-        entry.what();
+        free_jobs_.push_back(entry.job);
+        run(std::exchange(jobs_[entry.job], {}));
     }
     if (!stopped) now_ = std::max(now_, end);
 }

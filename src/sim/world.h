@@ -86,12 +86,18 @@ private:
     struct Entry {
         Instant at;
         std::uint64_t sequence;
-        Action what;
+        std::uint32_t job;
     };
+    struct Job {
+        Action what;
+        int member = -1;  // whose host it needs; -1: none
+        int boot = 0;     // which must not have lost power since
+    };
+    void put(Instant when, Job job);
     static bool later(const Entry& a, const Entry& b) {
         return a.at != b.at ? a.at > b.at : a.sequence > b.sequence;
     }
-    void run_on_host(int member, int boot, Action what);
+    void run(Job job);
     std::size_t index(int from, int to) const {
         return static_cast<std::size_t>(from) * static_cast<std::size_t>(plan.members + 1) +
                static_cast<std::size_t>(to);
@@ -99,7 +105,9 @@ private:
 
     Instant now_{};
     std::uint64_t sequence_ = 0;
-    std::vector<Entry> queue_;  // a heap
+    std::vector<Entry> queue_;  // a heap; what is moved in it is small
+    std::vector<Job> jobs_;
+    std::vector<std::uint32_t> free_jobs_;
     std::vector<char> cut_;
 };
 
