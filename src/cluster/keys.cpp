@@ -46,14 +46,17 @@ std::string base_path(std::string_view name_space, std::string_view scope) {
 }
 
 namespace {
-std::string timeline_json(Timeline number) { return fmt::format(R"({{"timeline":{}}})", number); }
+std::string timeline_json(const TimelineGrant& grant) {
+    if (grant.line == 0) return fmt::format(R"({{"timeline":{}}})", grant.number);
+    return fmt::format(R"({{"timeline":{},"line":{}}})", grant.number, grant.line);
+}
 }  // namespace
 
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant) {
     Txn txn{{absent(leader)}, {}};
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
-        txn.writes.push_back(put(timeline, timeline_json(grant->number)));
+        txn.writes.push_back(put(timeline, timeline_json(*grant)));
     }
     txn.writes.push_back(put_leased(leader, self));
     return txn;
@@ -61,7 +64,7 @@ Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& g
 
 Txn put_timeline(const TimelineGrant& grant, Revision term) {
     return {{under_term(term), unchanged(timeline, grant.known)},
-            {put(timeline, timeline_json(grant.number))}};
+            {put(timeline, timeline_json(grant))}};
 }
 
 Txn rewrite_leader(const MemberName& self, Revision term) {

@@ -31,11 +31,12 @@ std::string base_path(std::string_view name_space, std::string_view scope);
 // A number for the timeline that a promotion begins; known: mod revision of the key, 0 absent.
 struct TimelineGrant {
     Timeline number = 0;
+    Timeline line = 0;  // what the leader writes, or the last one wrote; 0: not known
     Revision known = 0;
 };
 // Only when there is none. With the timeline of the promotion that follows, unless it is a primary.
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant);
-Txn put_timeline(const TimelineGrant& grant, Revision term);  // for a further promotion
+Txn put_timeline(const TimelineGrant& grant, Revision term);
 // Ours by term and name, but under a lease that is gone.
 Txn rewrite_leader(const MemberName& self, Revision term);
 // ground: what the caller knew; the status is written in the same transaction when given.

@@ -185,11 +185,11 @@ void SnapshotReader::read_sync(const KeyTree& tree, Snapshot& next) {
 void SnapshotReader::read_timeline(const KeyTree& tree, Snapshot& next) {
     const KeyValue* const value = find(tree, keys::timeline);
     if (value == nullptr) return;
-    next.granted.number = last_.granted.number;
+    next.granted = last_.granted;
     if (!unchanged(keys::timeline, *value)) {
         const auto read = parse_timeline(value->value);
         if (read)
-            next.granted.number = *read;
+            next.granted = *read;
         else
             problem(keys::timeline, read.error().message, last_.granted.number != 0);
     }

@@ -62,9 +62,11 @@ struct HistoryLine {
     bool operator==(const HistoryLine&) const = default;
 };
 
-// The newest timeline number that was given to a promotion.
+// The newest timeline number that was given to a promotion, and the one that a leader was last
+// known to write.
 struct TimelineKey {
     Timeline number = 0;
+    Timeline line = 0;          // 0: not told
     Revision mod_revision = 0;  // 0: the key is absent
     bool operator==(const TimelineKey&) const = default;
 };
@@ -146,7 +148,7 @@ Result<FailoverRequest> parse_failover(std::string_view text);
 Result<SyncState> parse_sync(std::string_view text);
 Result<StatusKey> parse_status(std::string_view text);
 Result<std::vector<HistoryLine>> parse_history(std::string_view text);
-Result<Timeline> parse_timeline(std::string_view text);
+Result<TimelineKey> parse_timeline(std::string_view text);  // without the revision
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text);
 Result<std::string> parse_config(
     std::string_view text);  // the object, compact, keys in their order

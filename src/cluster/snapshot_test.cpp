@@ -191,13 +191,15 @@ TEST(Snapshot, GrantedTimelineKeepsItsRevisionAlsoWhenItCannotBeRead) {
     Store store;
     SnapshotReader reader;
     EXPECT_EQ(reader.read(store.tree()).granted, TimelineKey{});
-    store.put("timeline", R"({"timeline":12})");
+    store.put("timeline", R"({"timeline":12,"line":11})");
     const auto first = reader.read(store.tree()).granted;
     EXPECT_EQ(first.number, 12U);
+    EXPECT_EQ(first.line, 11U);
     EXPECT_GT(first.mod_revision, 0);
     store.put("timeline", "12");
     const auto broken = reader.read(store.tree()).granted;
     EXPECT_EQ(broken.number, 12U);
+    EXPECT_EQ(broken.line, 11U);
     EXPECT_GT(broken.mod_revision, first.mod_revision);
     EXPECT_EQ(reader.take_problems().size(), 1U);
 }
@@ -255,7 +257,9 @@ std::vector<KeyCase> key_cases() {
         {"failover", {"[]", "7", "\"x\"", R"({"leader":1})", R"({"scheduled_at":"soon"})"}},
         {"sync", {"[]", "7", "\"x\"", R"({"leader":1})", R"({"leader":"a","quorum":1e99})"}},
         {"history", {"{}", "7", "null", "[[]]", R"([["x",1,"r"]])"}},
-        {"timeline", {"[]", "7", "null", R"({"timeline":0})", R"({"timeline":4294967295})"}},
+        {"timeline",
+         {"[]", "7", "null", R"({"timeline":0})", R"({"timeline":4294967295})", R"({"line":1})",
+          R"({"timeline":2,"line":0})"}},
         {"failsafe", {"[]", "7", "null", R"({"a":{}})"}},
     };
 }

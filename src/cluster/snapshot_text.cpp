@@ -198,14 +198,22 @@ Result<std::vector<HistoryLine>> parse_history(std::string_view text) {
     return history;
 }
 
-Result<Timeline> parse_timeline(std::string_view text) {
+Result<TimelineKey> parse_timeline(std::string_view text) {
     RLV_TRY(const Json object, json::parse_object(text));
-    const auto at = object.find("timeline");
     // PostgreSQL's own is an unsigned 32-bit number that never wraps.
-    if (at == object.end() || !at->is_number_unsigned() || at->get<std::uint64_t>() < 1 ||
-        at->get<std::uint64_t>() >= std::numeric_limits<Timeline>::max())
+    const auto valid = [](const Json& value) {
+        return value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
+               value.get<std::uint64_t>() < std::numeric_limits<Timeline>::max();
+    };
+    const auto number = object.find("timeline");
+    if (number == object.end() || !valid(*number))
         return fail(ErrorCode::invalid, "timeline must be a number from 1");
-    return at->get<Timeline>();
+    TimelineKey key{number->get<Timeline>(), 0, 0};
+    if (const auto line = object.find("line"); line != object.end()) {
+        if (!valid(*line)) return fail(ErrorCode::invalid, "line must be a number from 1");
+        key.line = line->get<Timeline>();
+    }
+    return key;
 }
 
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text) {

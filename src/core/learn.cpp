@@ -124,7 +124,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             }
             break;
         case CommitFor::timeline:
-            if (done_ok && s.lead) s.grant = Grant{s.asked_timeline, s.lead->term};
+            if (done_ok && s.lead && s.asked_timeline != 0)
+                s.grant = Grant{s.asked_timeline, s.lead->term};
             if (!done_ok) s.timeline_again_at = m.now.mono + std::chrono::milliseconds(50);
             break;
         case CommitFor::rewrite_leader:

@@ -73,9 +73,22 @@ bool too_far_behind(const State& s, cluster::Lsn on_line) {
     return distance(s.dcs->status.optime, on_line) > s.settings.maximum_lag_on_failover;
 }
 
+// In the order in which members should lead.
+struct Worth {
+    LineRank rank{};
+    cluster::Timeline timeline = 0;
+    cluster::Lsn position;
+    auto operator<=>(const Worth&) const = default;
+};
+
+Worth worth(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
+    return {line_rank(s, timeline), timeline, on_the_line(s, timeline, position)};
+}
+
+Worth my_worth(const State& s) { return worth(s, s.pg->timeline, s.pg->position()); }
+
 bool no_less(const State& s, const cluster::PeerStatus& peer) {
-    return std::pair(peer.timeline, on_the_line(s, peer.timeline, peer.position)) >=
-           std::pair(s.pg->timeline, my_position(s));
+    return worth(s, peer.timeline, peer.position) >= my_worth(s);
 }
 
 // Reasons of our own not to run; empty: may run.
@@ -86,6 +99,12 @@ std::string unfit(const Mind& m) {
     if (s.self.tags.nofailover()) return "nofailover is set here";
     if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";
     if (pg.position().value == 0) return "my WAL position is not known";
+    if (!asked_for(s) && line_rank(s, pg.timeline) == LineRank::left)
+        return fmt::format(
+            "my timeline {} left the one that the last leader wrote ({}): what is acknowledged "
+            "there "
+            "is not here. `relevoctl failover --candidate {}` overrides this",
+            pg.timeline, s.dcs->granted.line, s.self.name);
     if (pg.primary()) {
         const auto known = s.dcs->timeline();
         if (known > 0 && pg.timeline < known)
@@ -124,12 +143,13 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     }
     if (peer.nofailover || peer.watchdog_failed || !peer.running) return false;
     const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
-    const auto mine = std::pair(s.pg->timeline, my_position(s));
-    const auto theirs = std::pair(timeline, on_the_line(s, timeline, peer.position));
-    if (too_far_behind(s, theirs.second)) return false;
+    const auto mine = my_worth(s);
+    const auto theirs = worth(s, timeline, peer.position);
+    if (theirs.rank == LineRank::left || too_far_behind(s, theirs.position)) return false;
     if (theirs > mine) {
-        why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name, theirs.first,
-                          to_string(theirs.second), mine.first, to_string(mine.second));
+        why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name,
+                          theirs.timeline, to_string(theirs.position), mine.timeline,
+                          to_string(mine.position));
         return true;
     }
     // Who just led and gave the key back is not waited for: it may not be able to.
@@ -160,7 +180,8 @@ std::string left_behind(const State& s) {
     cluster::Timeline newest = s.pg->timeline;
     std::string whose;
     const auto learn = [&](const std::string& name, cluster::Timeline timeline) {
-        if (timeline <= newest) return;
+        if (std::pair(line_rank(s, timeline), timeline) <= std::pair(line_rank(s, newest), newest))
+            return;
         newest = timeline;
         whose = name;
     };
@@ -221,10 +242,9 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
         const auto* record = s.dcs->member(name);
         if (answer || !record || !record->running() || record->tags.nofailover()) continue;
         if (record->role == cluster::Role::primary) continue;
-        const auto theirs = std::pair(
-            record->timeline,
-            on_the_line(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{})));
-        if (name != named && theirs <= std::pair(s.pg->timeline, my_position(s))) continue;
+        const auto theirs =
+            worth(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{}));
+        if (name != named && theirs <= my_worth(s)) continue;
         why = name == named ? name + " was asked to lead and does not answer: it goes first"
                             : name + " has more by its key and does not answer: it goes first";
         return *s.unlocked_since + 2 * alive_peer_deadline;
