@@ -73,7 +73,8 @@ bool crash_failover(Mind& m) {
     State& s = m.s;
     auto* p = procedure<CrashFailover>(m);
     if (!p) return false;
-    if (!s.lead) {  // the key went by itself: nothing left to give
+    // The key went by itself: nothing left to give. Or an operator has the say now.
+    if (!s.lead || m.paused()) {
         s.procedure = std::monostate{};
         return false;
     }

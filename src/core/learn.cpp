@@ -162,6 +162,22 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done);
 
 namespace {
 
+// What an action made of the server, until the next look: the fence does not wait for one, which a
+// server that hangs may hold up for two seconds. In doubt it is a primary.
+void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    if (!s.pg) return;
+    const auto* start = std::get_if<StartPg>(&effect);
+    if (start && (!done.error || done.error->code == ErrorCode::outcome_unknown)) {
+        s.pg->server = cluster::Server::starting;
+        s.pg->in_recovery = !start->plan.as_primary;
+    } else if (std::holds_alternative<PromotePg>(effect) &&
+               s.pg->server != cluster::Server::stopped &&
+               (!done.error || done.error->code == ErrorCode::outcome_unknown)) {
+        s.pg->in_recovery = false;
+    }
+}
+
 void learn_done(Mind& m, const EffectDone& done) {
     State& s = m.s;
     const auto at = std::ranges::find(s.running, done.id, &Running::id);
@@ -206,6 +222,7 @@ void learn_done(Mind& m, const EffectDone& done) {
         s.pg->server = cluster::Server::stopped;
         s.killed_at = m.now.mono;
     }
+    see_role(m, effect, done);
     if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect))
         s.stop_wanted = false;
     procedure_done(m, effect, done);
