@@ -171,7 +171,9 @@ void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
     if (promote.run_pre_promote) hook = parts_.world.dice.between(milliseconds(10), seconds(4));
     later(hook, [this, id, promote] {
         if (too_late(id, promote.not_after)) return;
-        pg().promote(promote.plan, finisher(id));
+        auto plan = promote.plan;
+        if (has_bug(Bug::timeline_by_itself)) plan.to = 0;
+        pg().promote(plan, finisher(id));
     });
 }
 

@@ -29,6 +29,8 @@ const std::vector<BugName>& bug_names() {
         {Bug::two_actions, "two-actions", "a start is reported done while it goes on"},
         {Bug::no_standby_signal, "no-standby-signal",
          "a former primary may come up as one by itself"},
+        {Bug::timeline_by_itself, "timeline-by-itself",
+         "PostgreSQL chooses the timeline's number itself"},
     };
     return names;
 }

@@ -26,6 +26,7 @@ enum class Bug {
     pause_not_heard,           // a member never learns of maintenance mode
     two_actions,               // the core is told that a start is done while it still goes on
     no_standby_signal,         // a stopped former primary is left to come up as a primary
+    timeline_by_itself,        // the granted timeline number never reaches PostgreSQL
 };
 struct BugName {
     Bug bug;

@@ -246,6 +246,90 @@ TEST(Story, ARunningServerIsAdoptedAsItStands) {
     EXPECT_EQ((story.count<core::BootstrapPg, core::PromotePg, core::StopPg, core::KillPg>()), 0);
 }
 
+TEST(Story, ATimelineIsNeverBegunTwice) {
+    auto plan = calm_plan(5s, 300s);
+    plan.settings.use_pg_rewind = false;  // everybody keeps what he has
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    const int first = story.c.leader();
+    story.c.faults.power_loss(first);
+    ASSERT_TRUE(story.until_a_primary(30s));
+    const int second = story.primaries.back().second;
+    story.c.faults.power_loss(second);
+    story.primaries.clear();
+    story.c.faults.power_back(first);
+    ASSERT_TRUE(story.until_a_primary(60s));
+    const auto& wal = story.c.postgres.wal;
+    const auto timeline = [&](int m) { return wal.timeline(story.c.postgres.at(m).data().end); };
+    EXPECT_GT(timeline(story.primaries.back().second), timeline(second));
+    story.c.faults.power_back(second);
+    story.settles(120s);
+}
+
+// Its position is the higher number: it wrote what nobody else has.
+TEST(Story, ADivergedMemberIsNoCandidate) {
+    auto plan = calm_plan(5s, 300s);
+    plan.settings.use_pg_rewind = false;
+    plan.settings.maximum_lag_on_failover = 1 << 30;
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    for (int other = 0; other < 3; ++other)
+        if (other != old) story.c.faults.cut(old, other, false, 60s);
+    story.pass(3s);
+    story.c.faults.power_loss(old);
+    ASSERT_TRUE(story.until_a_primary(30s));
+    const int leader = story.primaries.back().second;
+    story.pass(60s);
+    story.c.faults.power_back(old);
+    story.pass(30s);
+    story.effects.clear();
+    story.switch_over(leader, old);
+    story.pass(20s);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_EQ((story.count<core::StopPg, core::PromotePg>()), 0);
+    story.settles(60s);
+}
+
+TEST(Story, AnAgentThatComesToAHungPrimaryStopsItAtOnce) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.crash_agent(old, 20s);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_NE(story.primaries.back().second, old);
+    story.c.faults.hang(old, 60s);
+    story.effects.clear();
+    ASSERT_TRUE(story.c.run_until([&] { return story.first<core::KillPg>(old).has_value(); }, 60s));
+    const auto looked = story.first<core::Observe>(old);
+    ASSERT_TRUE(looked);
+    EXPECT_LT(*story.first<core::KillPg>(old) - *looked, 500ms);
+    story.settles(90s);
+}
+
+TEST(Story, InMaintenanceModeARestartBringsBackWhatWasThere) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    story.settles(60s);
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.c.faults.crash_postgres(old);  // a standby now, but it was a primary once
+    story.pass(10s);
+    story.primaries.clear();
+    story.effects.clear();
+    story.c.members[static_cast<std::size_t>(old)]->order_restart();
+    story.pass(20s);
+    EXPECT_TRUE(story.first<core::StartPg>(old));
+    EXPECT_TRUE(story.primaries.empty());
+    story.c.faults.pause(false);
+    story.settles(60s);
+}
+
 TEST(Story, InMaintenanceModeADeadPrimaryIsLeftDead) {
     Story story(calm_plan(5s, 0s));
     story.begin();
