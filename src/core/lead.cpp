@@ -51,8 +51,20 @@ bool comes_up_as_primary(const Mind& m) {
            pg.data_dir == cluster::DataDir::initialized && !pg.standby_signal;
 }
 
+namespace {
+
+// A server that ran before us on data of another cluster: a mistake in the configuration, and not
+// ours to stop. wrong_cluster() says so and ends.
+bool anothers(const State& s) {
+    return !s.started_by_us && s.dcs && s.dcs->initialized() && !s.pg->system_id.empty() &&
+           *s.dcs->initialize != s.pg->system_id;
+}
+
+}  // namespace
+
 bool fence(Mind& m) {
     State& s = m.s;
+    if (anothers(s) && !m.running<StartPg>()) return false;
     if (m.paused() || !serves_as_primary(m) || m.running<KillPg>())
         return m.running<KillPg>() != nullptr;
     if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;

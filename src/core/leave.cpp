@@ -42,6 +42,9 @@ bool leave(Mind& m) {
     }
     if (p->stage == Leaving::Stage::gone && !m.committing(CommitFor::member) &&
         !m.running<MakeStandby>()) {
+        // What stopped is told of, also when the look that would show it has not come back.
+        if (s.started_announced && s.pg->server == cluster::Server::stopped)
+            m.tell(Callback{"on_stop", shown_role(s)});
         s.exiting = true;
         m.tell(Exit{0, "stopped"});
     }

@@ -176,7 +176,9 @@ void add_remove(CommandTree& tree) {
 
 void add_standby_cluster(CommandTree& tree) {
     auto demote = std::make_shared<DemoteClusterCommand>();
-    auto* command = tree.add("demote-cluster", "Make this cluster the standby of another one");
+    auto* command = tree.add("demote-cluster",
+                             "Make this cluster the standby of another one (a leader of Patroni's "
+                             "only: relevo refuses it yet)");
     tree.cluster(command, demote->cluster, false);
     command->add_option("--host", demote->host, "Host to stream from");
     command->add_option("--port", demote->port, "Its port");
@@ -192,7 +194,8 @@ void add_standby_cluster(CommandTree& tree) {
         bool force = false;
     };
     auto words = std::make_shared<Words>();
-    command = tree.add("promote-cluster", "Make this standby cluster one of its own");
+    command = tree.add("promote-cluster",
+                       "Make this standby cluster one of its own (a leader of Patroni's only)");
     tree.cluster(command, words->cluster, false);
     tree.force(command, words->force);
     command->callback([&tree, words] {

@@ -209,6 +209,11 @@ Task<void> Observer::look_at_server(Seen& seen, const DiskView& disk) {
     // come up as.
     postgres.in_recovery =
         pid != 0 && pid == last_answering_ ? last_in_recovery_ : disk.standby_signal;
+    co_await read_identity(postgres);
+}
+
+// Of a server that is not asked: whose it is, and where it was.
+Task<void> Observer::read_identity(cluster::LocalPostgres& postgres) {
     const auto config = std::make_shared<const ports::PostgresConfig>(config_());
     auto control = co_await pool_.run_within(300ms, [config, known = control_]() mutable {
         std::string problem;
@@ -235,6 +240,7 @@ Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     seen.real_path = view.real_path;
     if ((view.postmaster || watched_alive) && look == cluster::Look::files) {
         postgres.server = cluster::Server::starting;
+        co_await read_identity(postgres);
         co_return seen;
     }
     if (view.postmaster || watched_alive) {

@@ -97,6 +97,7 @@ private:
     Task<DiskView> disk();
     Task<Sql> ask(Duration patience);
     Task<void> look_at_server(Seen& seen, const DiskView& disk);
+    Task<void> read_identity(cluster::LocalPostgres& postgres);
     Task<void> read_history(cluster::LocalPostgres& postgres);
     Task<void> read_timeline(cluster::LocalPostgres& postgres, std::uint64_t segment_size);
 

@@ -380,6 +380,7 @@ cluster::LocalPostgres SimPostgres::report_of_files() const {
     files.standby_signal = files.in_recovery = data_.standby_signal;
     files.backup_label = pg.backup_label;
     files.data_version = pg.data_version;
+    files.system_id = pg.system_id;
     return files;
 }
 

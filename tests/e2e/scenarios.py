@@ -229,19 +229,42 @@ def wrong_system_identifier_is_refused():
         verify(lab)
 
 
+def start_by_hand(lab, member):
+    initdb(lab, member)
+    with open(os.path.join(member.data, "postgresql.conf"), "a") as f:
+        f.write(f"listen_addresses = '{member.address}'\nport = {member.port}\n"
+                f"unix_socket_directories = '{member.home}'\n")
+    with open(os.path.join(member.data, "pg_hba.conf"), "a") as f:
+        f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
+    log = os.path.join(member.home, "pg.log")
+    run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", log, "start"])
+
+
+@scenario
+def a_running_stranger_is_left_running():
+    """A wrong scope in the file of some other production server: it must not be stopped for it."""
+    with Lab(members=2, dynamic=FAST) as lab:
+        lab.start()
+        stranger = lab.add_member("stranger", 3)
+        start_by_hand(lab, stranger)
+        postmaster = stranger.postmaster()
+        stranger.start()
+        wait_for("the stranger's agent leaves", 20, lambda: not stranger.agent.alive())
+        check(stranger.agent.process.returncode == 1, "exit code 1")
+        check("system identifier" in stranger.agent.tail(), "it says why: " + stranger.agent.tail(5))
+        check(stranger.postmaster() == postmaster, "its PostgreSQL goes on as it was")
+        check(stranger.writable(), "and accepts writes")
+        run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", stranger.data, "-w", "-m", "immediate", "stop"])
+        del lab.members["stranger"]
+        verify(lab)
+
+
 @scenario
 def a_running_single_server_is_adopted():
     """The ADR's road from its Phase 0: a single PostgreSQL with data becomes the first member as it stands."""
     with Lab(members=3, dynamic=FAST) as lab:
         first = lab.members["pg-node-1"]
-        initdb(lab, first)
-        with open(os.path.join(first.data, "postgresql.conf"), "a") as f:
-            f.write(f"listen_addresses = '{first.address}'\nport = {first.port}\n"
-                    f"unix_socket_directories = '{first.home}'\n")
-        with open(os.path.join(first.data, "pg_hba.conf"), "a") as f:
-            f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
-        log = os.path.join(first.home, "pg.log")
-        run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", first.data, "-w", "-l", log, "start"])
+        start_by_hand(lab, first)
         first.sql("create role replicator login replication password 'lab-repl'")
         first.sql("create table old (n int); insert into old select generate_series(1, 1000)")
         postmaster = first.postmaster()
