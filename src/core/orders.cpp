@@ -11,28 +11,21 @@ bool restart_order(Mind& m) {
     if (!s.restart_asked) return false;
     const RestartAsked asked = *s.restart_asked;
     s.restart_asked.reset();
-    const auto refuse = [&](const std::string& why) { m.tell(Answer{asked.order, 503, why}); };
-    if (!std::holds_alternative<std::monostate>(s.procedure) || m.pg_busy()) {
-        refuse("another action is already in progress");
-        return true;
-    }
-    if (!asked.role.empty() && asked.role != to_string(shown_role(s))) {
-        refuse("restart conditions are not satisfied: the role is " +
-               std::string(to_string(shown_role(s))));
-        return true;
-    }
-    if (asked.restart_pending && !s.pg->pending_restart) {
-        refuse("restart conditions are not satisfied: no restart is pending");
-        return true;
-    }
-    if (asked.version_below && s.pg->version >= asked.version_below) {
-        refuse("restart conditions are not satisfied: the version is not lower");
-        return true;
-    }
-    if (s.pg->server == cluster::Server::starting) {
-        refuse("PostgreSQL is still starting");
-        return true;
-    }
+    // What is refused takes nobody's turn: the round goes on.
+    const auto refuse = [&](const std::string& why) {
+        m.tell(Answer{asked.order, 503, why});
+        return false;
+    };
+    if (!std::holds_alternative<std::monostate>(s.procedure) || m.pg_busy())
+        return refuse("another action is already in progress");
+    if (!asked.role.empty() && asked.role != to_string(shown_role(s)))
+        return refuse("restart conditions are not satisfied: the role is " +
+                      std::string(to_string(shown_role(s))));
+    if (asked.restart_pending && !s.pg->pending_restart)
+        return refuse("restart conditions are not satisfied: no restart is pending");
+    if (asked.version_below && s.pg->version >= asked.version_below)
+        return refuse("restart conditions are not satisfied: the version is not lower");
+    if (s.pg->server == cluster::Server::starting) return refuse("PostgreSQL is still starting");
     Restarting p;
     p.order = asked.order;
     p.timeout = asked.timeout.value_or(s.settings.primary_start_timeout);
@@ -99,7 +92,7 @@ bool reinit_order(Mind& m) {
     s.reinit_asked.reset();
     const auto refuse = [&](const std::string& why) {
         m.tell(Answer{asked.order, 503, why});
-        return true;
+        return false;
     };
     if (m.leading() || s.pg->primary()) return refuse("I am the leader, can not reinitialize");
     const auto* leader = primary_member(m);
