@@ -87,8 +87,11 @@ void Checkers::two_primaries(int a, int b) {
                       : pg_a.primary_since() < pg_b.primary_since() ? a
                                                                     : b;
     auto excuse_text = why_excused(stale);
+    const auto truth = parts_.dcs.truth();
+    if (truth->initialized() && data(stale).system_id != *truth->initialize)
+        excuse_text = "it is of another cluster";
     // Two at a bootstrap: the one that has lost its claim, and the claim does not tell us whose.
-    if (leads < 0 && !parts_.dcs.truth()->initialized() && excuse_text.empty())
+    if (leads < 0 && !truth->initialized() && excuse_text.empty())
         excuse_text = why_excused(stale == a ? b : a);
     if (!excuse_text.empty()) {
         ++findings.overlaps;
@@ -310,15 +313,16 @@ std::string Checkers::unrest() const {
     for (int other = 0; other < parts_.world.size(); ++other) {
         if (other == leads) continue;
         const auto& theirs = parts_.postgres.at(other);
+        // A bootstrap that its agent did not survive left data, perhaps a running server, of a
+        // cluster that never was: a stranger's, by its identifier, which is left alone.
+        if (theirs.data().kind == cluster::DataDir::initialized &&
+            theirs.data().system_id != pg.data().system_id &&
+            member(other).last_exit().find("belongs to another cluster") != std::string::npos)
+            continue;
         if (theirs.is_primary()) return name(other) + " is a primary without being the leader";
         if (theirs.server() == cluster::Server::running && theirs.streams() &&
             theirs.upstream() == leads &&
             parts_.postgres.wal.covers(pg.data().end, theirs.data().end))
-            continue;
-        // A bootstrap that its host did not survive left data of a cluster that never was.
-        if (theirs.data().kind == cluster::DataDir::initialized &&
-            theirs.data().system_id != pg.data().system_id &&
-            member(other).last_exit().find("belongs to another cluster") != std::string::npos)
             continue;
         const auto& said = member(other).state().said;
         const bool waits_for_a_person =
