@@ -48,7 +48,8 @@ std::string base_path(std::string_view name_space, std::string_view scope) {
 namespace {
 std::string timeline_json(const TimelineGrant& grant) {
     if (grant.line == 0) return fmt::format(R"({{"timeline":{}}})", grant.number);
-    return fmt::format(R"({{"timeline":{},"line":{}}})", grant.number, grant.line);
+    return fmt::format(R"({{"timeline":{},"line":{},"settled":{}}})", grant.number, grant.line,
+                       grant.settled);
 }
 }  // namespace
 

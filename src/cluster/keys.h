@@ -31,7 +31,8 @@ std::string base_path(std::string_view name_space, std::string_view scope);
 // A number for the timeline that a promotion begins; known: mod revision of the key, 0 absent.
 struct TimelineGrant {
     Timeline number = 0;
-    Timeline line = 0;  // what the leader writes, or the last one wrote; 0: not known
+    Timeline line = 0;     // what the leader writes, or the last one wrote; 0: not known
+    Timeline settled = 0;  // the newest number that was given out when the line was told
     Revision known = 0;
 };
 // Only when there is none. With the timeline of the promotion that follows, unless it is a primary.

@@ -38,11 +38,12 @@ TEST(AcquireLeader, OnlyWhenThereIsNone) {
 }
 
 TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
-    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0}),
+    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0}),
               (Txn{{created("leader", 0), created("timeline", 0)},
                    {put("timeline", R"({"timeline":4})"), leased("leader", "pg-1")}}));
-    EXPECT_EQ(put_timeline({5, 3, 12}, 7), (Txn{{created("leader", 7), modified("timeline", 12)},
-                                                {put("timeline", R"({"timeline":5,"line":3})")}}));
+    EXPECT_EQ(put_timeline({5, 3, 4, 12}, 7),
+              (Txn{{created("leader", 7), modified("timeline", 12)},
+                   {put("timeline", R"({"timeline":5,"line":3,"settled":4})")}}));
 }
 
 TEST(RewriteLeader, OnlyUnderOurTermAndName) {

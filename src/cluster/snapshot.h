@@ -67,6 +67,7 @@ struct HistoryLine {
 struct TimelineKey {
     Timeline number = 0;
     Timeline line = 0;          // 0: not told
+    Timeline settled = 0;       // what was given out up to here was decided when the line was told
     Revision mod_revision = 0;  // 0: the key is absent
     bool operator==(const TimelineKey&) const = default;
 };

@@ -191,7 +191,7 @@ TEST(Snapshot, GrantedTimelineKeepsItsRevisionAlsoWhenItCannotBeRead) {
     Store store;
     SnapshotReader reader;
     EXPECT_EQ(reader.read(store.tree()).granted, TimelineKey{});
-    store.put("timeline", R"({"timeline":12,"line":11})");
+    store.put("timeline", R"({"timeline":12,"line":11,"settled":11})");
     const auto first = reader.read(store.tree()).granted;
     EXPECT_EQ(first.number, 12U);
     EXPECT_EQ(first.line, 11U);
@@ -259,7 +259,7 @@ std::vector<KeyCase> key_cases() {
         {"history", {"{}", "7", "null", "[[]]", R"([["x",1,"r"]])"}},
         {"timeline",
          {"[]", "7", "null", R"({"timeline":0})", R"({"timeline":4294967295})", R"({"line":1})",
-          R"({"timeline":2,"line":0})"}},
+          R"({"timeline":2,"line":1})", R"({"timeline":2,"line":0,"settled":1})"}},
         {"failsafe", {"[]", "7", "null", R"({"a":{}})"}},
     };
 }

@@ -208,11 +208,14 @@ Result<TimelineKey> parse_timeline(std::string_view text) {
     const auto number = object.find("timeline");
     if (number == object.end() || !valid(*number))
         return fail(ErrorCode::invalid, "timeline must be a number from 1");
-    TimelineKey key{number->get<Timeline>(), 0, 0};
-    if (const auto line = object.find("line"); line != object.end()) {
-        if (!valid(*line)) return fail(ErrorCode::invalid, "line must be a number from 1");
-        key.line = line->get<Timeline>();
-    }
+    TimelineKey key{number->get<Timeline>(), 0, 0, 0};
+    const auto line = object.find("line");
+    const auto settled = object.find("settled");
+    if (line == object.end() && settled == object.end()) return key;
+    if (line == object.end() || settled == object.end() || !valid(*line) || !valid(*settled))
+        return fail(ErrorCode::invalid, "line and settled must be numbers from 1");
+    key.line = line->get<Timeline>();
+    key.settled = settled->get<Timeline>();
     return key;
 }
 

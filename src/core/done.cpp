@@ -85,7 +85,8 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
         crash->candidate_known = true;
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->running && !answer->primary && !answer->nofailover &&
-                !answer->watchdog_failed && answer->timeline == s.led_timeline &&
+                !answer->watchdog_failed &&
+                (s.led_timeline == 0 || answer->timeline == s.led_timeline) &&
                 (!s.dcs || distance(s.dcs->status.optime, answer->position) <=
                                s.settings.maximum_lag_on_failover))
                 crash->candidate_found = true;

@@ -182,7 +182,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             p.stage = Stage::checkpoint;
             m.emit(CheckpointPg{});
         } else if (p.stage == Stage::confirm) {
-            if (!found) {
+            if (!found || !s.lead) {  // the key may be gone meanwhile: hand_over() sees to it
                 s.race_probe_at = m.now.mono + confirm_again_after;
                 return;
             }

@@ -63,7 +63,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.crash_recovered = false;
         s.start_failures = 0;
         s.was_primary = pg.primary();
-        if (pg.primary()) s.led_timeline = pg.timeline;
+        s.led_timeline = pg.primary() || s.lead ? pg.timeline : 0;
         if (was_down && !pg.primary()) s.check_divergence = true;
         if (was_down && !s.started_by_us) s.follow_known = false;  // it came up past us, as it was
     } else if (pg.server == cluster::Server::stopped) {
@@ -111,7 +111,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::finish_bootstrap:
             if (done_ok) {
                 s.lead = Lead{result->revision, m.now.mono};
-                if (commit.purpose == CommitFor::acquire)
+                if (commit.purpose == CommitFor::acquire && s.asked_timeline != 0)
                     s.grant = Grant{s.asked_timeline, result->revision};
                 // The view may be newer than this answer, and the key gone again.
                 if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);

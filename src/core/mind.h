@@ -72,9 +72,10 @@ bool comes_up_as_primary(const Mind& m);  // stopped, without a standby.signal
 bool demoted(Mind& m);                    // stopped server of a former primary: standby by default
 // timeline.cpp: the number of the timeline that a promotion begins
 cluster::keys::TimelineGrant next_timeline(Mind& m);
-void learn_grant(Mind& m);                               // from the view
-bool timeline_granted(Mind& m);                          // else it is asked for, or waited for
-void tell_line(Mind& m, const cluster::Snapshot& view);  // the leader: which timeline it writes
+void learn_grant(Mind& m);       // from the view
+bool timeline_granted(Mind& m);  // else it is asked for, or waited for
+void tell_line(Mind& m);         // the leader: which timeline it writes
+cluster::keys::TimelineGrant line_as_written(Mind& m);
 // Where data of a timeline stands to what the last leader wrote. Numbers alone do not order: a
 // member that left the cluster's line may have a higher one.
 enum class LineRank { left, behind, on_it, beyond };

@@ -280,7 +280,7 @@ void keep_house(Mind& m) {
         m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
     put_status(m);
     put_history(m, *view);
-    tell_line(m, *view);
+    tell_line(m);
     // Also when the agent that promoted died before it could: nobody can rewind to a source whose
     // pg_control still shows the old timeline.
     const bool due = s.checkpoint_wanted ||

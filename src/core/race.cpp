@@ -42,8 +42,8 @@ void take(Mind& m) {
         return;
     }
     m.tell(Note{Note::Level::info, "taking the leader key"});
-    std::optional<cluster::keys::TimelineGrant> grant;
-    if (!s.pg->primary()) grant = next_timeline(m);
+    // A running primary goes on with its own, and tells so in the same breath.
+    const auto grant = s.pg->primary() ? line_as_written(m) : next_timeline(m);
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant));
 }
 

@@ -11,33 +11,33 @@ namespace relevo::core {
 namespace {
 
 // The timeline that the last leader wrote; 0: not known, for one that does not tell (Patroni's) has
-// led since.
+// led since: the key is older than its term, or the history key goes beyond it.
 cluster::Timeline last_line(const State& s) {
     const auto& key = s.dcs->granted;
     const bool told = !s.last_led || key.mod_revision >= s.last_led->leader->create_revision;
-    return told ? key.line : 0;
+    return told && s.dcs->timeline() <= key.line ? key.line : 0;
+}
+
+// An older timeline that the line's history, as far back as it goes, does not name.
+bool was_left_out(const State& s, cluster::Timeline line, cluster::Timeline timeline) {
+    const auto& history = s.dcs->history;
+    if (!history || history->empty() || history->back().timeline >= line) return false;
+    return timeline > history->front().timeline &&
+           std::ranges::none_of(*history,
+                                [&](const auto& past) { return past.timeline == timeline; });
 }
 
 }  // namespace
 
 LineRank line_rank(const State& s, cluster::Timeline timeline) {
     const auto line = last_line(s);
-    if (line == 0 || timeline < line) return LineRank::behind;
+    if (line == 0) return LineRank::behind;
     if (timeline == line) return LineRank::on_it;
-    // Only the holder of the newest grant can have begun it, and perhaps could not tell any more.
-    return timeline == s.dcs->granted.number ? LineRank::beyond : LineRank::left;
+    if (timeline < line) return was_left_out(s, line, timeline) ? LineRank::left : LineRank::behind;
+    // Given out since the line was told: whoever holds data of it led, and could not tell any more.
+    const bool newer = timeline > s.dcs->granted.settled && timeline <= s.dcs->granted.number;
+    return newer ? LineRank::beyond : LineRank::left;
 }
-
-namespace {
-
-// What to leave in the key for the others, should this promotion not come to its end: its number
-// takes the place of the one that our own data may be the only sign of.
-cluster::Timeline line_before(const State& s) {
-    const bool ours = s.lead || line_rank(s, s.pg->timeline) >= LineRank::on_it;
-    return last_line(s) != 0 && ours ? s.pg->timeline : last_line(s);
-}
-
-}  // namespace
 
 cluster::keys::TimelineGrant next_timeline(Mind& m) {
     State& s = m.s;
@@ -49,7 +49,9 @@ cluster::keys::TimelineGrant next_timeline(Mind& m) {
         for (const auto& [name, answer] : *s.race_answers)
             if (answer) newest = std::max(newest, answer->timeline);
     s.asked_timeline = newest + 1;
-    return {s.asked_timeline, line_before(s), s.dcs->granted.mod_revision};
+    const auto line = last_line(s);
+    return {s.asked_timeline, line, line != 0 ? s.dcs->granted.settled : 0,
+            s.dcs->granted.mod_revision};
 }
 
 void learn_grant(Mind& m) {
@@ -77,20 +79,20 @@ bool timeline_granted(Mind& m) {
     return false;
 }
 
-void tell_line(Mind& m, const cluster::Snapshot& view) {
+cluster::keys::TimelineGrant line_as_written(Mind& m) {
     State& s = m.s;
-    if (s.pg->timeline == 0 || view.granted.line == s.pg->timeline ||
-        m.committing(CommitFor::timeline))
-        return;
-    if (m.now.mono < s.timeline_again_at) return m.wake_by(s.timeline_again_at);
     s.asked_timeline = 0;
-    // Written past the newest grant (a primary that was given the key as it ran): whoever holds the
-    // granted number left the line, and must not be taken for its newest end.
-    auto number = std::max(view.granted.number, s.pg->timeline);
-    if (number != s.pg->timeline) ++number;
-    m.commit(CommitFor::timeline,
-             cluster::keys::put_timeline({number, s.pg->timeline, view.granted.mod_revision},
-                                         s.lead->term));
+    const auto number = std::max(s.dcs->granted.number, s.pg->timeline);
+    return {number, s.pg->timeline, number, s.dcs->granted.mod_revision};
+}
+
+void tell_line(Mind& m) {
+    State& s = m.s;
+    const auto& key = s.dcs->granted;
+    const bool told = key.line == s.pg->timeline && key.mod_revision >= s.lead->term;
+    if (s.pg->timeline == 0 || told || m.committing(CommitFor::timeline)) return;
+    if (m.now.mono < s.timeline_again_at) return m.wake_by(s.timeline_again_at);
+    m.commit(CommitFor::timeline, cluster::keys::put_timeline(line_as_written(m), s.lead->term));
 }
 
 }  // namespace relevo::core

@@ -48,6 +48,7 @@ public:
 
 private:
     // The same without taking the turn: what the long actions are made of.
+    Task<void> remove_placeholders();
     Task<Status> start_now(cluster::StartPlan plan);
     Task<Status> stop_now(ports::StopPlan plan);
     Task<Status> crash_recover_now();

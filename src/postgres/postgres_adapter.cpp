@@ -152,10 +152,17 @@ Task<Result<RecoverySettings>> Adapter::recovery_for(std::optional<cluster::Upst
     co_return recovery_settings(config, upstream, version, pgpass);
 }
 
+Task<void> Adapter::remove_placeholders() {
+    const auto removed = co_await pool_.run(
+        [directory = config_().data_dir] { return remove_idle_placeholders(directory); });
+    if (!removed) log::warning("{}", removed.error().message);
+}
+
 Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
     auto view = co_await usable_disk();
     if (!view) co_return std::unexpected(view.error());
+    co_await remove_placeholders();
     const int version = view->version * 10000;
     FilesRequest request;
     request.role = plan.callback_role;
@@ -226,6 +233,8 @@ Task<Status> Adapter::promote(cluster::PromotePlan plan) {
         if (!kept) co_return kept;
     }
     auto promoted = co_await server_.promote(plan.timeout);
+    if (!promoted && promoted.error().code != ErrorCode::outcome_unknown)
+        co_await remove_placeholders();
     if (!promoted) co_return promoted;
     role_ = cluster::Role::primary;
     upstream_.reset();

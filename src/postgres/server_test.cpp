@@ -1,6 +1,7 @@
 #include "postgres/server_test.h"
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include "base/text.h"
@@ -10,6 +11,7 @@
 #include "postgres/connection.h"
 #include "postgres/control_data.h"
 #include "postgres/process.h"
+#include "postgres/timeline_files.h"
 
 namespace relevo::postgres {
 namespace {
@@ -228,6 +230,14 @@ TEST_F(WithServers, a_standby_streams_and_is_promoted_within_a_moment) {
     EXPECT_TRUE(
         icontains_text(b->sql("SHOW primary_conninfo"), std::to_string(elsewhere.port).c_str()));
 
+    // Placeholders of a promotion that came to nothing do not keep it from starting again.
+    ASSERT_TRUE(t.await(b->postgres->follow(a->as_upstream(), Role::replica)));
+    ASSERT_TRUE(keep_timelines_free(b->config.data_dir, 1, 4));
+    const auto again =
+        t.await(b->postgres->restart({}, {false, a->as_upstream(), Role::replica, patience}));
+    ASSERT_TRUE(again) << again.error().message;
+    ASSERT_TRUE(t.until([&] { return b->look().replication_state == "streaming"; }, patience));
+
     // A timeline that has a history file here was begun by an earlier promotion that was cut short.
     const auto begun = b->config.data_dir + "/pg_wal/00000003.history";
     std::ofstream(begun) << "1\t0/5000000\tcut short\n";
@@ -235,6 +245,7 @@ TEST_F(WithServers, a_standby_streams_and_is_promoted_within_a_moment) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::conflict);
     EXPECT_FALSE(b->look().primary());
+    std::filesystem::remove(begun);
 
     const auto begin = os::boottime_now();
     const auto promoted = t.await(b->postgres->promote({1, 4, patience}));

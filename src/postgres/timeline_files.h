@@ -13,9 +13,14 @@ namespace relevo::postgres {
 
 // Blocks. Afterwards a promotion of a server on timeline `from` begins `to`. conflict: there is a
 // history file of `to` already, so it would begin a later one; nothing was written then. invalid:
-// `to` is absurdly far away. The placeholders stay: a standby that follows asks for every history
-// file between its timeline and ours.
+// `to` is absurdly far away. The placeholders stay when the promotion succeeds: a standby that
+// follows asks for every history file between its timeline and ours.
 Status keep_timelines_free(const std::string& data_dir, cluster::Timeline from,
                            cluster::Timeline to);
+
+// Blocks. Before a start, and after a promotion that came to nothing: removes the placeholders
+// above the newest real history file. A server that starts takes the newest file for where to go,
+// finds that it is not there, and would not even replay what it has.
+Status remove_idle_placeholders(const std::string& data_dir);
 
 }  // namespace relevo::postgres

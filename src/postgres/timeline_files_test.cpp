@@ -59,8 +59,23 @@ TEST_F(TimelineFiles, AnAbsurdNumberIsRefused) {
     EXPECT_TRUE(std::filesystem::is_empty(directory + "/pg_wal"));
 }
 
+TEST_F(TimelineFiles, IdlePlaceholdersGoAndOthersStay) {
+    std::ofstream(path("00000003.history")) << "1\t0/5000000\treal\n";
+    ASSERT_TRUE(keep_timelines_free(directory, 1, 6));  // 2, 4 and 5
+    std::ofstream(path("00000007.history"));            // what a crash left of one
+    std::ofstream(path("0000000Z.history")) << "# not one of these\n";
+    ASSERT_TRUE(remove_idle_placeholders(directory));
+    EXPECT_TRUE(there("00000002.history"));  // whoever follows timeline 3 asks for it
+    EXPECT_TRUE(there("00000003.history"));
+    EXPECT_FALSE(there("00000004.history"));
+    EXPECT_FALSE(there("00000005.history"));
+    EXPECT_FALSE(there("00000007.history"));
+    EXPECT_TRUE(there("0000000Z.history"));
+}
+
 TEST_F(TimelineFiles, ADirectoryThatIsNotThereIsAnError) {
     EXPECT_FALSE(keep_timelines_free(directory + "/none", 1, 3));
+    EXPECT_FALSE(remove_idle_placeholders(directory + "/none"));
 }
 
 }  // namespace
