@@ -39,7 +39,7 @@ void add_completion(CommandTree& tree) {
     auto* command =
         tree.add("completion", "Print a completion script: source <(relevoctl completion bash)");
     command->add_option("SHELL", *shell, "bash")->required()->check(CLI::IsMember({"bash"}));
-    command->callback([&tree] {
+    command->callback([&tree, shell] {
         tree.offline = [&tree](Terminal& terminal) { terminal.out(bash_completion(tree)); };
     });
 }
