@@ -314,7 +314,9 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         return later(wait, action,
                      [this, action] { end(action, fail(ErrorCode::failed, "promotion failed")); });
     world().on_host(me_, wait, [this, action, epoch, plan] {
-        if (epoch != epoch_ || !recovering_ || server_ != Server::running) return;
+        if (epoch != epoch_ || server_ != Server::running) return;
+        // What an agent that is gone had asked for came to its end meanwhile.
+        if (!recovering_) return end(action, {});
         receiver_ = Receiver{-1, false, false, receiver_.session + 1};
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
