@@ -7,6 +7,9 @@ member writable?
 import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 
 from registry import FAST, check, initdb, run, run_as_postgres, scenario, verify
@@ -238,6 +241,26 @@ def start_by_hand(lab, member):
         f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
     log = os.path.join(member.home, "pg.log")
     run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", log, "start"])
+
+
+@scenario
+def the_demo_and_its_failover():
+    """What the README begins with, as two terminals run it."""
+    demo = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "demo")
+    with tempfile.TemporaryDirectory(prefix="relevo-demo-") as directory:
+        env = {**os.environ, "RELEVO_DEMO_STATE": os.path.join(directory, "state.json")}
+        running = subprocess.Popen([sys.executable, demo], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, start_new_session=True)
+        try:
+            wait_for("the demo is up", 60, lambda: os.path.exists(env["RELEVO_DEMO_STATE"]))
+            out = subprocess.run([sys.executable, demo, "failover"], env=env, capture_output=True, text=True,
+                                 timeout=90)
+            check(out.returncode == 0, out.stdout + out.stderr)
+            check("longest gap" in out.stdout and "new primary" in out.stdout, out.stdout)
+        finally:
+            running.send_signal(signal.SIGINT)
+            said = running.communicate(timeout=60)[0]
+        check("make demo-failover" in said and "stopping what was started" in said, said)
 
 
 @scenario

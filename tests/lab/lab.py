@@ -192,15 +192,16 @@ class Etcd:
 class Member:
     """One host: an agent and the PostgreSQL it runs."""
 
+    agent = None
+    tls = None          # (CA file, (certificate, key) or None): how to speak https to it
+    credentials = None  # "user:password" for its REST API
+
     def __init__(self, lab, name, number):
         self.lab, self.name = lab, name
         self.address = lab.address(number)
         self.port, self.rest_port = free_port(self.address), free_port(self.address)
         self.home = os.path.join(lab.directory, name)
         self.data = os.path.join(self.home, "data")
-        self.agent = None
-        self.tls = None             # (CA file, (certificate, key) or None): how to speak https to it
-        self.credentials = None     # "user:password" for its REST API
         os.makedirs(self.home, mode=0o755, exist_ok=True)
         lab.give(self.home)
         self.config = self.default_config()
