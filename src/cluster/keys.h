@@ -28,14 +28,15 @@ std::string member(std::string_view name);
 // "/service/batman/" from namespace and scope, slashes collapsed.
 std::string base_path(std::string_view name_space, std::string_view scope);
 
-// A number for the timeline that a promotion begins; known: mod revision of the key, 0 absent.
+// What to put into the timeline key. known: mod revision of the key as it was read, 0 absent.
 struct TimelineGrant {
     Timeline number = 0;
     Timeline line = 0;     // what the leader writes, or the last one wrote; 0: not known
     Timeline settled = 0;  // the newest number that was given out when the line was told
     Revision known = 0;
 };
-// Only when there is none. With the timeline of the promotion that follows, unless it is a primary.
+// Only when there is none, and the timeline key is as it was read. The grant: the number of the
+// promotion that follows, or, of a running primary, the line that it goes on with.
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant);
 Txn put_timeline(const TimelineGrant& grant, Revision term);
 // Ours by term and name, but under a lease that is gone.
