@@ -179,13 +179,19 @@ cluster::SlotPlan slot_plan(const Mind& m, const cluster::Snapshot& view) {
     cluster::SlotPlan plan;
     const bool primary = s.pg->primary();
     std::set<std::string> names;
-    const auto want = [&](const std::string& name, bool active) {
+    // A leader that runs Patroni before 4.0 does not tell where the slots are; then its members'
+    // own words count. Left where it was made, a slot would keep all WAL from then on.
+    const auto want = [&](const std::string& name, bool active,
+                          std::optional<cluster::Lsn> has = {}) {
         if (name == cluster::slot_name(s.self.name) || !names.insert(name).second) return;
         cluster::SlotPlan::Wanted wanted;
         wanted.name = name;
         wanted.expected_active = active;
         const auto at = view.status.slots.find(name);
-        if (!active && at != view.status.slots.end()) wanted.advance_to = at->second;
+        if (!active && at != view.status.slots.end())
+            wanted.advance_to = at->second;
+        else if (!active && !primary && has)
+            wanted.advance_to = *has;
         plan.wanted.push_back(std::move(wanted));
     };
     const bool everywhere = s.settings.member_slots_ttl.count() > 0 && s.pg->version >= 110000;
@@ -197,7 +203,8 @@ cluster::SlotPlan slot_plan(const Mind& m, const cluster::Snapshot& view) {
                                  (primary && (from.empty() || !view.member(from) || from == name));
             const bool leader_of_mine = view.led_by(name);
             if (s.self.tags.nofailover() && !from_me) continue;
-            if (everywhere || from_me) want(cluster::slot_name(name), from_me && !leader_of_mine);
+            if (everywhere || from_me)
+                want(cluster::slot_name(name), from_me && !leader_of_mine, member.xlog_location);
         }
         if (everywhere && !s.self.tags.nofailover()) {
             for (const auto& name : view.status.retain_slots) want(name, false);
