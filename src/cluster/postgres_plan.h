@@ -54,6 +54,9 @@ struct Divergence {
     enum class Verdict { streams, must_rewind, undecided } verdict = Verdict::undecided;
     std::string why;          // for the operator: timelines and positions compared
     bool can_rewind = false;  // pg_rewind is allowed and possible here (checksums or wal_log_hints)
+    // Both sides began a timeline of the same number, apart from each other. PostgreSQL would
+    // stream and mix them in silence, and pg_rewind sees no difference: only a new copy helps.
+    bool twin = false;
 };
 
 }  // namespace relevo::cluster

@@ -90,12 +90,14 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
                           "To replace it run "
                           "`relevoctl reinit <cluster> {}`",
                           leader.name, divergence.why,
-                          s.rewind_failed ? "pg_rewind failed"
+                          divergence.twin   ? "pg_rewind cannot tell the two apart"
+                          : s.rewind_failed ? "pg_rewind failed"
                           : !s.settings.use_pg_rewind
                               ? "use_pg_rewind is off"
                               : "pg_rewind needs data checksums or wal_log_hints",
                           s.self.name));
-        return false;
+        // One that only cannot be rewound may serve reads: PostgreSQL does not stream to it.
+        if (!divergence.twin || stopped) return false;
     }
     if (!stopped) {
         m.tell(Note{Note::Level::warning, "stopping to repair diverged data: " + divergence.why});
@@ -116,6 +118,8 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
 }
 
 }  // namespace
+
+bool known_twin(const State& s) { return s.judged && s.judged->divergence.twin; }
 
 bool upstream_is_safe(const Mind& m) { return !may_be_half_way(*m.s.pg) || fits(m); }
 
@@ -210,7 +214,12 @@ bool start_stopped(Mind& m) {
             m.wake_by(s.hold_start_until);
             return true;
         }
+        if (known_twin(s)) return true;  // the others would wait for it: it seems to have more
         start_standby(m, std::nullopt);
+        return true;
+    }
+    if (verdict(m) && known_twin(s)) {
+        repair(m, *verdict(m), *leader);
         return true;
     }
     if (was_standby(pg) || s.rewind_failed) {
@@ -259,13 +268,37 @@ bool start_stopped(Mind& m) {
 
 namespace {
 
+// PostgreSQL refuses to stream what does not fit, so a new leader is followed at once. It cannot
+// refuse a timeline that two have begun: who leads, and does not show a newer one than ours, is
+// compared with first.
+bool compare_first(const Mind& m, const cluster::MemberRecord& leader) {
+    const auto timeline = m.s.pg->timeline;
+    if (timeline <= 1 || leader.timeline == 0 || fits(m)) return false;
+    return leader.timeline < timeline ||
+           (leader.timeline == timeline && leader.role == cluster::Role::primary);
+}
+
+bool compare_soon(Mind& m, const cluster::MemberRecord& leader) {
+    State& s = m.s;
+    if (!s.check_divergence || leader.role != cluster::Role::primary) return false;
+    if (m.running<ComparePg>()) return false;
+    if (m.now.mono < s.check_after) {
+        m.wake_by(s.check_after);
+        return false;
+    }
+    s.check_after = m.now.mono + retry_soon;
+    m.emit(ComparePg{address_of(m, leader)});
+    return false;
+}
+
 // A running standby whose upstream changed, or that does not stream: is its data still on the
 // leader's line?
 bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
     State& s = m.s;
     const auto& pg = *s.pg;
     const bool streams = pg.replication_state == "streaming" && pg.timeline != 0 &&
-                         pg.timeline == leader.timeline && s.follow_known;
+                         pg.timeline == leader.timeline && s.follow_known &&
+                         s.followed == upstream_for(m);
     if (streams) {
         s.check_divergence = false;
         s.rewind_failed = false;
@@ -276,15 +309,7 @@ bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
     if (const auto* d = verdict(m); d && d->verdict == cluster::Divergence::Verdict::must_rewind &&
                                     m.now.mono < s.judged->at + retry_soon)
         return repair(m, *d, leader);
-    if (!s.check_divergence || leader.role != cluster::Role::primary) return false;
-    if (m.running<ComparePg>()) return false;
-    if (m.now.mono < s.check_after) {
-        m.wake_by(s.check_after);
-        return false;
-    }
-    s.check_after = m.now.mono + retry_soon;
-    m.emit(ComparePg{address_of(m, leader)});
-    return false;
+    return compare_soon(m, leader);
 }
 
 }  // namespace
@@ -300,7 +325,11 @@ bool follow(Mind& m) {
     const bool opens = pg.server != cluster::Server::starting || upstream_is_safe(m);
     if (!opens) s.check_divergence = true;
     // Without a leader the old upstream stays: what it still sends is wanted.
-    if (wanted && opens && (!s.follow_known || s.followed != wanted)) {
+    const bool anew = wanted && opens && (!s.follow_known || s.followed != wanted);
+    if (anew && leader && compare_first(m, *leader)) {
+        s.check_divergence = true;
+        if (m.paused()) return compare_soon(m, *leader);
+    } else if (anew) {
         s.followed = wanted;
         s.follow_known = true;
         s.check_divergence = true;

@@ -105,6 +105,8 @@ void announce(Mind& m);    // callbacks
 // is looked at again and again instead of being waited for, so that a better upstream or a repair
 // stays possible.
 inline constexpr Duration standby_start_timeout = std::chrono::seconds(10);
+// What this member has was compared, and is another history under the leader's number.
+bool known_twin(const State& s);
 // A standby that is not open yet may be given its upstream: it cannot end between two histories.
 bool upstream_is_safe(const Mind& m);
 std::optional<cluster::Upstream> upstream_for(const Mind& m);

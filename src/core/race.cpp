@@ -105,6 +105,9 @@ std::string unfit(const Mind& m) {
             "there "
             "is not here. `relevoctl failover --candidate {}` overrides this",
             pg.timeline, s.dcs->granted.line, s.self.name);
+    if (!asked_for(s) && known_twin(s))
+        return "my timeline " + std::to_string(pg.timeline) +
+               " was begun twice, and this is not the one that the last leader wrote";
     if (pg.primary()) {
         const auto known = s.dcs->timeline();
         if (known > 0 && pg.timeline < known)

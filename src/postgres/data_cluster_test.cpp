@@ -178,6 +178,45 @@ TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
     EXPECT_EQ(of_standby.error().code, ErrorCode::conflict);
 }
 
+// Promoted apart from each other at the same place: their history files are the same text.
+TEST_F(DataCluster, tells_two_timelines_of_one_number_apart) {
+    const auto one = member("pg1");
+    const auto two = member("pg2");
+    const auto three = member("pg3");
+    make_primary(one);
+    want_slots(one, {"pg2", "pg3"});
+    for (const auto& config : {two, three}) {
+        const auto done = copy(config, one);
+        ASSERT_TRUE(done) << done.error().message;
+        start(config, upstream(one, config.name));
+        EXPECT_TRUE(becomes(config, streaming, "1"));
+    }
+    value(one, "CREATE TABLE public.kept AS SELECT 1 AS a");
+    stop(one);
+    promote(two);
+    value(two, "CREATE TABLE public.ours AS SELECT generate_series(1, 1000) AS a");
+    stop(two);
+    promote(three);
+    const auto found = compare_stopped(two, three);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->verdict, Verdict::must_rewind) << found->why;
+    EXPECT_TRUE(found->twin) << found->why;
+    EXPECT_FALSE(found->can_rewind) << "pg_rewind says that no rewind is required";
+
+    // A copy of it is no twin, running or stopped.
+    const auto done = copy(two, three, true);
+    ASSERT_TRUE(done) << done.error().message;
+    want_slots(three, {"pg2"});
+    start(two, upstream(three, "pg2"));
+    EXPECT_TRUE(becomes(two, streaming, "1"));
+    value(three, "CREATE TABLE public.more AS SELECT 1 AS a");
+    EXPECT_TRUE(becomes(two, "SELECT count(*) FROM pg_class WHERE relname = 'more'", "1"));
+    stop(two);
+    const auto copied = compare_stopped(two, three);
+    ASSERT_TRUE(copied) << copied.error().message;
+    EXPECT_EQ(copied->verdict, Verdict::streams) << copied->why;
+}
+
 TEST_F(DataCluster, tells_reload_from_restart) {
     auto one = member("pg1");
     make_primary(one);

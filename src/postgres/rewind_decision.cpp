@@ -108,6 +108,66 @@ cluster::Divergence decide_rewind(const LocalEnd& local, const PrimaryTimeline& 
                     to_string(local.lsn), local.timeline, primary.timeline, to_string(*forked)));
 }
 
+namespace {
+
+struct Begun {
+    cluster::Timeline number = 0;
+    cluster::Lsn at;
+};
+
+// From the newest to the oldest; the first one of a cluster was begun by nobody's promotion.
+std::vector<Begun> begun(cluster::Timeline timeline,
+                         const std::vector<cluster::HistoryLine>& history) {
+    std::vector<Begun> all;
+    cluster::Timeline number = timeline;
+    for (auto line = history.rbegin(); line != history.rend(); ++line) {
+        all.push_back({number, line->switch_point});
+        number = line->timeline;
+    }
+    return all;
+}
+
+}  // namespace
+
+std::optional<SharedTimeline> shared_timeline(
+    const LocalEnd& local, const std::vector<cluster::HistoryLine>& local_history,
+    const PrimaryTimeline& primary) {
+    const auto there = begun(primary.timeline, primary.history);
+    const auto find = [&](cluster::Timeline number) {
+        return std::ranges::find(there, number, &Begun::number);
+    };
+    auto here = begun(local.timeline, local_history);
+    // Its own history file may be in the archive alone.
+    if (here.empty())
+        if (const auto at = find(local.timeline); at != there.end()) here.push_back(*at);
+    for (const Begun& mine : here) {
+        const auto theirs = find(mine.number);
+        if (theirs == there.end()) continue;
+        if (local.in_recovery && mine.number == local.timeline &&
+            local.lsn.value < mine.at.value + first_record_bytes)
+            return std::nullopt;
+        return SharedTimeline{mine.number, mine.at, theirs->at};
+    }
+    return std::nullopt;
+}
+
+bool begun_twice(const SharedTimeline& shared, std::string_view here, std::string_view there) {
+    if (shared.begins_here != shared.begins_there) return true;
+    constexpr std::size_t enough = 24;  // a record's header, with its checksum
+    const std::size_t both = std::min(here.size(), there.size());
+    return both >= enough && here.substr(0, both) != there.substr(0, both);
+}
+
+cluster::Divergence twin_of(const SharedTimeline& shared) {
+    auto twin = answer(
+        Verdict::must_rewind,
+        fmt::format("timeline {} was begun twice, apart from each other: at {} here and at {} by "
+                    "the primary",
+                    shared.number, to_string(shared.begins_here), to_string(shared.begins_there)));
+    twin.twin = true;
+    return twin;
+}
+
 bool needs_checkpoint_end(const LocalEnd& local, const PrimaryTimeline& primary) {
     if (local.in_recovery || local.timeline >= primary.timeline) return false;
     const auto forked = switch_point(local, primary);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace relevo::postgres {
 namespace {
 
@@ -115,6 +117,46 @@ TEST(CheckpointEnd, is_only_needed_for_a_former_primary_before_the_fork) {
     EXPECT_FALSE(needs_checkpoint_end(former(1, 500, 0), two));
     EXPECT_FALSE(needs_checkpoint_end(standby(1, 380), two));
     EXPECT_FALSE(needs_checkpoint_end(former(2, 380, 0), two));
+}
+
+TEST(SharedTimeline, is_the_newest_that_a_promotion_began_on_both_sides) {
+    // Here 1 -> 2 -> 4, there 1 -> 2 -> 3.
+    const auto there = primary(3, {left(1, 500), left(2, 800)});
+    auto shared = shared_timeline(former(4, 2000, 0), {left(1, 500), left(2, 900)}, there);
+    ASSERT_TRUE(shared);
+    EXPECT_EQ(shared->number, 2U);
+    EXPECT_EQ(shared->begins_here, Lsn{500});
+    EXPECT_EQ(shared->begins_there, Lsn{500});
+
+    shared = shared_timeline(former(3, 2000, 0), {left(1, 500), left(2, 700)}, there);
+    ASSERT_TRUE(shared);
+    EXPECT_EQ(shared->number, 3U);
+    EXPECT_EQ(shared->begins_here, Lsn{700});
+    EXPECT_EQ(shared->begins_there, Lsn{800});
+
+    shared = shared_timeline(former(3, 2000, 0), {}, there);
+    ASSERT_TRUE(shared) << "its own history file may be gone";
+    EXPECT_EQ(shared->begins_here, Lsn{800});
+
+    EXPECT_FALSE(shared_timeline(former(1, 400, 0), {}, there)) << "nobody's promotion began 1";
+    EXPECT_FALSE(shared_timeline(standby(3, 800), {left(1, 500), left(2, 800)}, there))
+        << "nothing of it was replayed here";
+}
+
+TEST(SharedTimeline, was_begun_twice_when_place_or_first_record_differ) {
+    const std::string record(first_record_bytes, 'r');
+    std::string other = record;
+    other[20] = 'x';
+    const SharedTimeline same{3, Lsn{800}, Lsn{800}};
+    EXPECT_FALSE(begun_twice(same, record, record));
+    EXPECT_TRUE(begun_twice(same, record, other));
+    EXPECT_FALSE(begun_twice(same, record, "")) << "what cannot be read proves nothing";
+    EXPECT_FALSE(begun_twice(same, record, other.substr(0, 21)));
+    EXPECT_TRUE(begun_twice({3, Lsn{700}, Lsn{800}}, "", ""));
+    const auto twin = twin_of(same);
+    EXPECT_TRUE(twin.twin);
+    EXPECT_EQ(twin.verdict, Verdict::must_rewind);
+    EXPECT_FALSE(twin.can_rewind);
 }
 
 }  // namespace

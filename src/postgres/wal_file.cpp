@@ -95,6 +95,22 @@ Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
     }
 }
 
+std::optional<WalPlace> wal_place(const std::string& wal_dir, cluster::Lsn at,
+                                  cluster::Timeline timeline) {
+    const auto size = segment_size(wal_dir);
+    if (!size) return std::nullopt;
+    return WalPlace{segment_name(timeline, at.value / *size, *size), at.value % *size};
+}
+
+std::string read_wal(const std::string& wal_dir, const WalPlace& place, std::size_t bytes) {
+    std::ifstream file(wal_dir + "/" + place.file, std::ios::binary);
+    std::string content(bytes, '\0');
+    if (!file || !file.seekg(static_cast<std::streamoff>(place.offset))) return {};
+    file.read(content.data(), static_cast<std::streamsize>(bytes));
+    content.resize(static_cast<std::size_t>(file.gcount()));
+    return content;
+}
+
 cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte,
                                      std::uint64_t segment_size) {
     const auto names = os::list_directory(wal_dir);

@@ -1,6 +1,8 @@
 // The few things we read of WAL files themselves: their names, and where a record ends. Blocking.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,17 @@ bool is_wal_file(std::string_view name);  // a segment, 24 hexadecimal digits, o
 // no such record is there.
 Result<cluster::Lsn> checkpoint_end(const std::string& wal_dir, cluster::Lsn at,
                                     cluster::Timeline timeline);
+
+// Where a byte of WAL is: a segment's name and the place in it.
+struct WalPlace {
+    std::string file;
+    std::uint64_t offset = 0;
+};
+// Nothing when the directory holds no segment, which would tell how large they are.
+std::optional<WalPlace> wal_place(const std::string& wal_dir, cluster::Lsn at,
+                                  cluster::Timeline timeline);
+// Up to so many bytes of the segment; empty when it is gone.
+std::string read_wal(const std::string& wal_dir, const WalPlace& place, std::size_t bytes);
 
 // The newest timeline of which the segment with this byte is there; 0: none is.
 cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t byte,

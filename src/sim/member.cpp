@@ -37,6 +37,11 @@ core::Self self_of(const World& world, int index) {
 
 Member::Member(Parts parts, int index) : parts_(parts), index_(index) {}
 
+bool Member::foreign() const {
+    const auto& members = parts_.world.plan.foreign;
+    return std::ranges::find(members, index_) != members.end();
+}
+
 void Member::later(Duration delay, Action what) {
     parts_.world.on_host(index_, delay, [this, incarnation = incarnation_, what = std::move(what)] {
         if (incarnation == incarnation_ && runs_) what();
@@ -101,7 +106,10 @@ void Member::see(const SnapshotPtr& view) {
             feed(core::SettingsChanged{settings});
         }
     }
-    feed(core::DcsView{view});
+    if (!foreign()) return feed(core::DcsView{view});
+    auto without = std::make_shared<cluster::Snapshot>(*view);
+    without->granted = {};
+    feed(core::DcsView{std::move(without)});
 }
 
 void Member::feed(core::Event event) {

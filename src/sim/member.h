@@ -73,6 +73,7 @@ private:
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void later(Duration delay, Action what);  // for this incarnation of the agent
     bool has_bug(Bug bug) const { return parts_.world.plan.bug == bug; }
+    bool foreign() const;
 
     Parts parts_;
     int index_;

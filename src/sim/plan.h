@@ -58,6 +58,9 @@ struct Plan {
     bool adopt = false;        // the first member has a running single server, the others are empty
     bool pre_promote = false;  // members have a slow pre_promote hook now and then
     std::vector<int> nofailover, clonefrom;  // member indexes with these tags
+    // Members whose agents are as Patroni's in this: they neither read nor write the timeline key,
+    // and PostgreSQL chooses the number.
+    std::vector<int> foreign;
     bool wal_log_hints = true;
     double drift = 0;  // fraction by which clocks run fast or slow, at most
     double loss = 0;   // of messages to and from the DCS

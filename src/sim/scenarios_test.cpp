@@ -293,6 +293,49 @@ TEST(Story, ADivergedMemberIsNoCandidate) {
     story.settles(60s);
 }
 
+// Agents of Patroni's let PostgreSQL choose the number: it is begun twice when the member that was
+// given it died before anybody had it. A twin of the leader's timeline is never streamed into.
+TEST(Story, ATwinOfAForeignLeadersTimelineIsKeptApart) {
+    auto plan = calm_plan(5s, 300s);
+    plan.foreign = {2};
+    plan.settings.maximum_lag_on_failover = 1 << 30;
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    if (story.c.leader() == 2) {
+        story.switch_over(2, 0);
+        ASSERT_TRUE(story.until_a_primary(20s));
+        story.settles(60s);
+    }
+    const int first = story.c.leader();
+    const int ours = 1 - first;
+    story.c.faults.power_loss(2);
+    story.pass(10s);
+    story.c.faults.power_loss(first);
+    story.primaries.clear();
+    ASSERT_TRUE(story.until_a_primary(30s));
+    ASSERT_EQ(story.primaries.back().second, ours);
+    story.pass(1s);
+    story.c.faults.power_loss(ours);
+    story.primaries.clear();
+    story.c.faults.power_back(2);
+    ASSERT_TRUE(story.until_a_primary(60s));
+    ASSERT_EQ(story.primaries.back().second, 2);
+    const auto end = [&](int m) { return story.c.postgres.at(m).data().end; };
+    ASSERT_NE(story.c.postgres.wal.twin(end(2), end(ours)), 0U) << "the story is about twins";
+    story.pass(5s);
+    const auto kept = end(ours);
+    story.effects.clear();
+    story.c.faults.power_back(ours);
+    story.pass(60s);
+    EXPECT_EQ(end(ours).branch, kept.branch) << "two histories were mixed";
+    EXPECT_FALSE(story.first<core::RewindPg>(ours)) << "pg_rewind would see no difference";
+    EXPECT_EQ(story.c.postgres.at(ours).server(), cluster::Server::stopped);
+    story.c.faults.power_back(first);
+    story.c.members[static_cast<std::size_t>(ours)]->order_reinit();
+    story.settles(120s);
+}
+
 TEST(Story, AnAgentThatComesToAHungPrimaryStopsItAtOnce) {
     Story story(calm_plan(5s, 300s));
     story.begin();

@@ -110,6 +110,11 @@ cluster::Divergence SimPostgres::judge(const SimPostgres& source) const {
     const bool former_primary = !running && data_.control == ControlState::shut_down;
     // Rewound and not yet consistent: pg_control names the point that must be reached.
     const WalEnd end = !running && data_.needs.branch >= 0 ? data_.needs : data_.end;
+    if (const auto twice = wal.twin(end, source.data_.end)) {
+        d.twin = true;
+        d.can_rewind = false;
+        return answer(Verdict::must_rewind, fmt::format("timeline {} was begun twice", twice));
+    }
     const auto mine = wal.timeline(end);
     const auto theirs = wal.timeline(source.data_.end);
     if (mine > theirs)

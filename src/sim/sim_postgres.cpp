@@ -321,7 +321,9 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
         data_.end.branch = all_.wal.fork(from, me_, plan.to);
-        if (all_.wal.has_twin(data_.end.branch))
+        const auto& foreign = world().plan.foreign;  // whose numbers are PostgreSQL's own choice
+        const bool ours = std::ranges::find(foreign, me_) == foreign.end();
+        if (ours && all_.wal.has_twin(data_.end.branch))
             all_.on_impossible(fmt::format("{} began timeline {}, which another one has",
                                            world().name(me_), all_.wal.timeline(data_.end)));
         data_.end.lsn.value += record_bytes;

@@ -100,6 +100,13 @@ bool WalTree::has_twin(BranchId id) const {
     return false;
 }
 
+cluster::Timeline WalTree::twin(WalEnd a, WalEnd b) const {
+    for (BranchId in_a = a.branch; in_a >= 0; in_a = at(in_a).parent)
+        for (BranchId in_b = b.branch; in_b >= 0; in_b = at(in_b).parent)
+            if (at(in_a).timeline == at(in_b).timeline) return in_a == in_b ? 0 : at(in_a).timeline;
+    return 0;
+}
+
 std::vector<cluster::HistoryLine> WalTree::history(BranchId id) const {
     std::vector<cluster::HistoryLine> lines;
     for (BranchId b = id; b >= 0 && at(b).parent >= 0; b = at(b).parent)

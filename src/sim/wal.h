@@ -57,6 +57,8 @@ public:
     Lost lost(WalEnd line, WalEnd holder) const;
     std::size_t count_lost(WalEnd line, WalEnd holder);  // those that were not counted before
     std::vector<cluster::HistoryLine> history(BranchId id) const;
+    // The newest timeline number that both have, when it is another branch for each; 0: no such.
+    cluster::Timeline twin(WalEnd a, WalEnd b) const;
     // Another branch of the same cluster has this one's timeline number: PostgreSQL sees no
     // difference.
     bool has_twin(BranchId id) const;
