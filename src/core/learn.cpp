@@ -31,6 +31,21 @@ void see_leader_key(Mind& m) {
     }
 }
 
+// Patroni's leader leaves its timeline out while it is being stopped or restarted as asked, which
+// does not change it. One that crashed comes up as a replica and is promoted again, to a new one.
+void see_leader_serve(State& s) {
+    const auto& key = s.dcs->leader;
+    const auto* record = s.dcs->leader_member();
+    if (!key || !record || record->mod_revision < key->create_revision) return;
+    const bool serves = record->running() && record->role == cluster::Role::primary;
+    const bool ends =
+        record->state == cluster::State::stopping || record->state == cluster::State::stopped;
+    if (serves && record->timeline != 0)
+        s.shown_term = key->create_revision;
+    else if (!serves && !ends)
+        s.shown_term = 0;
+}
+
 void learn_view(Mind& m, const DcsView& e) {
     State& s = m.s;
     if (s.dcs && e.snapshot->revision < s.dcs->revision) return;
@@ -49,6 +64,7 @@ void learn_view(Mind& m, const DcsView& e) {
         if (known.mod_revision != member.mod_revision) known = member;
     }
     see_leader_key(m);
+    see_leader_serve(s);
     learn_grant(m);
 }
 
@@ -175,6 +191,7 @@ void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
                s.pg->server != cluster::Server::stopped &&
                (!done.error || done.error->code == ErrorCode::outcome_unknown)) {
         s.pg->in_recovery = false;
+        s.pg->timeline = 0;  // not the old one any more; which, the next look tells
     }
 }
 

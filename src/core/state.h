@@ -109,7 +109,9 @@ struct State {
         known;                                          // everybody ever seen, as last seen
     std::shared_ptr<const cluster::Snapshot> last_led;  // the last view that had a leader
     std::optional<Instant> dcs_seen;                    // last successful read or watch event
-    bool dcs_down = false;                              // the last read failed
+    // The newest term in which the leader was seen to run as a primary, on a timeline that it told.
+    cluster::Revision shown_term = 0;
+    bool dcs_down = false;  // the last read failed
     std::optional<cluster::LocalPostgres> pg;
     Instant pg_seen;
     std::uint64_t pg_changes = 0;  // counts what made an earlier look worthless

@@ -12,10 +12,12 @@ namespace {
 
 // The timeline that the last leader wrote; 0: not known, for one that does not tell (Patroni's) has
 // led since: the key is older than its term, or the history key goes beyond it.
+bool told(const State& s) {
+    return !s.last_led || s.dcs->granted.mod_revision >= s.last_led->leader->create_revision;
+}
 cluster::Timeline last_line(const State& s) {
     const auto& key = s.dcs->granted;
-    const bool told = !s.last_led || key.mod_revision >= s.last_led->leader->create_revision;
-    return told && s.dcs->timeline() <= key.line ? key.line : 0;
+    return told(s) && s.dcs->timeline() <= key.line ? key.line : 0;
 }
 
 // An older timeline that the line's history, as far back as it goes, does not name.
@@ -48,7 +50,10 @@ cluster::keys::TimelineGrant next_timeline(Mind& m) {
     if (s.race_answers)
         for (const auto& [name, answer] : *s.race_answers)
             if (answer) newest = std::max(newest, answer->timeline);
-    s.asked_timeline = newest + 1;
+    // One of theirs led last and was not seen on its timeline: it may have begun the next one and
+    // died before it could show it. That number is left out.
+    const bool unseen = !told(s) && s.shown_term != s.last_led->leader->create_revision;
+    s.asked_timeline = newest + (unseen ? 2 : 1);
     const auto line = last_line(s);
     return {s.asked_timeline, line, line != 0 ? s.dcs->granted.settled : 0,
             s.dcs->granted.mod_revision};

@@ -336,6 +336,41 @@ TEST(Story, ATwinOfAForeignLeadersTimelineIsKeptApart) {
     story.settles(120s);
 }
 
+// It had the key and may have promoted, but died before it could say on which timeline.
+TEST(Story, ANumberThatAForeignLeaderMayHaveBegunIsLeftOut) {
+    auto plan = calm_plan(5s, 300s);
+    plan.foreign = {2};
+    plan.settings.maximum_lag_on_failover = 1 << 30;
+    plan.settings.use_pg_rewind = false;  // everybody keeps what he has
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    if (story.c.leader() == 2) {
+        story.switch_over(2, 0);
+        ASSERT_TRUE(story.until_a_primary(20s));
+        story.settles(60s);
+    }
+    story.primaries.clear();
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() != 2 || !std::holds_alternative<core::PromotePg>(effect)) return;
+        story.c.faults.cut(2, 0, false, 20s);  // nobody streams what it writes
+        story.c.faults.cut(2, 1, false, 20s);
+    };
+    story.c.faults.switchover("", story.c.world.name(2), {});
+    ASSERT_TRUE(story.until_a_primary(30s));
+    ASSERT_EQ(story.primaries.back().second, 2);
+    story.c.faults.power_loss(2);
+    story.primaries.clear();
+    ASSERT_TRUE(story.until_a_primary(60s) || !story.c.checkers.findings.failures.empty());
+    for (const auto& failure : story.c.checkers.findings.failures) FAIL() << failure;
+    const auto end = [&](int m) { return story.c.postgres.at(m).data().end; };
+    const int leader = story.primaries.back().second;
+    EXPECT_EQ(story.c.postgres.wal.twin(end(2), end(leader)), 0U);
+    story.c.faults.power_back(2);
+    story.pass(30s);
+    EXPECT_EQ(story.c.leader(), leader);
+}
+
 TEST(Story, AnAgentThatComesToAHungPrimaryStopsItAtOnce) {
     Story story(calm_plan(5s, 300s));
     story.begin();
