@@ -49,8 +49,9 @@ fi
 #  - postgresql-15 creates a cluster "main" when it is installed, unless
 #    postgresql-common's configuration says otherwise: a drop-in, removed at the end.
 #    A server that already runs is not touched by this file.
-#  - etcd-server starts etcd.service: a policy-rc.d that denies that one service.
-#    Where there already is a policy (containers have one that denies all) it stays.
+#  - etcd-server starts etcd.service: a policy-rc.d that denies that one service, and
+#    patroni's, which would do nothing without a configuration. Where there already is
+#    a policy (containers have one that denies all) it stays.
 no_cluster=/etc/postgresql-common/createcluster.d/pgrelevo-no-main-cluster.conf
 policy=/usr/sbin/policy-rc.d
 made=()
@@ -66,20 +67,20 @@ put() { # put PATH MODE: a file from standard input, to be removed at the end
     made+=("$1")
 }
 
-etcd_is_new=false
+new_services=()
 for package in "${missing[@]}"; do
     case $package in
         postgresql-15)
             put $no_cluster 644 <<<"create_main_cluster = false"
             ;;
-        etcd-server)
-            etcd_is_new=true
+        etcd-server | patroni)
+            new_services+=("${package%-server}.service")
             if [ ! -e $policy ]; then
                 put $policy 755 <<'POLICY'
 #!/bin/sh
 # Left by pgrelevo's tools/install-deps.sh while it runs; may be removed.
 for word; do
-    case $word in etcd|etcd.service) exit 101 ;; esac
+    case $word in etcd|etcd.service|patroni|patroni.service) exit 101 ;; esac
 done
 exit 0
 POLICY
@@ -103,6 +104,6 @@ if [ -n "$doomed" ]; then
 fi
 "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 
-if $etcd_is_new && [ -d /run/systemd/system ]; then
-    "${as_root[@]}" systemctl disable --now --quiet etcd.service || true
+if [ ${#new_services[@]} -gt 0 ] && [ -d /run/systemd/system ]; then
+    "${as_root[@]}" systemctl disable --now --quiet "${new_services[@]}" || true
 fi
