@@ -5,7 +5,8 @@
 #   tools/install-deps.sh bench    and what tools/packages-bench.txt lists
 #
 # Says nothing and needs no rights when nothing is missing, so every make target may
-# call it. Works as root (sudo need not exist) and as a user with sudo.
+# call it. Works as root (sudo need not exist) and as a user with sudo; says what to do
+# when it is neither.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -33,11 +34,13 @@ done
 echo "install-deps: missing: ${missing[*]}"
 if [ "$(id -u)" = 0 ]; then
     as_root=()
-elif command -v sudo >/dev/null; then
+elif command -v sudo >/dev/null && sudo true; then
     as_root=(sudo)
 else
-    echo "install-deps: neither root nor sudo here. As root, run:" >&2
-    echo "    apt-get install --no-install-recommends ${missing[*]}" >&2
+    # Not `apt-get install` by hand: what follows keeps Debian's own servers from starting.
+    echo "install-deps: they need root, and $(id -un) can't use sudo here." >&2
+    echo "install-deps: run this once as root, then make again:" >&2
+    echo "    $(printf %q "$PWD/install-deps.sh")${1:+ $1}" >&2
     exit 1
 fi
 
