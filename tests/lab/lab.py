@@ -59,6 +59,39 @@ def wait_for(what, seconds, question, every=0.02):
     raise AssertionError(f"not within {seconds} s: {what}" + (f" (last: {last})" if last else ""))
 
 
+def belonging_to(directory):
+    """The processes of members and etcd under this directory: whoever has it as HOME, as the agents and what
+    they start have, and our servers that work in it (PostgreSQL's environment is overwritten by its title).
+    A shell that only stands there, an operator's, is not among them."""
+    ours, inside = f"HOME={directory}".encode(), os.path.join(directory, "")
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if ours in f.read().split(b"\0"):
+                    found.append(pid)
+                    continue
+            program = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+            if program in ("postgres", "etcd") and (os.readlink(f"/proc/{pid}/cwd") + "/").startswith(inside):
+                found.append(pid)
+        except OSError:  # it ended, or is somebody else's
+            pass
+    return found
+
+
+def end_everything_in(directory, seconds=10):
+    """Until nobody is left: what is killed last may have started another just before."""
+    end = time.monotonic() + seconds
+    while (pids := belonging_to(directory)) and time.monotonic() < end:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        time.sleep(0.02)
+    return pids
+
+
 class Process:
     """One program with its own log, in a process group of its own, and ended with it."""
 
@@ -161,7 +194,11 @@ class Etcd:
 
     def start(self):
         self.nodes = [Process(self.lab, name, argv) for name, argv in self.argv.items()]
-        wait_for("etcd to answer", 15, lambda: self.ctl("endpoint", "health") is not None)
+        try:
+            wait_for("etcd to answer", 15, lambda: self.ctl("endpoint", "health") is not None)
+        except AssertionError as e:
+            self.stop()
+            raise AssertionError(f"{e}\n" + "".join(n.tail() for n in self.nodes)) from None
 
     def stop(self):
         for node in self.nodes:
@@ -373,12 +410,16 @@ class Lab:
                 self.dynamic[key] = {**self.dynamic.get(key, {}), **value}
             else:
                 self.dynamic[key] = value
-        self.bin = self.install()
-        self.authority = Authority(self) if etcd_tls else None
-        self.etcd = Etcd(self, etcd, self.authority)
-        self.members = {}
-        for i in range(members):
-            self.add_member(f"pg-node-{i + 1}", i + 1)
+        self.members, self.etcd = {}, None
+        try:
+            self.bin = self.install()
+            self.authority = Authority(self) if etcd_tls else None
+            self.etcd = Etcd(self, etcd, self.authority)
+            for i in range(members):
+                self.add_member(f"pg-node-{i + 1}", i + 1)
+        except BaseException:  # nobody has a lab to stop
+            self.stop()
+            raise
 
     def add_member(self, name, number):
         self.members[name] = Member(self, name, number)
@@ -434,16 +475,17 @@ class Lab:
             return p if p and p is not other_than else None
         return wait_for("one primary" + (f" other than {other_than.name}" if other_than else ""), seconds, found)
 
+    def healthy(self, without=()):
+        """The one writable primary when every other member streams from it."""
+        p = self.primary()
+        if not p or not p.writable():
+            return None
+        others = [m for m in self if m is not p and m not in without]
+        return p if all(m.streaming() for m in others) else None
+
     def wait_healthy(self, seconds=60, without=()):
-        """One writable primary and every other member streaming from it."""
-        def healthy():
-            p = self.primary()
-            if not p or not p.writable():
-                return None
-            others = [m for m in self if m is not p and m not in without]
-            return p if all(m.streaming() for m in others) else None
         try:
-            return wait_for("one primary and all others streaming", seconds, healthy, every=0.05)
+            return wait_for("one primary and all others streaming", seconds, lambda: self.healthy(without), every=0.05)
         except AssertionError:
             self.keep = True
             raise AssertionError(f"the cluster did not become healthy in {seconds} s; logs in {self.directory}\n"
@@ -461,7 +503,10 @@ class Lab:
     def stop(self):
         for member in self:
             member.end()
-        self.etcd.stop()
+        if self.etcd:
+            self.etcd.stop()
+        # An initdb or a pg_basebackup outlives its agent, and would go on writing into what is removed here.
+        end_everything_in(self.directory)
         if not self.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
