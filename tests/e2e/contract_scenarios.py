@@ -2,7 +2,7 @@
 schedules, reloads, callbacks, slots, the command line, keys that somebody deleted. One cluster serves several
 related checks, since making one takes longer than asking it.
 
-  tests/e2e/contract_scenarios.py NAME ...   run some      tests/e2e/contract_scenarios.py --list   their names
+  python3 tests/e2e/contract_scenarios.py NAME ...   run some      tests/e2e/contract_scenarios.py --list   their names
 """
 import datetime
 import json

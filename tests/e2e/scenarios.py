@@ -2,7 +2,7 @@
 questions: is every acknowledged row there (lease rules: up to the lag that was allowed), and is exactly one
 member writable?
 
-  tests/e2e/scenarios.py NAME ...   run some      tests/e2e/scenarios.py --list   their names
+  python3 tests/e2e/scenarios.py NAME ...   run some      tests/e2e/scenarios.py --list   their names
 """
 import json
 import os
@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from registry import FAST, check, initdb, run, run_as_postgres, scenario, verify
-from lab import Lab, Writers, pg_bin, wait_for
+from lab import Lab, Writers, belonging_to, pg_bin, wait_for
 
 # An asynchronous failover may lose what was acknowledged but not yet sent: 4 writers, one row each at a
 # time, a few milliseconds of backends outliving the walsenders (failover.md, measured: 12-26 ms).
@@ -243,24 +243,81 @@ def start_by_hand(lab, member):
     run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", log, "start"])
 
 
+DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "demo")
+
+
+def start_demo(env):
+    return subprocess.Popen([sys.executable, DEMO], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, start_new_session=True)
+
+
+def demo_state(env):
+    try:
+        with open(env["RELEVO_DEMO_STATE"]) as f:
+            return json.load(f)
+    except (OSError, ValueError):
+        return {}
+
+
+def ends_without_a_trace(running, env, directory):
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[0]
+    check(running.returncode == 0 and "stopping what was started" in said, said)
+    check(not belonging_to(directory), "nothing of the demo runs on")
+    check(not os.path.exists(directory), f"{directory} is still there")
+    check(not os.path.exists(env["RELEVO_DEMO_STATE"]), "its state file is still there")
+    return said
+
+
 @scenario
 def the_demo_and_its_failover():
     """What the README begins with, as two terminals run it."""
-    demo = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "demo")
-    with tempfile.TemporaryDirectory(prefix="relevo-demo-") as directory:
-        env = {**os.environ, "RELEVO_DEMO_STATE": os.path.join(directory, "state.json")}
-        running = subprocess.Popen([sys.executable, demo], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   text=True, start_new_session=True)
+    with tempfile.TemporaryDirectory(prefix="relevo-lab-") as place:
+        env = {**os.environ, "RELEVO_DEMO_STATE": os.path.join(place, "state.json")}
+        running = start_demo(env)
         try:
-            wait_for("the demo is up", 60, lambda: os.path.exists(env["RELEVO_DEMO_STATE"]))
-            out = subprocess.run([sys.executable, demo, "failover"], env=env, capture_output=True, text=True,
+            wait_for("the demo is up", 60, lambda: "members" in demo_state(env))
+            directory = demo_state(env)["directory"]
+            out = subprocess.run([sys.executable, DEMO, "failover"], env=env, capture_output=True, text=True,
                                  timeout=90)
             check(out.returncode == 0, out.stdout + out.stderr)
             check("longest gap" in out.stdout and "new primary" in out.stdout, out.stdout)
+            second = subprocess.run([sys.executable, DEMO], env=env, capture_output=True, text=True, timeout=30)
+            check(second.returncode == 1 and "already runs" in second.stderr, second.stdout + second.stderr)
         finally:
-            running.send_signal(signal.SIGINT)
-            said = running.communicate(timeout=60)[0]
-        check("make demo-failover" in said and "stopping what was started" in said, said)
+            said = ends_without_a_trace(running, env, directory)
+        check("make demo-failover" in said, said)
+
+
+@scenario
+def the_demo_leaves_nothing_behind():
+    """Ctrl-C while initdb runs; kill -9, after which the next demo clears up what the killed one could not."""
+    with tempfile.TemporaryDirectory(prefix="relevo-lab-") as place:
+        env = {**os.environ, "RELEVO_DEMO_STATE": os.path.join(place, "state.json")}
+        running = start_demo(env)
+        directory = wait_for("the first demo's directory", 30, lambda: demo_state(env).get("directory"))
+        data = os.path.join(directory, "pg-node-{}", "data")
+        wait_for("a member's initdb", 30, lambda: any(os.path.exists(data.format(i)) for i in (1, 2, 3)), every=0.005)
+        ends_without_a_trace(running, env, directory)
+
+        killed = start_demo(env)
+        wait_for("the second demo", 60, lambda: "members" in demo_state(env))
+        directory = demo_state(env)["directory"]
+        killed.kill()
+        killed.communicate(timeout=30)
+        check(len(belonging_to(directory)) > 6, "etcd, the agents and their servers outlive it")
+        out = subprocess.run([sys.executable, DEMO, "failover"], env=env, capture_output=True, text=True, timeout=30)
+        check(out.returncode == 1 and "no demo of this user is running" in out.stderr, out.stdout + out.stderr)
+
+        again = start_demo(env)
+        try:
+            wait_for("the third demo", 60, lambda: demo_state(env).get("directory") not in (None, directory)
+                     and "members" in demo_state(env))
+            check(not belonging_to(directory) and not os.path.exists(directory), "the killed demo's things are gone")
+            directory = demo_state(env)["directory"]
+        finally:
+            said = ends_without_a_trace(again, env, directory)
+        check("the last demo was killed" in said, said)
 
 
 @scenario
