@@ -259,12 +259,26 @@ def demo_state(env):
         return {}
 
 
+def shared_memory(directory):
+    """The files in /dev/shm that servers under this directory have mapped."""
+    found = set()
+    for pid in belonging_to(directory):
+        try:
+            with open(f"/proc/{pid}/maps") as f:
+                found |= {line.split()[5] for line in f if " /dev/shm/" in line}
+        except OSError:
+            pass
+    return found
+
+
 def ends_without_a_trace(running, env, directory):
+    mapped = shared_memory(directory)
     running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=60)[0]
     check(running.returncode == 0 and "stopping what was started" in said, said)
     check(not belonging_to(directory), "nothing of the demo runs on")
     check(not os.path.exists(directory), f"{directory} is still there")
+    check(not [m for m in mapped if os.path.exists(m)], f"shared memory is still there, of {mapped}")
     check(not os.path.exists(env["RELEVO_DEMO_STATE"]), "its state file is still there")
     return said
 
@@ -303,6 +317,8 @@ def the_demo_leaves_nothing_behind():
         killed = start_demo(env)
         wait_for("the second demo", 60, lambda: "members" in demo_state(env))
         directory = demo_state(env)["directory"]
+        mapped = shared_memory(directory)
+        check(mapped, "PostgreSQL maps what is in /dev/shm")
         killed.kill()
         killed.communicate(timeout=30)
         check(len(belonging_to(directory)) > 6, "etcd, the agents and their servers outlive it")
@@ -314,6 +330,7 @@ def the_demo_leaves_nothing_behind():
             wait_for("the third demo", 60, lambda: demo_state(env).get("directory") not in (None, directory)
                      and "members" in demo_state(env))
             check(not belonging_to(directory) and not os.path.exists(directory), "the killed demo's things are gone")
+            check(not [m for m in mapped if os.path.exists(m)], f"and its shared memory, of {mapped}")
             directory = demo_state(env)["directory"]
         finally:
             said = ends_without_a_trace(again, env, directory)

@@ -60,36 +60,55 @@ def wait_for(what, seconds, question, every=0.02):
 
 
 def belonging_to(directory):
-    """The processes of members and etcd under this directory: whoever has it as HOME, as the agents and what
+    """{pid: program} of members and etcd under this directory: whoever has it as HOME, as the agents and what
     they start have, and our servers that work in it (PostgreSQL's environment is overwritten by its title).
     A shell that only stands there, an operator's, is not among them."""
     ours, inside = f"HOME={directory}".encode(), os.path.join(directory, "")
-    found = []
+    found = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                if ours in f.read().split(b"\0"):
-                    found.append(pid)
-                    continue
             program = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
-            if program in ("postgres", "etcd") and (os.readlink(f"/proc/{pid}/cwd") + "/").startswith(inside):
-                found.append(pid)
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                at_home = ours in f.read().split(b"\0")
+            if at_home or (program in ("postgres", "etcd") and
+                           (os.readlink(f"/proc/{pid}/cwd") + "/").startswith(inside)):
+                found[pid] = program
         except OSError:  # it ended, or is somebody else's
             pass
     return found
 
 
+def parent_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def signal_all(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+
+
 def end_everything_in(directory, seconds=10):
-    """Until nobody is left: what is killed last may have started another just before."""
-    end = time.monotonic() + seconds
+    """First the agents, then PostgreSQL: its immediate shutdown gives back the shared memory that a kill leaves in
+    /dev/shm. Who is there after that is killed until nobody is: it may have started another just before."""
+    pids = belonging_to(directory)
+    signal_all([pid for pid in pids if pids[pid] != "postgres"], signal.SIGKILL)
+    servers = [pid for pid in pids if pids[pid] == "postgres"]
+    signal_all(servers, signal.SIGCONT)
+    signal_all([pid for pid in servers if parent_of(pid) not in servers], signal.SIGQUIT)
+    end = time.monotonic() + seconds / 2
+    while time.monotonic() < end and any(os.path.exists(f"/proc/{pid}/exe") for pid in servers):
+        time.sleep(0.01)
+    end += seconds / 2
     while (pids := belonging_to(directory)) and time.monotonic() < end:
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
+        signal_all(pids, signal.SIGKILL)
         time.sleep(0.02)
-    return pids
 
 
 class Process:
@@ -384,15 +403,6 @@ class Member:
                 pass
         self.agent.process.wait(10)
 
-    def end(self):
-        if self.agent:
-            self.agent.kill()
-        for pid in self.postgres_tree():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
-
 
 class Lab:
     def __init__(self, members=3, etcd=1, scope=None, dynamic=None, keep=False, fast_etcd=True, directory=None,
@@ -502,11 +512,12 @@ class Lab:
 
     def stop(self):
         for member in self:
-            member.end()
-        if self.etcd:
-            self.etcd.stop()
+            if member.agent:
+                member.agent.kill()
         # An initdb or a pg_basebackup outlives its agent, and would go on writing into what is removed here.
         end_everything_in(self.directory)
+        if self.etcd:
+            self.etcd.stop()
         if not self.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
