@@ -347,10 +347,11 @@ class Member:
     def status(self):
         return json.loads(self.api("/patroni", timeout=3)[1])
 
-    def streaming(self):
+    def streaming(self, timeline=None):
+        """`timeline`: the primary's. A receiver streams the end of an old one before it goes over to the new."""
         try:
             status = self.status()
-            if status["state"] != "running":
+            if status["state"] != "running" or (timeline and status.get("timeline", timeline) != timeline):
                 return False
             if "replication_state" in status:
                 return status["replication_state"] == "streaming"
@@ -486,12 +487,13 @@ class Lab:
         return wait_for("one primary" + (f" other than {other_than.name}" if other_than else ""), seconds, found)
 
     def healthy(self, without=()):
-        """The one writable primary when every other member streams from it."""
+        """The one writable primary when every other member streams from it, on its timeline."""
         p = self.primary()
         if not p or not p.writable():
             return None
+        timeline = p.status().get("timeline")
         others = [m for m in self if m is not p and m not in without]
-        return p if all(m.streaming() for m in others) else None
+        return p if all(m.streaming(timeline) for m in others) else None
 
     def wait_healthy(self, seconds=60, without=()):
         try:
