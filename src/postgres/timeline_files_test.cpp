@@ -62,7 +62,7 @@ TEST_F(TimelineFiles, AnAbsurdNumberIsRefused) {
 TEST_F(TimelineFiles, IdlePlaceholdersGoAndOthersStay) {
     std::ofstream(path("00000003.history")) << "1\t0/5000000\treal\n";
     ASSERT_TRUE(keep_timelines_free(directory, 1, 6));  // 2, 4 and 5
-    std::ofstream(path("00000007.history"));            // what a crash left of one
+    std::ofstream(path("00000007.history")) << "";      // what a crash left of one
     std::ofstream(path("0000000Z.history")) << "# not one of these\n";
     ASSERT_TRUE(remove_idle_placeholders(directory));
     EXPECT_TRUE(there("00000002.history"));  // whoever follows timeline 3 asks for it
