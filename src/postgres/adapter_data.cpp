@@ -99,6 +99,7 @@ Task<Status> Adapter::clone(ClonePlan plan) {
 }
 
 Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& source) {
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone later
     const auto upstream = source;
     const auto config = config_();
     const auto seen = co_await server_.observe(cluster::Look::server);
@@ -119,9 +120,9 @@ Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& sour
 }
 
 Task<Status> Adapter::rewind(const cluster::Upstream& source) {
-    const auto upstream = source;
+    auto upstream = source;
     const auto turn = co_await acting_.take();
-    co_return co_await rewind_now(upstream);
+    co_return co_await rewind_now(std::move(upstream));
 }
 
 Task<Status> Adapter::rewind_now(cluster::Upstream source) {

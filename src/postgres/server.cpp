@@ -112,7 +112,10 @@ void end_orphans(const std::string& real_path, const std::string& program) {
         if (!handle) continue;
         log::warning("ending process {} ({}), which is left of a PostgreSQL that died", process.pid,
                      process.title);
-        (void)handle->send(SIGKILL);
+        if (const auto sent = handle->send(SIGKILL); !sent) {
+            if (sent.error().code != ErrorCode::not_found) log::warning("{}", sent.error().message);
+            continue;
+        }
         left.push_back(*std::move(handle));
     }
     for (const auto& handle : left) handle.wait(5s);

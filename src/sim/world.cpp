@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 World::World(const Plan& p) : plan(p), dice(p.seed), trace(p.trace) {
-    const auto nodes = static_cast<std::size_t>(plan.members + 1);
+    const auto nodes = static_cast<std::size_t>(plan.members) + 1;
     cut_.assign(nodes * nodes, 0);
     for (int i = 0; i < plan.members; ++i) {
         Host host;
