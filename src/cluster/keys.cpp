@@ -53,11 +53,16 @@ std::string timeline_json(const TimelineGrant& grant) {
 }
 }  // namespace
 
-Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant) {
+Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
+                   const std::optional<SyncState>& sync_state) {
     Txn txn{{absent(leader)}, {}};
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
         txn.writes.push_back(put(timeline, timeline_json(*grant)));
+    }
+    if (sync_state) {
+        txn.compares.push_back(unchanged(sync, sync_state->mod_revision));
+        txn.writes.push_back(put(sync, to_json(*sync_state)));
     }
     txn.writes.push_back(put_leased(leader, self));
     return txn;
@@ -134,7 +139,9 @@ Txn clear_failover(std::optional<Revision> known) {
 Txn put_sync(const SyncState& value, Revision known, Revision term) {
     return {{unchanged(sync, known), under_term(term)}, {put(sync, to_json(value))}};
 }
-Txn remove_sync(Revision known) { return {{unchanged(sync, known)}, {removal(sync)}}; }
+Txn remove_sync(Revision known, Revision term) {
+    return {{unchanged(sync, known), under_term(term)}, {removal(sync)}};
+}
 
 Txn remove_cluster() { return {{}, {{Write::What::remove_prefix, "", {}, false}}}; }
 

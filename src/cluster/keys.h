@@ -37,7 +37,11 @@ struct TimelineGrant {
 };
 // Only when there is none, and the timeline key is as it was read. The grant: the number of the
 // promotion that follows, or, of a running primary, the line that it goes on with.
-Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant);
+// sync: what to put into the sync key, on condition that it still is the one that was read
+// (mod_revision): whoever takes the lead by whatever path changes it, so that what another
+// candidate found out before is void.
+Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
+                   const std::optional<SyncState>& sync);
 Txn put_timeline(const TimelineGrant& grant, Revision term);
 // Ours by term and name, but under a lease that is gone.
 Txn rewrite_leader(const MemberName& self, Revision term);
@@ -61,7 +65,7 @@ Txn put_failover(const FailoverRequest& request, std::optional<Revision> known);
 Txn clear_failover(std::optional<Revision> known);
 Txn put_sync(const SyncState& sync, Revision known,
              Revision term);  // known: mod revision, 0 absent
-Txn remove_sync(Revision known);
+Txn remove_sync(Revision known, Revision term);
 Txn remove_cluster();
 
 }  // namespace relevo::cluster::keys

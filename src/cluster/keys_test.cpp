@@ -33,17 +33,29 @@ TEST(Keys, HavePatronisPaths) {
 }
 
 TEST(AcquireLeader, OnlyWhenThereIsNone) {
-    EXPECT_EQ(acquire_leader("pg-1", std::nullopt),
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt),
               (Txn{{created("leader", 0)}, {leased("leader", "pg-1")}}));
 }
 
 TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
-    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0}),
+    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0}, std::nullopt),
               (Txn{{created("leader", 0), created("timeline", 0)},
                    {put("timeline", R"({"timeline":4})"), leased("leader", "pg-1")}}));
     EXPECT_EQ(put_timeline({5, 3, 4, 12}, 7),
               (Txn{{created("leader", 7), modified("timeline", 12)},
                    {put("timeline", R"({"timeline":5,"line":3,"settled":4})")}}));
+}
+
+TEST(AcquireLeader, ChangesTheSyncKeyInTheSameBreath) {
+    SyncState sync;
+    sync.leader = "pg-1";
+    sync.voters = {"pg-1", "pg-2"};
+    sync.quorum = 1;
+    sync.mod_revision = 9;
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, sync),
+              (Txn{{created("leader", 0), modified("sync", 9)},
+                   {put("sync", R"({"leader":"pg-1","quorum":1,"sync_standby":"pg-1,pg-2"})"),
+                    leased("leader", "pg-1")}}));
 }
 
 TEST(RewriteLeader, OnlyUnderOurTermAndName) {
@@ -123,7 +135,8 @@ TEST(Sync, IsWrittenByTheLeaderOverWhatItKnew) {
               (Txn{{modified("sync", 4), created("leader", 7)}, {put("sync", text)}}));
     EXPECT_EQ(put_sync(state, 0, 7),
               (Txn{{created("sync", 0), created("leader", 7)}, {put("sync", text)}}));
-    EXPECT_EQ(remove_sync(4), (Txn{{modified("sync", 4)}, {removed("sync")}}));
+    EXPECT_EQ(remove_sync(4, 7),
+              (Txn{{modified("sync", 4), created("leader", 7)}, {removed("sync")}}));
 }
 
 TEST(RemoveCluster, TakesEverythingBelowTheBase) {

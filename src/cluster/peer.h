@@ -19,6 +19,11 @@ struct PeerStatus {
     bool running = false;  // state is running
     std::string system_id;
     Tags tags;
+    // Ours alone. sealed: it has streamed from nobody since it saw, at this revision, that nobody
+    // leads, and will not before it sees a newer leader key; position is all it has. 0: it may
+    // still receive.
+    Revision sealed = 0;
+    bool voteless = false;  // what it has says nothing about what was acknowledged
 };
 
 }  // namespace relevo::cluster

@@ -26,12 +26,15 @@ struct StartPlan {
     std::optional<Upstream> upstream;  // standby: absent = no upstream (waits, follows the archive)
     Role callback_role = Role::replica;  // which role's parameters, hba, ident to write
     Duration timeout{};                  // until it accepts connections; 0: without limit
+    // A primary's synchronous_standby_names from its first moment. Absent: as it was last set.
+    std::optional<std::string> sync_names{};
 };
 
 struct PromotePlan {
     Timeline from = 0;  // of the member's last record
     Timeline to = 0;    // the one to begin; 0: whichever PostgreSQL takes
     Duration timeout{};
+    std::optional<std::string> sync_names{};  // as in StartPlan
 };
 
 enum class StopMode { smart, fast, immediate };

@@ -101,6 +101,14 @@ struct LocalPostgres {
     std::string postmaster_start_time;  // "2026-01-02 03:04:05.987194+00:00"
     std::vector<Sender> senders;
     std::vector<Slot> slots;
+    std::string sync_names;  // synchronous_standby_names, as a new session sees it
+    bool receiving = false;  // standby: a walreceiver lives
+    // Standby: position() is the end of all WAL that is here: it was received by this server, or
+    // replay has come to the end and waits for more.
+    bool received_all = false;
+    // WAL that may have been acknowledged was thrown away here (rewind, copy), and the vote was not
+    // given back since: durable, beside the data directory.
+    bool voteless = false;
     bool pending_restart = false;
     std::map<std::string, PendingRestartReason> pending_restart_reason;
     bool checkpoint_after_promote = true;  // pg_control's timeline has caught up with the WAL's

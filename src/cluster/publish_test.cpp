@@ -209,6 +209,37 @@ TEST(StatusJson, OfAPrimaryIsPatronisByteForByte) {
         R"("patroni": {"version": "4.1.4", "scope": "batman", "name": "pg-0"}})");
 }
 
+TEST(StatusJson, TellsASealOnlyWithAPositionThatIsFinal) {
+    const Snapshot snapshot = cluster();
+    StatusInput in = input(standby(), Role::replica, &snapshot);
+    const auto sealed = [&in] { return status_json(in).contains(R"("sealed": 4711, )"); };
+    in.postgres.received_all = true;
+    EXPECT_FALSE(status_json(in).contains("sealed"));
+    in.sealed = 4711;
+    EXPECT_TRUE(sealed());
+    in.postgres.receiving = true;
+    EXPECT_FALSE(sealed());
+    in.postgres.receiving = false;
+    in.postgres.received_all = false;
+    EXPECT_FALSE(sealed());
+    in.postgres.received_all = true;
+    in.postgres.server = Server::hung;
+    EXPECT_FALSE(sealed());
+    in.postgres.server = Server::running;
+    in.postgres.in_recovery = false;
+    EXPECT_FALSE(sealed());
+}
+
+TEST(StatusJson, TellsAMemberWithoutAVote) {
+    const Snapshot snapshot = cluster();
+    StatusInput in = input(standby(), Role::replica, &snapshot);
+    EXPECT_FALSE(status_json(in).contains("voteless"));
+    in.postgres.voteless = true;
+    EXPECT_TRUE(status_json(in).contains(R"("voteless": true, )"));
+    in.postgres.server = Server::stopped;
+    EXPECT_TRUE(status_json(in).contains(R"("voteless": true, )"));
+}
+
 TEST(StatusJson, OfAReplicaShowsWhatItReceivedAndReplayed) {
     Snapshot snapshot = cluster();
     StatusInput in = input(standby(), Role::replica, &snapshot);

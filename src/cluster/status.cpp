@@ -46,6 +46,9 @@ void add_server(Ordered& out, const StatusInput& input) {
         case SyncMode::quorum: out["quorum_standby"] = true; break;
         case SyncMode::off: break;
     }
+    // A position that is told as final is one, and of the server that stands here now.
+    if (input.sealed != 0 && postgres.in_recovery && !postgres.receiving && postgres.received_all)
+        out["sealed"] = input.sealed;
     if (postgres.in_recovery && !postgres.replication_state.empty()) {
         out["replication_state"] = postgres.replication_state;
     }
@@ -76,6 +79,7 @@ void add_member(Ordered& out, const StatusInput& input) {
         out["scheduled_restart"] = scheduled_restart_json(*input.scheduled_restart, false);
     }
     if (input.watchdog_failed) out["watchdog_failed"] = true;
+    if (postgres.voteless) out["voteless"] = true;
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

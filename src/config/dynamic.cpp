@@ -57,6 +57,15 @@ void move_recovery_gucs(Gucs& gucs, std::map<std::string, std::string>& recovery
     });
 }
 
+// In synchronous mode the agent says for whom a commit waits. Another's word beside its own would
+// let commits go that the standbys it counts on do not have.
+void take_names(Gucs& gucs, std::vector<std::string>& notes) {
+    if (gucs.erase("synchronous_standby_names") > 0)
+        notes.emplace_back(
+            "synchronous_standby_names is the agent's own in synchronous mode; the configured "
+            "value is not used");
+}
+
 std::optional<Gucs> role_gucs(const Node& merged, const char* key, bool sync_mode,
                               std::vector<std::string>& notes) {
     const Node* node = merged.find(key);
@@ -69,7 +78,7 @@ std::optional<Gucs> role_gucs(const Node& merged, const char* key, bool sync_mod
     Gucs out = read_gucs(*node, path, notes);
     drop_controlled(out);
     std::erase_if(out, [](const auto& guc) { return is_recovery_guc(guc.first); });
-    if (sync_mode) out.erase("synchronous_standby_names");
+    if (sync_mode) take_names(out, notes);
     return out;
 }
 
@@ -92,7 +101,7 @@ void fill_parameters(const Node* dynamic, const Node& local, const Node& merged,
     base["listen_addresses"] = out.listen_addresses;
     base["port"] = std::to_string(out.port);
     base["cluster_name"] = out.scope;
-    if (sync_mode) base.erase("synchronous_standby_names");  // the agent's own then
+    if (sync_mode) take_names(base, notes);
     out.parameters.primary = role_gucs(merged, "parameters_primary", sync_mode, notes);
     out.parameters.replica = role_gucs(merged, "parameters_replica", sync_mode, notes);
     out.parameters.standby_leader =
@@ -136,12 +145,6 @@ void append_once(std::vector<std::string>& notes, std::string note) {
 // Settings of the cluster that this version accepts and does not carry out. Each changes what is
 // promised about somebody's data, so each says what holds instead.
 void name_what_has_no_effect(const cluster::Settings& settings, std::vector<std::string>& notes) {
-    if (settings.synchronous_mode != cluster::SyncMode::off)
-        notes.emplace_back(
-            "synchronous_mode is not implemented yet and has NO EFFECT: replication is as "
-            "synchronous_standby_names has it (asynchronous when that is not set), and a failover "
-            "may lose "
-            "acknowledged rows");
     if (settings.failsafe_mode)
         notes.emplace_back(
             "failsafe_mode is not implemented yet and has NO EFFECT: a leader that cannot reach "
@@ -203,9 +206,8 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     read_postgresql(section, standby ? standby->create_replica_methods : std::vector<std::string>{},
                     postgres, notes);
     name_what_has_no_effect(out.settings, notes);
-    // Nobody owns synchronous_standby_names yet, so the configured value is applied as it is in
-    // every mode: dropping it would turn a synchronous cluster into an asynchronous one.
-    constexpr bool agent_owns_names = false;
+    const bool agent_owns_names = out.settings.synchronous_mode != cluster::SyncMode::off;
+    postgres.agent_owns_names = agent_owns_names;
     fill_parameters(dynamic, own, merged, agent_owns_names, postgres, notes);
     respect_own_files(postgres, notes);
     fill_switches(dynamic, out);

@@ -109,28 +109,30 @@ TEST(Effective, TakesRewindSwitchesFromBoth) {
     EXPECT_FALSE(effective_of("  use_pg_rewind: false\n", dynamic).settings.use_pg_rewind);
 }
 
-// Nobody else sets it yet: what the user has set stays in force, or his cluster would become an
-// asynchronous one without a word.
-TEST(Effective, KeepsSynchronousStandbyNamesInSyncMode) {
+TEST(Effective, LeavesSynchronousStandbyNamesToTheAgentInSyncMode) {
     const std::string local =
         "  parameters: {Synchronous_Standby_Names: '*'}\n  parameters_primary: "
         "{synchronous_standby_names: x, a.b: 1}\n";
-    EXPECT_THAT(effective_of(local, "{}").postgres.parameters.base,
-                Contains(Pair("synchronous_standby_names", "*")));
+    const Effective free = effective_of(local, "{}");
+    EXPECT_THAT(free.postgres.parameters.base, Contains(Pair("synchronous_standby_names", "*")));
+    EXPECT_THAT(*free.postgres.parameters.primary,
+                Contains(Pair("synchronous_standby_names", "x")));
+    EXPECT_THAT(free.notes, IsEmpty());
     for (const char* mode : {"true", "\"quorum\""}) {
         const Effective out =
             effective_of(local, fmt::format(R"({{"synchronous_mode":{}}})", mode));
-        EXPECT_THAT(out.postgres.parameters.base, Contains(Pair("synchronous_standby_names", "*")));
-        EXPECT_THAT(*out.postgres.parameters.primary,
-                    Contains(Pair("synchronous_standby_names", "x")));
+        EXPECT_FALSE(out.postgres.parameters.base.contains("synchronous_standby_names"));
+        EXPECT_THAT(*out.postgres.parameters.primary, ElementsAre(Pair("a.b", "1")));
+        EXPECT_THAT(out.notes,
+                    ElementsAre(HasSubstr("synchronous_standby_names is the agent's own")));
+        EXPECT_THAT(effective_of("", fmt::format(R"({{"synchronous_mode":{}}})", mode)).notes,
+                    IsEmpty());
     }
 }
 
 TEST(Effective, SaysWhatHasNoEffectYet) {
     const auto notes = [](const std::string& dynamic) { return effective_of("", dynamic).notes; };
     EXPECT_THAT(notes("{}"), IsEmpty());
-    EXPECT_THAT(notes(R"({"synchronous_mode":"quorum"})"),
-                ElementsAre(HasSubstr("synchronous_mode is not implemented yet")));
     EXPECT_THAT(notes(R"({"failsafe_mode":true})"),
                 ElementsAre(HasSubstr("failsafe_mode is not implemented yet")));
     EXPECT_THAT(notes(R"({"standby_cluster":{"host":"10.0.0.9","port":5432}})"),

@@ -99,7 +99,18 @@ public:
     virtual Task<Status> set_aside() = 0;
 
     virtual Task<Status> sync_slots(SlotPlan plan) = 0;
-    virtual Task<Status> set_synchronous_standby_names(std::string value) = 0;
+    // Absent: the agent does not own the setting, the configured value holds. Durable, and told to
+    // every process of the server when this returns; whether each has read it shows in
+    // LocalPostgres::senders: one that has sent WAL from beyond the returned position has, and
+    // handles no report of a standby by the older value any more.
+    virtual Task<Result<cluster::Lsn>> set_synchronous_standby_names(
+        std::optional<std::string> value) = 0;
+    // Ends walsenders that could let a commit through and have not sent up to here (they hang on a
+    // standby that does not take it).
+    virtual Task<Status> end_walsenders(cluster::Lsn sent_below) = 0;
+    // clone() and rewind() make LocalPostgres::voteless true before they change anything; this ends
+    // it.
+    virtual Task<Status> restore_vote() = 0;
     // Clean stop or recovery: forces standby.signal to be there before anything else can start it.
     virtual Task<Status> make_standby_by_default() = 0;
 

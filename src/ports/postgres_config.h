@@ -77,6 +77,9 @@ struct PostgresConfig {
     // and defaulted, max_connections and friends included; not synchronous_standby_names in sync
     // mode.
     ByRole<std::map<std::string, std::string>> parameters;
+    // synchronous_mode is on: the agent says what synchronous_standby_names is. Else what it said
+    // before counts no longer.
+    bool agent_owns_names = true;
     ByRole<std::vector<std::string>> pg_hba, pg_ident;  // empty: not managed
     std::string custom_conf;
     std::map<std::string, std::string> recovery_conf;

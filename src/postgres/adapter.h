@@ -12,9 +12,11 @@
 #include "os/turn.h"
 #include "ports/postgres.h"
 #include "postgres/config_files.h"
+#include "postgres/connection.h"
 #include "postgres/hooks.h"
 #include "postgres/reconfigure.h"
 #include "postgres/server.h"
+#include "postgres/sync_names.h"
 
 namespace relevo::postgres {
 
@@ -39,7 +41,10 @@ public:
     Task<Status> crash_recover() override;
     Task<Status> set_aside() override;
     Task<Status> sync_slots(cluster::SlotPlan plan) override;
-    Task<Status> set_synchronous_standby_names(std::string value) override;
+    Task<Result<cluster::Lsn>> set_synchronous_standby_names(
+        std::optional<std::string> value) override;
+    Task<Status> end_walsenders(cluster::Lsn sent_below) override;
+    Task<Status> restore_vote() override;
     Task<Status> make_standby_by_default() override;
     Task<Status> reconfigure(bool force_reload) override;
     void run_callback(const std::string& action, cluster::Role role) override;
@@ -54,6 +59,21 @@ private:
     Task<Status> crash_recover_now();
     Task<Status> rewind_now(cluster::Upstream source);
     Task<Status> reconfigure_now(bool force_reload);
+    // What was there before, and the session that the server made afterwards and that shows the new
+    // value.
+    struct Told {
+        NamesSeen seen;
+        std::unique_ptr<Connection> connection;
+    };
+    Task<Result<Told>> tell_names(std::optional<std::string> value);
+    Task<Status> tell_names_before_promotion(std::string value);
+    Task<void> names_for_start(const cluster::StartPlan& plan);
+    void forget_waiting();
+    void remember_names(std::optional<std::string> value);
+    std::optional<std::string> names_in_force();
+    Task<void> look_for_vote();
+    Task<Result<FilesWritten>> write_durably(const FilesRequest& request);
+    Task<Status> stop_receiving();
     Task<Status> stop_for_work();  // fast, and harder after pg_ctl_timeout
 
     // Runs a long action so that kill() can end it.
@@ -63,8 +83,9 @@ private:
     Task<Result<DiskView>> usable_disk();
     Task<Result<RecoverySettings>> recovery_for(std::optional<cluster::Upstream> upstream,
                                                 int version);
-    Task<Result<FilesRequest>>
-    running_request();                    // for a server that runs, as it was last started or seen
+    // For a server that runs, as it was last started or seen. In a hurry: with pg_control's
+    // minimums as last read.
+    Task<Result<FilesRequest>> running_request(bool hurry = false);
     Task<Result<int>> program_version();  // of the installed server, major * 10000
     Task<void> learn_pending(cluster::LocalPostgres& postgres);
     Task<void> undo_clone();
@@ -77,6 +98,9 @@ private:
     Server server_;
     Callbacks callbacks_;
     os::Turn acting_;
+    // From the decision what the files say until they say it and the server was told: what an older
+    // decision would write must not come last.
+    os::Turn writing_;
     std::shared_ptr<boost::asio::cancellation_signal> interruption_;
 
     std::optional<cluster::Role>
@@ -84,8 +108,13 @@ private:
     std::optional<cluster::Upstream> upstream_;
     bool in_recovery_ = true;  // as last started, seen or promoted
     int version_ = 0;
+    std::optional<std::map<std::string, int>> minimums_;  // pg_control's
     std::optional<std::string> synchronous_standby_names_;
-    std::string running_synchronous_standby_names_;
+    bool names_told_ = false;       // or learnt; before that a file from before us may know them
+    std::string commits_wait_in_;   // the postmaster whose commits are known to wait for names
+    std::string idle_since_in_;     // whose checkpointer was idle since names were set
+    bool nobody_written_ = false;   // that nobody is followed stands in the file, by our own hand
+    std::optional<bool> voteless_;  // as it is since a copy or rewind; the disk may answer late
     std::string adopted_config_file_;
     BootstrapOverrides bootstrap_;
     Parameters effective_;

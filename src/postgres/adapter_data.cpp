@@ -17,6 +17,7 @@
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/rewind.h"
+#include "postgres/voteless.h"
 
 namespace relevo::postgres {
 
@@ -66,6 +67,9 @@ Task<Status> Adapter::bootstrap() {
     auto made = co_await interruptible(postgres::bootstrap(pool_, config));
     if (!made) co_return within("making a new cluster", made.error());
     bootstrap_ = *std::move(made);
+    co_await look_for_vote();
+    // What a cluster that was here before waited for means nothing to the new one.
+    remember_names(std::nullopt);
     co_return Status{};
 }
 
@@ -95,6 +99,7 @@ Task<Status> Adapter::clone(ClonePlan plan) {
     if (!version) co_return std::unexpected(version.error());
     const auto config = config_();
     auto done = co_await interruptible(postgres::clone(pool_, config, plan, *version));
+    co_await look_for_vote();
     co_return done;
 }
 
@@ -146,6 +151,7 @@ Task<Status> Adapter::rewind_now(cluster::Upstream source) {
     }
     auto done = co_await interruptible(
         postgres::rewind(pool_, config, source, control->data, view->version * 10000));
+    co_await look_for_vote();
     co_return done;
 }
 
@@ -176,6 +182,20 @@ Task<Status> Adapter::crash_recover_now() {
     auto standby = co_await pool_.run([&config] { return write_standby_signal(config.data_dir); });
     if (!recovered) co_return recovered;
     co_return standby;
+}
+
+Task<void> Adapter::look_for_vote() {
+    const auto data_dir = config_().data_dir;
+    voteless_ = co_await pool_.run([&data_dir] { return is_voteless(data_dir); });
+}
+
+Task<Status> Adapter::restore_vote() {
+    const auto turn = co_await acting_.take();
+    const auto data_dir = config_().data_dir;
+    auto cleared = co_await pool_.run([&data_dir] { return clear_voteless(data_dir); });
+    if (!cleared) co_return within("giving the vote back", cleared.error());
+    co_await look_for_vote();
+    co_return Status{};
 }
 
 Task<Status> Adapter::set_aside() {

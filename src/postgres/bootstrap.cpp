@@ -14,6 +14,7 @@
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
 #include "postgres/recovery_settings.h"
+#include "postgres/voteless.h"
 
 namespace relevo::postgres {
 
@@ -202,6 +203,9 @@ Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool,
         co_return fail(ErrorCode::invalid,
                        fmt::format("bootstrap.method is {}, and there is no such section",
                                    config.bootstrap.method));
+    // Of a cluster that is being made nothing was acknowledged yet.
+    Status voting = co_await pool.run([&] { return clear_voteless(config.data_dir); });
+    if (!voting) co_return std::unexpected(voting.error());
     Status made;
     if (is_custom)
         made = co_await custom(pool, config);

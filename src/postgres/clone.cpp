@@ -20,6 +20,7 @@
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
 #include "postgres/recovery_settings.h"
+#include "postgres/voteless.h"
 
 namespace relevo::postgres {
 
@@ -62,10 +63,24 @@ std::string source_conninfo(const Job& job) {
     return make_conninfo(pairs);
 }
 
+// Blocking.
+Status check_replaceable(const Job& job) {
+    const std::string& dir = job.config.data_dir;
+    if (!has_content(dir) || job.target_ours || job.plan.replace_existing ||
+        half_made_by(dir) == by_clone)
+        return {};
+    return fail(ErrorCode::conflict,
+                fmt::format("{} is not empty: nothing is copied over it", dir));
+}
+
 // An empty target for a method that wants one. The first time, what was there goes aside; what an
 // earlier method left is wiped. Blocking.
 Status clear_target(Job& job) {
     const std::string& dir = job.config.data_dir;
+    // A copy has not what this member may have acknowledged, also when nothing stands here any
+    // more.
+    RLV_CHECK(check_replaceable(job));
+    RLV_CHECK(mark_voteless(dir));
     if (!has_content(dir)) return {};
     if (job.target_ours) return wipe(dir);
     if (half_made_by(dir) == by_clone) {
@@ -74,9 +89,6 @@ Status clear_target(Job& job) {
         job.target_ours = true;
         return wipe(dir);
     }
-    if (!job.plan.replace_existing)
-        return fail(ErrorCode::conflict,
-                    fmt::format("{} is not empty: nothing is copied over it", dir));
     auto moved = move_aside(dir, suffix);
     if (!moved) return std::unexpected(moved.error());
     job.moved = *std::move(moved);
@@ -88,12 +100,11 @@ Status clear_target(Job& job) {
 // it is no longer whole, and not that it can go.
 Status keep_target(Job& job) {
     const std::string& dir = job.config.data_dir;
-    if (!has_content(dir) || job.target_ours) return mark_half_made(dir, by_clone);
     const auto by = half_made_by(dir);
+    if (by != by_method) RLV_CHECK(check_replaceable(job));
+    RLV_CHECK(mark_voteless(dir));
+    if (!has_content(dir) || job.target_ours) return mark_half_made(dir, by_clone);
     if (by == by_clone) return {};
-    if (!job.plan.replace_existing && by != by_method)
-        return fail(ErrorCode::conflict,
-                    fmt::format("{} is not empty: nothing is copied over it", dir));
     job.changed_in_place = true;
     return mark_half_made(dir, by_method);
 }

@@ -129,9 +129,9 @@ bool is_ours(std::string_view text, const std::string& base_name) {
            text.contains(fmt::format("\ninclude '{}'", base_name));
 }
 
-// ALTER SYSTEM's file may bring recovery settings along (pg_basebackup -R, a former agent): they
-// would win over ours.
-Status clean_auto_conf(const ports::PostgresConfig& config) {
+// ALTER SYSTEM's file may bring recovery settings along (pg_basebackup -R, a former agent), or the
+// names of synchronous standbys: they would win over ours.
+Status clean_auto_conf(const ports::PostgresConfig& config, bool owns_names) {
     const std::string path = config.data_dir + "/postgresql.auto.conf";
     const auto text = os::read_file(path);
     if (!text) return {};  // no such file: nothing to clean
@@ -145,7 +145,7 @@ Status clean_auto_conf(const ports::PostgresConfig& config) {
         const std::string_view body = trim(line);
         const std::string name =
             lower(body.substr(0, std::min(body.find_first_of(" \t="), body.size())));
-        if (is_recovery_parameter(name))
+        if (is_recovery_parameter(name) || (owns_names && name == "synchronous_standby_names"))
             dropped = true;
         else
             kept += line;
@@ -217,7 +217,7 @@ Parameters ConfigFiles::effective(const FilesRequest& request, const ParameterCa
     if (all["wal_level"] == "hot_standby") all["wal_level"] = "replica";
     if (all["wal_level"].empty()) all.erase("wal_level");
     convert_wal_keep(all, request.version);
-    if (request.synchronous_standby_names && !request.synchronous_standby_names->empty())
+    if (request.synchronous_standby_names)  // an empty one too: the agent's word is the last
         all["synchronous_standby_names"] = *request.synchronous_standby_names;
     if (request.bootstrap.hot_standby_off) all["hot_standby"] = "off";
     if (request.recovery) raise_to_control(request, all, notes);
@@ -341,6 +341,8 @@ void ConfigFiles::drop_refused(const FilesRequest& request, FilesWritten& done) 
         const std::string name = lower(rest.substr(0, rest.find('"')));
         const auto refused = done.effective.find(name);
         if (refused == done.effective.end()) return;  // in an included file: the operator's
+        // Better no server than one whose commits wait for nobody.
+        if (name == "synchronous_standby_names" && request.synchronous_standby_names) return;
         done.warnings.push_back(fmt::format("parameter {} is left out: the server refuses '{}'",
                                             name, refused->second));
         done.effective.erase(refused);
@@ -363,7 +365,7 @@ Result<FilesWritten> ConfigFiles::write(const FilesRequest& request) const {
     if (request.touch_signal_file && !request.server_running && catalog)
         drop_refused(request, done);
     if (!request.server_running && !request.bootstrap.keep_recovery_files)
-        RLV_CHECK(clean_auto_conf(config_));
+        RLV_CHECK(clean_auto_conf(config_, request.synchronous_standby_names.has_value()));
 
     if (request.touch_signal_file && !request.bootstrap.keep_recovery_files) {
         if (!request.bootstrap.recovery.empty()) {

@@ -199,6 +199,8 @@ TEST_F(ConfigFilesTest, owns_synchronous_standby_names_while_it_is_told_to) {
     request.synchronous_standby_names = "ANY 1 (\"pg-2\")";
     EXPECT_EQ(write(request).effective.at("synchronous_standby_names"), "ANY 1 (\"pg-2\")");
     EXPECT_TRUE(text("postgresql.conf").contains("'ANY 1 (\"pg-2\")'"));
+    request.synchronous_standby_names = "";
+    EXPECT_EQ(write(request).effective.at("synchronous_standby_names"), "");
 }
 
 TEST_F(ConfigFilesTest, puts_the_controlled_parameters_on_the_command_line_in_their_order) {

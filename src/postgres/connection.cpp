@@ -418,7 +418,8 @@ ConnectOptions local_options(const ports::PostgresConfig& config, const std::str
     options.password = config.superuser.password;
     options.application_name = application;
     options.server_options =
-        "-c statement_timeout=2000 -c pg_stat_statements.track=none -c search_path=pg_catalog";
+        "-c statement_timeout=2000 -c synchronous_commit=local "
+        "-c pg_stat_statements.track=none -c search_path=pg_catalog";
     if (!config.krbsrvname.empty()) options.options["krbsrvname"] = config.krbsrvname;
     set_local_host(config, options);
     return options;

@@ -76,7 +76,8 @@ public:
 };
 
 // How to reach the server on this host (contract 2.4): listen address or socket, the superuser's
-// account, the heartbeat's options. `application`: "relevo heartbeat" and the like.
+// account, the heartbeat's options; its commits wait for no standby. `application`: "relevo
+// heartbeat" and the like.
 ConnectOptions local_options(const ports::PostgresConfig& config, const std::string& application);
 // The same for somewhere else: account, database and TLS options; no statement_timeout.
 ConnectOptions remote_options(const ports::PostgresConfig& config, const ports::Account& account,

@@ -17,6 +17,7 @@
 #include "postgres/reconfigure.h"
 #include "postgres/rewind.h"
 #include "postgres/slots.h"
+#include "postgres/voteless.h"
 
 namespace relevo::postgres {
 namespace {
@@ -150,12 +151,14 @@ TEST_F(DataCluster, copies_follows_by_reload_and_rewinds_what_diverged) {
     EXPECT_EQ(found->verdict, Verdict::must_rewind) << found->why;
     EXPECT_TRUE(found->can_rewind);
     const auto control = read_control_file(one);
+    EXPECT_FALSE(is_voteless(one.data_dir));
     value(two, "CHECKPOINT");  // the rewind user may not
     const auto rewound = loop.run(rewind(loop.pool(), one, upstream(two), control->data, version));
     ASSERT_TRUE(rewound) << rewound.error().message;
     EXPECT_FALSE(half_made_by(one.data_dir));
     start(one, upstream(two, "pg1"));
     EXPECT_TRUE(becomes(one, streaming, "1"));
+    EXPECT_TRUE(is_voteless(one.data_dir)) << "what it acknowledged may be gone";
     EXPECT_EQ(
         value(one, "SELECT count(*) FROM pg_class WHERE relname IN ('kept', 'after_takeover')"),
         "2");
@@ -268,6 +271,7 @@ TEST_F(DataCluster, keeps_the_old_data_when_a_copy_fails_or_is_given_up) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::conflict);
     EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(is_voteless(two.data_dir)) << "nothing was touched";
 
     two.create_replica_methods = {"broken"};
     two.replica_methods["broken"] = {.name = "broken",

@@ -11,6 +11,7 @@
 #include "postgres/config_files.h"
 #include "postgres/half_made.h"
 #include "postgres/observer.h"
+#include "postgres/voteless.h"
 
 namespace relevo::postgres {
 
@@ -104,6 +105,7 @@ DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known) 
     char resolved[PATH_MAX];
     view.real_path = ::realpath(config.data_dir.c_str(), resolved) ? resolved : config.data_dir;
     view.data_dir = judge(config, view);
+    view.voteless = is_voteless(config.data_dir);
     if (view.data_dir == cluster::DataDir::empty) return view;
     find_postmaster(config, view);
     view.standby_signal = os::exists(config.data_dir + "/standby.signal");

@@ -12,6 +12,18 @@ namespace relevo::postgres {
 namespace {
 
 // Everything as text or bool; the columns' names are used to read it.
+// Before anything else: positions that are read after the receiver was gone, and after replay had
+// come to the end, are the last ones. A receiver that is still being started has no process yet,
+// and the startup process waits for it.
+constexpr std::string_view receiving_statement = R"(
+SELECT coalesce(bool_or(backend_type = 'startup' AND wait_event IN
+                        ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream', 'RecoveryWalAll')),
+                false) AS at_end,
+       coalesce(bool_or(backend_type = 'walreceiver' OR wait_event = 'RecoveryWalStream'), false)
+           OR EXISTS (SELECT 1 FROM pg_stat_wal_receiver) AS receiving
+  FROM pg_stat_activity
+ WHERE pg_is_in_recovery() AND backend_type IN ('startup', 'walreceiver');)";
+
 constexpr std::string_view server_statement = R"(
 SELECT r.recovering,
        (SELECT system_identifier FROM pg_control_system()) AS system_id,
@@ -100,7 +112,7 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
         into.checkpoint_after_promote = checkpoint == into.timeline;
     }
     facts.config_file = row.text("config_file");
-    facts.synchronous_standby_names = row.text("synchronous_standby_names");
+    into.sync_names = row.text("synchronous_standby_names");
     facts.segment_size = static_cast<std::uint64_t>(row.number("segment_size"));
     if (!into.in_recovery) return;
     if (!row.text("restore_command").empty()) into.replication_state = "in archive recovery";
@@ -135,25 +147,31 @@ void read_receiver(const Row& row, cluster::LocalPostgres& into, ServerFacts& fa
 }  // namespace
 
 std::string observing_script() {
-    return fmt::format("{}{}{}{}", server_statement, receiver_statement, senders_statement,
-                       slots_statement);
+    return fmt::format("{}{}{}{}{}", receiving_statement, server_statement, receiver_statement,
+                       senders_statement, slots_statement);
 }
 
 Status read_observation(const std::vector<Rows>& answer, cluster::LocalPostgres& into,
                         ServerFacts& facts) {
-    if (answer.size() != 4 || answer[0].rows.size() != 1)
+    if (answer.size() != 5 || answer[0].rows.size() != 1 || answer[1].rows.size() != 1)
         return fail(ErrorCode::failed, "the server's answer about itself is incomplete");
-    read_server(Row(answer[0], 0), into, facts);
-    if (!answer[1].rows.empty() && into.in_recovery) read_receiver(Row(answer[1], 0), into, facts);
-    for (std::size_t i = 0; i < answer[2].rows.size(); ++i) {
-        const Row row(answer[2], i);
+    read_server(Row(answer[1], 0), into, facts);
+    if (into.in_recovery) {
+        const Row receiving(answer[0], 0);
+        into.receiving = receiving.flag("receiving");
+        // Streaming is only asked for once all that is here was replayed.
+        into.received_all = receiving.flag("at_end") || into.receive;
+    }
+    if (!answer[2].rows.empty() && into.in_recovery) read_receiver(Row(answer[2], 0), into, facts);
+    for (std::size_t i = 0; i < answer[3].rows.size(); ++i) {
+        const Row row(answer[3], i);
         into.senders.push_back({row.text("usename"), row.text("application_name"),
                                 row.text("client_addr"), row.text("state"), row.text("sync_state"),
                                 static_cast<int>(row.number("sync_priority")), row.lsn("sent_lsn"),
                                 row.lsn("write_lsn"), row.lsn("flush_lsn"), row.lsn("replay_lsn")});
     }
-    for (std::size_t i = 0; i < answer[3].rows.size(); ++i) {
-        const Row row(answer[3], i);
+    for (std::size_t i = 0; i < answer[4].rows.size(); ++i) {
+        const Row row(answer[4], i);
         into.slots.push_back({row.text("slot_name"), row.text("slot_type"), row.text("database"),
                               row.text("plugin"), row.flag("active"), row.lsn("restart_lsn"),
                               row.lsn("confirmed_flush_lsn"), row.flag("has_xmin"),

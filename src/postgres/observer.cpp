@@ -233,6 +233,7 @@ Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     postgres.data_dir = view.data_dir;
     postgres.standby_signal = view.standby_signal;
     postgres.backup_label = view.backup_label;
+    postgres.voteless = view.voteless;
     postgres.in_recovery = view.standby_signal;
     postgres.data_version = view.version;
     postgres.problem = view.problem;

@@ -29,6 +29,7 @@ struct DiskView {
     int version = 0;  // PG_VERSION's major
     bool standby_signal = false;
     bool backup_label = false;
+    bool voteless = true;  // what was never looked at
     std::optional<PidFile> pid_file;
     std::shared_ptr<os::PidHandle> postmaster;  // verified to be ours and alive
     std::shared_ptr<const ControlFile> control;
@@ -51,7 +52,7 @@ std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& con
 // The script and its answer's meaning. Pure.
 std::string observing_script();  // the same for 13 to 18
 struct ServerFacts {
-    std::string config_file, synchronous_standby_names;
+    std::string config_file;
     std::uint64_t segment_size = 0;
     bool timeline_received = false;  // a receiver told the timeline; otherwise it is pg_control's
 };

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -11,7 +10,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/text.h"
 #include "os/file.h"
 #include "postgres/adapter.h"
 #include "postgres/bootstrap.h"
@@ -73,6 +71,7 @@ Task<cluster::LocalPostgres> Adapter::observe(cluster::Look look) {
     learn(seen);
     auto& postgres = seen.postgres;
     if (seen.answered) co_await learn_pending(postgres);
+    if (voteless_) postgres.voteless = *voteless_;
     if (!undo_problem_.empty() && postgres.problem.empty()) postgres.problem = undo_problem_;
     co_return postgres;
 }
@@ -82,7 +81,7 @@ void Adapter::learn(const Observer::Seen& seen) {
     const auto& postgres = seen.postgres;
     version_ = postgres.version;
     in_recovery_ = postgres.in_recovery;
-    running_synchronous_standby_names_ = seen.facts.synchronous_standby_names;
+    if (postgres.sync_names.empty()) forget_waiting();
     const auto config_path = ConfigFiles(config_()).config_path();
     adopted_config_file_ = seen.facts.config_file == config_path ? "" : seen.facts.config_file;
     if (role_) return;
@@ -92,8 +91,10 @@ void Adapter::learn(const Observer::Seen& seen) {
         upstream_ = cluster::Upstream{"", postgres.upstream_host, postgres.upstream_port,
                                       postgres.slot_name};
     const auto& configured = config_().parameters.base;
-    if (!configured.contains("synchronous_standby_names"))
-        synchronous_standby_names_ = seen.facts.synchronous_standby_names;
+    // An empty one would take the setting from a local file of the operator's.
+    if (config_().agent_owns_names && !names_told_ &&
+        !configured.contains("synchronous_standby_names") && !postgres.sync_names.empty())
+        remember_names(postgres.sync_names);
 }
 
 Task<void> Adapter::learn_pending(cluster::LocalPostgres& postgres) {
@@ -164,18 +165,20 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     if (!view) co_return std::unexpected(view.error());
     co_await remove_placeholders();
     const int version = view->version * 10000;
+    auto writing = std::make_optional(co_await writing_.take());
+    co_await names_for_start(plan);
     FilesRequest request;
     request.role = plan.callback_role;
     request.version = version;
     request.touch_signal_file = true;
-    request.synchronous_standby_names = synchronous_standby_names_;
+    request.synchronous_standby_names = names_in_force();
     request.adopted_config_file = adopted_config_file_;
     request.bootstrap = bootstrap_;
     if (!plan.as_primary) {
         auto recovery = co_await recovery_for(plan.upstream, version);
         if (!recovery) co_return std::unexpected(recovery.error());
         request.recovery = *std::move(recovery);
-        if (view->control) request.control_minimums = view->control->minimums;
+        if (view->control) minimums_ = request.control_minimums = view->control->minimums;
     }
     const auto files = std::make_shared<const ConfigFiles>(config_());
     auto written = co_await pool_.run([&] { return files->write(request); });
@@ -184,7 +187,9 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     role_ = plan.callback_role;
     upstream_ = plan.upstream;
     in_recovery_ = !plan.as_primary;
+    nobody_written_ = !plan.as_primary && !plan.upstream;
     if (version_ / 10000 != view->version) version_ = version;
+    writing.reset();
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
     if (!started) co_return started;
@@ -232,6 +237,13 @@ Task<Status> Adapter::promote(cluster::PromotePlan plan) {
         });
         if (!kept) co_return kept;
     }
+    if (plan.sync_names) {
+        auto told = co_await tell_names_before_promotion(*plan.sync_names);
+        if (!told) {
+            co_await remove_placeholders();
+            co_return told;
+        }
+    }
     auto promoted = co_await server_.promote(plan.timeout);
     if (!promoted && promoted.error().code != ErrorCode::outcome_unknown)
         co_await remove_placeholders();
@@ -277,51 +289,69 @@ Task<Status> Adapter::follow(std::optional<cluster::Upstream> upstream, cluster:
         for (const auto& row : rows->rows) actual[row[0].value_or("")] = row[1].value_or("");
         change = compare_recovery(recovery->values, actual, version_);
     }
-    const bool same = change == RecoveryChange::nothing && upstream == upstream_ && role_ == role;
+    // Nobody is followed durably: once a run of ours has written that.
+    const bool known = upstream || nobody_written_;
+    const bool same =
+        known && change == RecoveryChange::nothing && upstream == upstream_ && role_ == role;
     role_ = role;
     upstream_ = upstream;
-    if (same) co_return Status{};
+    nobody_written_ = same && !upstream;
+    if (same && upstream) co_return Status{};
+    if (same) co_return co_await stop_receiving();
     if (change == RecoveryChange::restart) {
         log::info("what this standby follows can only change by a restart");
         auto stopped = co_await stop_for_work();
         if (!stopped) co_return stopped;
-        cluster::StartPlan plan{false, upstream, role, config_().pg_ctl_timeout};
+        cluster::StartPlan plan{false, upstream, role, config_().pg_ctl_timeout, std::nullopt};
         co_return co_await start_now(std::move(plan));
     }
-    auto request = co_await running_request();
-    if (!request) co_return std::unexpected(request.error());
-    request->touch_signal_file = true;  // whoever starts it next: a standby
-    const ConfigFiles files(config_());
-    auto written = co_await pool_.run([&] { return files.write(*request); });
-    if (!written) co_return within("writing PostgreSQL's configuration", written.error());
-    wrote(*written);
-    if (change == RecoveryChange::nothing && !written->any()) co_return Status{};
-    auto connection = co_await server_.work(short_patience);
-    if (!connection) co_return within("following another upstream", connection.error());
-    co_return co_await reload(**connection);
+    {
+        const auto writing = co_await writing_.take();
+        auto request = co_await running_request(!upstream);
+        if (!request) co_return std::unexpected(request.error());
+        request->touch_signal_file = true;  // whoever starts it next: a standby
+        auto written = co_await write_durably(*request);
+        if (!written) co_return within("writing PostgreSQL's configuration", written.error());
+        auto connection = co_await server_.work(short_patience);
+        if (!connection) co_return within("following another upstream", connection.error());
+        if (change != RecoveryChange::nothing || written->any()) {
+            auto reloaded = co_await reload(**connection);
+            if (!reloaded) co_return reloaded;
+        }
+    }
+    if (upstream) co_return Status{};
+    nobody_written_ = true;
+    co_return co_await stop_receiving();
 }
 
-Task<Result<FilesRequest>> Adapter::running_request() {
+Task<Result<FilesRequest>> Adapter::running_request(bool hurry) {
     FilesRequest request;
     request.role = role_.value_or(cluster::Role::replica);
     request.version = version_;
     request.server_running = true;
-    request.synchronous_standby_names = synchronous_standby_names_;
+    request.synchronous_standby_names = names_in_force();
     request.adopted_config_file = adopted_config_file_;
     request.bootstrap = bootstrap_;
     if (in_recovery_) {
         auto recovery = co_await recovery_for(upstream_, version_);
         if (!recovery) co_return std::unexpected(recovery.error());
         request.recovery = *std::move(recovery);
+        // They matter at a start, which reads them anew; asking is a program to run, and what a
+        // failover waits for must not wait for that.
+        if (hurry && minimums_) {
+            request.control_minimums = *minimums_;
+            co_return request;
+        }
         const auto config = config_();
         auto control = co_await pool_.run([&config] { return read_control_file(config); });
-        if (control) request.control_minimums = control->minimums;
+        if (control) minimums_ = request.control_minimums = control->minimums;
     }
     co_return request;
 }
 
 Task<Status> Adapter::reconfigure_now(bool force_reload) {
     if (!server_.alive() || version_ == 0) co_return Status{};  // the next start writes everything
+    const auto writing = co_await writing_.take();
     auto request = co_await running_request();
     if (!request) co_return std::unexpected(request.error());
     auto connection = co_await server_.work(short_patience);
@@ -342,25 +372,6 @@ Task<Status> Adapter::reconfigure_now(bool force_reload) {
 Task<Status> Adapter::reconfigure(bool force_reload) {
     const auto turn = co_await acting_.take();
     co_return co_await reconfigure_now(force_reload);
-}
-
-Task<Status> Adapter::set_synchronous_standby_names(std::string value) {
-    const bool same =
-        synchronous_standby_names_ == value && running_synchronous_standby_names_ == value;
-    synchronous_standby_names_ = value;
-    if (same || !server_.alive()) co_return Status{};
-    auto request = co_await running_request();
-    if (!request) co_return std::unexpected(request.error());
-    const ConfigFiles files(config_());
-    auto written = co_await pool_.run([&] { return files.write(*request); });
-    if (!written) co_return within("writing synchronous_standby_names", written.error());
-    wrote(*written);
-    auto connection = co_await server_.work(short_patience);
-    if (!connection) co_return within("changing synchronous_standby_names", connection.error());
-    auto reloaded = co_await reload(**connection);
-    if (!reloaded) co_return within("changing synchronous_standby_names", reloaded.error());
-    running_synchronous_standby_names_ = value;
-    co_return Status{};
 }
 
 Task<Status> Adapter::sync_slots(cluster::SlotPlan plan) {

@@ -66,12 +66,13 @@ Task<Status> reload(Connection& connection) {
     const std::string before = asked->rows.at(0).at(0).value_or("");
 
     boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
-    for (auto waited = 0ms; waited < 2s; waited += 10ms) {
+    auto wait = 1ms;  // a postmaster that is not busy needs about as long
+    for (auto waited = 0ms; waited < 2s; waited += wait, wait = std::min(2 * wait, 10ms)) {
         auto now = co_await connection.query("SELECT pg_conf_load_time()", patience);
         if (!now) co_return within("waiting for a reload", now.error());
         if (now->value().value_or("") != before) co_return Status();
         // PostgreSQL tells nobody that it has read its files: looking is all there is.
-        timer.expires_after(10ms);
+        timer.expires_after(wait);
         const auto [error] =
             co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
         if (error) co_return fail(ErrorCode::cancelled, "waiting for a reload was given up");

@@ -22,6 +22,7 @@
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
 #include "postgres/recovery_settings.h"
+#include "postgres/voteless.h"
 #include "postgres/wal_file.h"
 
 namespace relevo::postgres {
@@ -319,7 +320,10 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
     const auto given_up = co_await boost::asio::this_coro::cancellation_state;
     if (given_up.cancelled() != boost::asio::cancellation_type::none)
         co_return fail(ErrorCode::cancelled, "the rewind was given up before it began");
-    Status marked = co_await pool.run([&] { return mark_half_made(config.data_dir, "rewind"); });
+    Status marked = co_await pool.run([&]() -> Status {
+        RLV_CHECK(mark_voteless(config.data_dir));
+        return mark_half_made(config.data_dir, "rewind");
+    });
     if (!marked) co_return marked;
     Status rewound = co_await run_pg_rewind(pool, config, source, version);
     if (!rewound && rewound.error().code == ErrorCode::failed) co_return rewound;  // the mark stays

@@ -88,8 +88,14 @@ Task<Result<Server::Work>> Server::work(Duration patience) {
 
 Task<Result<std::unique_ptr<Connection>>> Server::patient_connection(Duration patience) {
     auto options = observer_.reach("relevo work");
-    options.server_options = "-c statement_timeout=0 -c search_path=pg_catalog";
+    options.server_options =
+        "-c statement_timeout=0 -c synchronous_commit=local -c search_path=pg_catalog";
     auto opened = co_await Connection::open(pool_, std::move(options), patience);
+    co_return opened;
+}
+
+Task<Result<std::unique_ptr<Connection>>> Server::new_connection(Duration patience) {
+    auto opened = co_await Connection::open(pool_, observer_.reach("relevo work"), patience);
     co_return opened;
 }
 

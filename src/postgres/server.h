@@ -72,6 +72,8 @@ public:
     bool working() const { return working_.taken(); }
     // A connection of its own without a statement timeout, for what may take long.
     Task<Result<std::unique_ptr<Connection>>> patient_connection(Duration patience);
+    // One that the postmaster makes now.
+    Task<Result<std::unique_ptr<Connection>>> new_connection(Duration patience);
 
     const std::string& real_path() const { return real_path_; }
 

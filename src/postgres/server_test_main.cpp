@@ -128,7 +128,9 @@ void WithServers::SetUp() {
 }
 
 void WithServers::TearDown() {
-    if (!dir.empty()) EXPECT_TRUE(os::remove_tree(dir));
+    if (dir.empty()) return;
+    const auto removed = os::remove_tree(dir);
+    EXPECT_TRUE(removed) << removed.error().message;
 }
 
 std::unique_ptr<Node> WithServers::node(const std::string& name) {

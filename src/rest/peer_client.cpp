@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/text.h"
 #include "rest/orders.h"
@@ -58,6 +59,14 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     status.system_id = text_of(object, "database_system_identifier");
     const auto* failed = find(object, "watchdog_failed");
     status.watchdog_failed = failed != nullptr && *failed == true;
+    const auto* voteless = find(object, "voteless");
+    status.voteless = voteless != nullptr && *voteless == true;
+    const auto* sealed = find(object, "sealed");
+    if (sealed != nullptr && sealed->is_number_unsigned()) {
+        const auto number = sealed->get<std::uint64_t>();
+        if (std::in_range<cluster::Revision>(number))
+            status.sealed = static_cast<cluster::Revision>(number);
+    }
     const auto* timeline = find(object, "timeline");
     if (timeline != nullptr && timeline->is_number_unsigned()) {
         const auto number = timeline->get<std::uint64_t>();

@@ -93,6 +93,18 @@ TEST_F(ServerTest, WithoutTheDcsTheReasonIsSaid) {
     });
 }
 
+TEST_F(ServerTest, ASealIsShownWithTheRest) {
+    auto& view = control.change();
+    view.postgres.server = cluster::Server::running;
+    view.postgres.in_recovery = true;
+    view.postgres.received_all = true;
+    view.sealed = 4711;
+    with_api([&]() -> Task<void> {
+        const auto answer = co_await ask("GET", "/patroni");
+        EXPECT_NE(answer.body.find(R"("sealed": 4711)"), std::string::npos) << answer.body;
+    });
+}
+
 TEST_F(ServerTest, KeysThatAreNotThereAreSaidToBeAbsent) {
     with_api([&]() -> Task<void> {
         EXPECT_EQ(co_await get("/config"), 502);
@@ -349,6 +361,23 @@ TEST(PeerStatus, PatronisOwnTextIsRead) {
     EXPECT_TRUE(status->nofailover);
     EXPECT_EQ(status->failover_priority, 0);
     EXPECT_TRUE(status->watchdog_failed);
+    EXPECT_EQ(status->sealed, 0);
+    EXPECT_FALSE(status->voteless);
+}
+
+TEST(PeerStatus, OfOursAlsoSaysWhatItsVoteIsWorth) {
+    const auto status = parse_peer_status(R"({"sealed": 4711, "voteless": true})");
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->sealed, 4711);
+    EXPECT_TRUE(status->voteless);
+    for (const auto* text :
+         {R"({"sealed": "1", "voteless": 1})", R"({"sealed": -1})", R"({"sealed": 1.5})",
+          R"({"sealed": 18446744073709551615})", R"({"sealed": true, "voteless": "true"})"}) {
+        const auto odd = parse_peer_status(text);
+        ASSERT_TRUE(odd) << text;
+        EXPECT_EQ(odd->sealed, 0) << text;
+        EXPECT_FALSE(odd->voteless) << text;
+    }
 }
 
 TEST(PeerStatus, OddAnswersAreNoStatusOrAnEmptyOne) {
