@@ -220,9 +220,12 @@ Task<std::shared_ptr<const ports::View>> Agent::fresh_view() {
     constexpr Duration as_good_as_new = std::chrono::milliseconds(5);
     if (fresh_view_ && now() - fresh_at_ < as_good_as_new) co_return fresh_view_;
     const Instant began = now();
+    const auto sealed = core::sealed_at(state_);
     auto seen = co_await parts_.postgres.observe(cluster::Look::server);
     auto fresh = std::make_shared<ports::View>(*view_);
     fresh->postgres = std::move(seen);
+    // A seal is about what was seen after it was made, and must have held all the while.
+    fresh->sealed = core::sealed_at(state_) == sealed ? sealed : 0;
     fresh_view_ = fresh;
     fresh_at_ = began;
     co_return fresh;
@@ -248,6 +251,7 @@ void Agent::show() {
         state_.lead ? state_.lead_until() - core::fence_margin(state_.settings) : Instant{};
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
+    view->sealed = core::sealed_at(state_);
     view_ = std::move(view);
 }
 

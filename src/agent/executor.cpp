@@ -142,6 +142,15 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
         const auto status = co_await pg.clone(std::move(plan));
         co_return from(status);
     }
+    if (const auto* e = std::get_if<core::SetSyncNames>(&effect)) {
+        const auto marker = co_await pg.set_synchronous_standby_names(e->names);
+        core::EffectDone done;
+        if (marker)
+            done.payload = core::SyncNamesSet{*marker};
+        else
+            done.error = marker.error();
+        co_return done;
+    }
     auto status = Status{};
     if (std::holds_alternative<core::KillPg>(effect))
         status = co_await pg.kill();
@@ -163,6 +172,10 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
         status = co_await pg.set_aside();
     else if (const auto* s = std::get_if<core::SyncSlots>(&effect))
         status = co_await pg.sync_slots(s->plan);
+    else if (const auto* h = std::get_if<core::EndSenders>(&effect))
+        status = co_await pg.end_walsenders(h->sent_below);
+    else if (std::holds_alternative<core::RestoreVote>(effect))
+        status = co_await pg.restore_vote();
     co_return from(status);
 }
 

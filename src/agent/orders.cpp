@@ -51,8 +51,17 @@ Task<std::string> Agent::infeasible(const ports::SwitchoverOrder& order,
     if (!order.candidate.empty() && !snapshot.member(order.candidate))
         co_return "candidate does not exist";
     const std::string leader = snapshot.leader ? snapshot.leader->name : "";
+    // An operator's failover goes before the votes; a switchover does not.
+    const bool by_votes = state_.settings.synchronous_mode != cluster::SyncMode::off &&
+                          snapshot.sync.active() && !order.leader.empty();
     std::string why = "there is no other member";
     for (const auto& [name, member] : snapshot.members) {
+        if (by_votes && name != leader && !snapshot.sync.names(name)) {
+            if (order.candidate.empty() || order.candidate == name)
+                why = name + " is no synchronous standby: the sync key does not name it";
+            if (order.candidate == name) break;
+            continue;
+        }
         if (name == leader || (!order.candidate.empty() && name != order.candidate)) continue;
         if (member.tags.nofailover()) {
             why = name + " may not lead: nofailover is set";

@@ -11,7 +11,8 @@ std::vector<ProbePeers::Peer> others(const Mind& m) {
     std::vector<ProbePeers::Peer> peers;
     if (!m.s.dcs) return peers;
     for (const auto& [name, member] : m.s.dcs->members)
-        if (name != m.s.self.name && !member.api_url.empty() && !member.tags.nofailover())
+        if (name != m.s.self.name && !member.api_url.empty() &&
+            (sync_rules(m.s) ? m.s.dcs->sync.names(name) : !member.tags.nofailover()))
             peers.push_back({member, alive_peer_deadline});
     return peers;
 }
@@ -58,7 +59,16 @@ bool recover_in_place(Mind& m) {
         m.emit(KillPg{});
         return true;
     }
-    if (!m.may_lead()) return true;
+    if (!m.may_lead()) {
+        // The key may be another's by now, and nobody can be asked: whoever starts this server past
+        // us shall find a standby.
+        if (pg.server == cluster::Server::stopped && m.now.mono >= s.lead_until()) {
+            s.lead.reset();
+            return false;
+        }
+        m.wake_by(s.lead_until());
+        return true;
+    }
     if (s.start_failures > 0 && m.now.mono < s.retry_start_at) {
         m.wake_by(s.retry_start_at);
         return true;

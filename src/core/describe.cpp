@@ -19,6 +19,8 @@ const char* name(CommitFor purpose) {
         case CommitFor::release: return "release leader";
         case CommitFor::member: return "member";
         case CommitFor::status: return "status";
+        case CommitFor::sync: return "sync";
+        case CommitFor::remove_sync: return "remove sync";
         case CommitFor::history: return "history";
         case CommitFor::config: return "config";
         case CommitFor::claim_initialize: return "claim initialize";
@@ -71,11 +73,15 @@ std::string payload(const Payload& p) {
               [](const cluster::Divergence& d) {
                   return fmt::format(" {} ({})", verdict(d.verdict), d.why);
               },
+              [](const SyncNamesSet& set) {
+                  return fmt::format(" told before {}", to_string(set.marker));
+              },
               [](const PeerAnswers& peers) {
                   std::string text;
                   for (const auto& [who, answer] : peers)
-                      text += answer ? fmt::format(" {}:{}{}", who, to_string(answer->position),
-                                                   answer->primary ? "(primary)" : "")
+                      text += answer ? fmt::format(" {}:{}{}{}", who, to_string(answer->position),
+                                                   answer->primary ? "(primary)" : "",
+                                                   answer->sealed ? "(sealed)" : "")
                                      : fmt::format(" {}:silent", who);
                   return text;
               }},
@@ -117,6 +123,14 @@ std::string describe(const Effect& effect) {
             [](const SyncSlots& e) {
                 return fmt::format("synchronise {} slots", e.plan.wanted.size());
             },
+            [](const SetSyncNames& e) {
+                return e.names ? fmt::format("synchronous_standby_names = '{}'", *e.names)
+                               : std::string("synchronous_standby_names as configured");
+            },
+            [](const EndSenders& e) {
+                return "end walsenders that hang before " + to_string(e.sent_below);
+            },
+            [](const RestoreVote&) { return std::string("give the vote back"); },
             [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
             [](const Callback& e) {
                 return fmt::format("callback {} {}", e.action, to_string(e.role));

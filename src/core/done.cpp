@@ -10,6 +10,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
 void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const EffectDone& done);
 void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done);
 void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectDone& done);
+void sync_names_done(Mind& m, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -80,22 +81,33 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
     const auto* answers = std::get_if<PeerAnswers>(&done.payload);
     if (probe.purpose == ProbeFor::race && s.dcs && !s.dcs->leader) {
         s.race_answers = answers ? *answers : PeerAnswers{};
+    } else if (probe.purpose == ProbeFor::vote) {
+        for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
+            if (answer && answer->primary && s.dcs && s.dcs->led_by(name) && s.pg &&
+                answer->timeline == s.pg->timeline)
+                s.joined = State::Joined{s.dcs->leader->create_revision, answer->position};
     } else if (auto* crash = std::get_if<CrashFailover>(&s.procedure);
                crash && probe.purpose == ProbeFor::crash) {
         crash->candidate_known = true;
+        int fit = 0, votes = 0;
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->running && !answer->primary && !answer->nofailover &&
-                !answer->watchdog_failed &&
+                !answer->watchdog_failed && !answer->voteless &&
                 (s.led_timeline == 0 || answer->timeline == s.led_timeline) &&
                 (!s.dcs || distance(s.dcs->status.optime, answer->position) <=
                                s.settings.maximum_lag_on_failover))
-                crash->candidate_found = true;
+                ++fit;
+        for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
+            if (answer && answer->running && !answer->primary && !answer->voteless) ++votes;
+        // By the sync key one of the voters, and as many more as must agree.
+        crash->candidate_found = fit > 0 && (!sync_rules(s) || votes > s.dcs->sync.quorum);
     }
 }
 
 void rewind_done(Mind& m, const EffectDone& done) {
     State& s = m.s;
     s.judged.reset();
+    s.joined.reset();
     if (!done.error) {
         s.rewind_failed = false;
         s.was_primary = false;
@@ -109,6 +121,7 @@ void rewind_done(Mind& m, const EffectDone& done) {
 void clone_done(Mind& m, const EffectDone& done) {
     State& s = m.s;
     s.judged.reset();
+    s.joined.reset();
     s.rewind_failed = false;
     s.was_primary = false;
     if (!done.error) {
@@ -146,6 +159,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     } else if (std::holds_alternative<MakeStandby>(effect) && done.error) {
         m.say("standby", Note::Level::error,
               "standby.signal cannot be written: " + done.error->message);
+    } else if (std::holds_alternative<SetSyncNames>(effect)) {
+        sync_names_done(m, done);
     } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {
         m.say("slots", Note::Level::warning, "replication slots: " + done.error->message);
     }

@@ -27,6 +27,8 @@ enum class CommitFor {
     release,
     member,
     status,
+    sync,
+    remove_sync,
     history,
     config,
     claim_initialize,
@@ -85,7 +87,16 @@ struct SyncSlots {
     cluster::SlotPlan plan;
 };
 
-enum class ProbeFor { race, handover, crash };
+// synchronous_standby_names on a running primary (SyncNamesSet); absent: as the user configured it.
+struct SetSyncNames {
+    std::optional<std::string> names;
+};
+struct EndSenders {  // that have not sent this much
+    cluster::Lsn sent_below;
+};
+struct RestoreVote {};
+
+enum class ProbeFor { race, handover, crash, vote };
 struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
     struct Peer {
         cluster::MemberRecord member;
@@ -114,10 +125,11 @@ struct Exit {
     std::string text;
 };
 
-using Effect = std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg,
-                            MakeStandby, PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg,
-                            ComparePg, RewindPg, CrashRecoverPg, CheckpointPg, SetAsidePg,
-                            SyncSlots, ProbePeers, Callback, Answer, Note, Exit>;
+using Effect =
+    std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
+                 PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
+                 CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
+                 RestoreVote, ProbePeers, Callback, Answer, Note, Exit>;
 
 struct Issued {
     EffectId id = 0;  // 0: no answer is expected

@@ -70,10 +70,14 @@ struct LeaseKept {
     Instant asked_at;  // before the request left: the lease lives at least until asked_at + ttl
     cluster::Lease lease;
 };
+// What walsenders have sent of WAL from beyond this, they sent by the names that were set.
+struct SyncNamesSet {
+    cluster::Lsn marker;
+};
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
-                             cluster::Divergence, PeerAnswers>;
+                             cluster::Divergence, PeerAnswers, SyncNamesSet>;
 struct EffectDone {
     EffectId id = 0;
     std::optional<Error> error;

@@ -135,6 +135,8 @@ std::optional<cluster::Upstream> upstream_for(const Mind& m) {
     const State& s = m.s;
     if (!s.dcs || s.self.tags.nostream()) return std::nullopt;
     const auto* leader = primary_member(m);
+    // With nobody to lead, nobody's WAL may grow (seal.cpp).
+    if (!s.dcs->leader && sync_rules(s)) return std::nullopt;
     const std::string wanted = s.self.tags.replicatefrom();
     if (!wanted.empty() && wanted != s.self.name)
         if (const auto* other = s.dcs->member(wanted);

@@ -21,14 +21,37 @@ bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
                   const cluster::FailoverRequest& request) {
     if (member.name == m.s.self.name || member.api_url.empty() || member.tags.nofailover())
         return false;
+    // An operator's failover goes before the votes; a switchover does not.
+    const bool by_order = request.leader.empty() && !request.member.empty();
+    if (!by_order && !may_lead_by_sync(m.s, member.name)) return false;
     return request.member.empty() || request.member == member.name;
+}
+
+// Who must agree, besides the candidates (synchronous_mode: quorum).
+bool is_voter(const Mind& m, const cluster::MemberName& name) {
+    return sync_rules(m.s) && m.s.dcs->sync.quorum > 0 && m.s.dcs->sync.names(name);
+}
+
+// Fewer than it takes to elect a leader: the key would be given away for nobody to take.
+bool too_few_votes(const Mind& m, const cluster::FailoverRequest& request,
+                   const PeerAnswers& answers) {
+    if (!sync_rules(m.s) || (request.leader.empty() && !request.member.empty())) return false;
+    const auto votes = std::ranges::count_if(answers, [&](const auto& one) {
+        return one.second && one.second->running && !one.second->primary && !one.second->voteless &&
+               m.s.dcs->sync.names(one.first);
+    });
+    // The leader votes too, once it is a standby, where the key names it.
+    const auto own = m.s.dcs->sync.names(m.s.self.name) ? 1 : 0;
+    return votes + own <= m.s.dcs->sync.quorum;
 }
 
 std::vector<ProbePeers::Peer> candidates(const Mind& m, const cluster::FailoverRequest& request) {
     std::vector<ProbePeers::Peer> peers;
     if (!m.s.dcs) return peers;
     for (const auto& [name, member] : m.s.dcs->members)
-        if (is_candidate(m, member, request)) peers.push_back({member, alive_peer_deadline});
+        if (is_candidate(m, member, request) ||
+            (name != m.s.self.name && !member.api_url.empty() && is_voter(m, name)))
+            peers.push_back({member, alive_peer_deadline});
     return peers;
 }
 
@@ -77,10 +100,13 @@ bool consider(Mind& m) {
         return false;
     }
     auto asked = candidates(m, request);
-    if (asked.empty()) {
+    const bool none = std::ranges::none_of(
+        asked, [&](const ProbePeers::Peer& peer) { return is_candidate(m, peer.member, request); });
+    if (none) {
         clear_request(m, request.member.empty()
                              ? "there is no candidate"
-                             : request.member + " is not a member that may lead");
+                             : request.member + " is not a member that may lead" +
+                                   (sync_rules(s) ? " (by the sync key)" : ""));
         return false;
     }
     HandingOver p;
@@ -156,7 +182,8 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         std::string why = "no candidate answered";
         bool found = false;
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{}) {
-            if (!answer) continue;
+            const auto* member = s.dcs ? s.dcs->member(name) : nullptr;
+            if (!answer || !member || !is_candidate(m, *member, p.request)) continue;
             if (answer->nofailover || answer->watchdog_failed || answer->primary) {
                 why = name + " may not lead";
             } else if (answer->timeline != s.led_timeline) {
@@ -176,6 +203,10 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             } else {
                 found = true;
             }
+        }
+        if (found && answers && too_few_votes(m, p.request, *answers)) {
+            found = false;
+            why = "too few of the voters of the sync key answer to elect a leader";
         }
         if (p.stage == Stage::validate) {
             if (!found) return give_up(m, why);

@@ -36,9 +36,12 @@ bool promote(Mind& m) {
         return true;
     }
     if (!m.may_lead() || !timeline_granted(m)) return true;
+    if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
-    m.emit(PromotePg{
-        m.fence_at(), {s.pg->timeline, s.grant->number, promote_within}, s.self.has_pre_promote});
+    s.syncing = {};  // it begins by the names that it is promoted with
+    m.emit(PromotePg{m.fence_at(),
+                     {s.pg->timeline, s.grant->number, promote_within, names_to_lead_with(s)},
+                     s.self.has_pre_promote});
     return true;
 }
 

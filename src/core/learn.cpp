@@ -21,6 +21,8 @@ void see_leader_key(Mind& m) {
                       m.now.mono};  // an earlier write of unknown outcome did happen
     }
     if (key) {
+        s.cut.reset();
+        s.sealed.reset();
         s.last_led = s.dcs;
         s.unlocked_since.reset();
         s.race_answers.reset();
@@ -78,6 +80,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.crashed = false;
         s.crash_recovered = false;
         s.start_failures = 0;
+        if (pg.primary() && (was_down || !s.was_primary)) s.primary_since = m.now.mono;
         s.was_primary = pg.primary();
         s.led_timeline = pg.primary() || s.lead ? pg.timeline : 0;
         if (was_down && !pg.primary()) s.check_divergence = true;
@@ -125,6 +128,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     switch (commit.purpose) {
         case CommitFor::acquire:
         case CommitFor::finish_bootstrap:
+            if (result && !done_ok) s.taken_over.reset();
             if (done_ok) {
                 s.lead = Lead{result->revision, m.now.mono};
                 if (commit.purpose == CommitFor::acquire && s.asked_timeline != 0)
@@ -161,6 +165,17 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             break;
         case CommitFor::status:
             if (!done_ok) s.status_written.reset();
+            break;
+        case CommitFor::sync:
+        case CommitFor::remove_sync:
+            if (done.error && s.dcs) s.syncing.unsure = s.dcs->sync.mod_revision;
+            if (done.error)
+                m.say("sync write", Note::Level::warning,
+                      "the sync key cannot be written: " + done.error->message);
+            else
+                m.forget("sync write");
+            if (!done_ok)
+                s.sync_again_at = m.now.mono + std::chrono::milliseconds(done.error ? 500 : 50);
             break;
         case CommitFor::history:
         case CommitFor::config:
@@ -200,6 +215,7 @@ void learn_done(Mind& m, const EffectDone& done) {
     const auto at = std::ranges::find(s.running, done.id, &Running::id);
     if (at == s.running.end()) return;
     const Effect effect = std::move(at->effect);
+    const Instant asked = at->since;
     // A look that began before the server changed may show it as it was.
     const bool outdated = std::holds_alternative<Observe>(effect) && at->pg_changes != s.pg_changes;
     s.running.erase(at);
@@ -222,6 +238,7 @@ void learn_done(Mind& m, const EffectDone& done) {
         learn_commit(m, *commit, done);
     } else if (const auto* observe = std::get_if<Observe>(&effect)) {
         if (const auto* pg = std::get_if<cluster::LocalPostgres>(&done.payload)) {
+            s.pg_asked = asked;
             learn_postgres(m, *pg);
             s.pg_stale = observe->look == cluster::Look::files;
         }

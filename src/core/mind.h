@@ -38,6 +38,7 @@ public:
         return nullptr;
     }
     bool committing(CommitFor purpose) const;
+    bool probing(ProbeFor purpose) const;
     // Of a server that nothing is known of the files come first: one that hangs keeps the other
     // look waiting, and a primary that is not ours to run must be stopped before that.
     Observe next_look() const { return {s.pg ? cluster::Look::server : cluster::Look::files}; }
@@ -89,6 +90,18 @@ bool can_fail_over(const Mind& m);  // crash.cpp: rather than wait for our own s
 bool restart_order(Mind& m);        // orders.cpp
 bool reinit_order(Mind& m);         // orders.cpp
 bool leave(Mind& m);                // leave.cpp
+// sync.cpp: synchronous replication
+void keep_sync(Mind& m);          // the leader: the sync key and synchronous_standby_names
+bool sync_rules(const State& s);  // whether the sync key says who may lead
+bool may_lead_by_sync(const State& s, std::string_view name);  // leader or voter of the key
+void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
+// For a promotion: names that keep what the key promises. nullopt: not in sync mode. (A start in
+// place goes on with those that it had: the key may have been changed by a write whose answer is
+// still to come, and they hold with both.)
+std::optional<std::string> names_to_lead_with(const State& s);
+// seal.cpp
+bool seal(Mind& m);         // nobody leads: this member's WAL must not grow any more
+void regain_vote(Mind& m);  // after a rewind or copy
 // race.cpp
 bool race(Mind& m);  // the key is free
 // follow.cpp

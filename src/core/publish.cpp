@@ -278,6 +278,8 @@ void keep_house(Mind& m) {
     const auto* view = m.view();
     if (!view || s.pg_stale || !std::holds_alternative<std::monostate>(s.procedure)) return;
     keep_slots(m, *view);
+    regain_vote(m);
+    keep_names_ready(m);
     if (!m.may_lead() || !s.pg->primary() || m.pg_busy()) return;
     if (!view->initialized() && !m.committing(CommitFor::put_initialize) &&
         !s.pg->system_id.empty())
@@ -288,6 +290,7 @@ void keep_house(Mind& m) {
     put_status(m);
     put_history(m, *view);
     tell_line(m);
+    keep_sync(m);
     // Also when the agent that promoted died before it could: nobody can rewind to a source whose
     // pg_control still shows the old timeline.
     const bool due = s.checkpoint_wanted ||

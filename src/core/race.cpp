@@ -2,12 +2,17 @@
 // takes the key only when it finds nobody better (contract 7.3). The guard in the DCS settles ties.
 #include <fmt/core.h>
 
+#include "base/text.h"
 #include "core/mind.h"
 
 namespace relevo::core {
 namespace {
 
 constexpr Duration race_again_after = std::chrono::milliseconds(500);
+// A candidate that has not got its votes by then will not get them soon.
+constexpr Duration votes_within = std::chrono::seconds(5);
+// A voter that is about to cut itself off.
+constexpr Duration vote_again_after = std::chrono::milliseconds(30);
 
 std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     std::vector<ProbePeers::Peer> peers;
@@ -29,6 +34,30 @@ std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     return peers;
 }
 
+// A manual failover names this member: the operator's word goes before every comparison. A
+// switchover does not: when its leader died on the way, the candidate may lack what others have.
+bool asked_for(const State& s) {
+    const auto& request = s.dcs->failover;
+    return request && !request->scheduled_at && request->member == s.self.name &&
+           request->leader.empty();
+}
+
+// Only the leader changes: until the others hold the winner's WAL it may be the only one that has
+// all that was acknowledged, and so whoever could be elected before must do (R1). Whom an operator
+// chose against the votes may lack what the voters have: then nobody but it.
+std::optional<cluster::SyncState> sync_after_taking(const State& s) {
+    if (!sync_rules(s)) return std::nullopt;
+    auto sync = s.dcs->sync;
+    const bool kept = may_lead_by_sync(s, s.self.name);
+    sync.leader = s.self.name;
+    sync.unreadable = false;
+    if (!kept) {
+        sync.voters.clear();
+        sync.quorum = 0;
+    }
+    return sync;
+}
+
 void take(Mind& m) {
     State& s = m.s;
     if (m.committing(CommitFor::acquire)) return;
@@ -44,15 +73,10 @@ void take(Mind& m) {
     m.tell(Note{Note::Level::info, "taking the leader key"});
     // A running primary goes on with its own, and tells so in the same breath.
     const auto grant = s.pg->primary() ? line_as_written(m) : next_timeline(m);
-    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant));
-}
-
-// A manual failover names this member: the operator's word goes before every comparison. A
-// switchover does not: when its leader died on the way, the candidate may lack what others have.
-bool asked_for(const State& s) {
-    const auto& request = s.dcs->failover;
-    return request && !request->scheduled_at && request->member == s.self.name &&
-           request->leader.empty();
+    const auto sync = sync_after_taking(s);
+    s.taken_over.reset();
+    if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
+    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
 }
 
 // How much of the cluster's own history somebody has: what goes beyond the point where the cluster
@@ -68,9 +92,11 @@ cluster::Lsn my_position(const State& s) {
     return on_the_line(s, s.pg->timeline, s.pg->position());
 }
 
-// Too far behind to take the key itself: waiting for it would have no end.
-bool too_far_behind(const State& s, cluster::Lsn on_line) {
-    return distance(s.dcs->status.optime, on_line) > s.settings.maximum_lag_on_failover;
+// Too far behind to take the key itself: waiting for it would have no end. Who went beyond the line
+// that the status was written of cannot be behind it.
+bool too_far_behind(const State& s, cluster::Timeline timeline, cluster::Lsn on_line) {
+    return line_rank(s, timeline) != LineRank::beyond &&
+           distance(s.dcs->status.optime, on_line) > s.settings.maximum_lag_on_failover;
 }
 
 // In the order in which members should lead.
@@ -87,8 +113,69 @@ Worth worth(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
 
 Worth my_worth(const State& s) { return worth(s, s.pg->timeline, s.pg->position()); }
 
+Worth worth(const State& s, const cluster::PeerStatus& peer) {
+    return worth(s, peer.timeline ? peer.timeline : s.pg->timeline, peer.position);
+}
+
 bool no_less(const State& s, const cluster::PeerStatus& peer) {
-    return worth(s, peer.timeline, peer.position) >= my_worth(s);
+    return worth(s, peer) >= my_worth(s);
+}
+
+bool no_more_than(const State& s, const cluster::PeerStatus& peer) {
+    return worth(s, peer) <= my_worth(s);
+}
+
+// What the sync key says against us; empty: nothing.
+std::string unfit_by_sync(const State& s) {
+    if (!sync_rules(s) || asked_for(s)) return {};
+    const auto& key = s.dcs->sync;
+    if (key.unreadable)
+        return "the sync key cannot be read, and with it who has all that was acknowledged. "
+               "`relevoctl failover --candidate NAME` overrides this";
+    if (!key.names_or_leader(s.self.name))
+        return fmt::format(
+            "the sync key does not name me: I may lack what was acknowledged. "
+            "`relevoctl failover --candidate {}` overrides this",
+            s.self.name);
+    if (s.pg->primary())
+        return iequals(key.leader, s.self.name) ? std::string()
+                                                : key.leader + " has led since by the sync key";
+    // The leader of the key may be one that an operator chose against the votes.
+    if (s.pg->voteless && !iequals(key.leader, s.self.name))
+        return "my data was copied or rewound and has not caught up with a leader since";
+    if (!s.sealed || *s.sealed < key.mod_revision || s.pg->receiving || !s.pg->received_all)
+        return "my own WAL has not come to its end yet";
+    return {};
+}
+
+// How many of the voters say that they have cut themselves off and hold no more than we do, where
+// more are needed. nullopt: enough, or none needed. The leader that the key names needs none:
+// nobody has acknowledged anything that it lacks.
+std::optional<std::string> votes_missing(const State& s, bool& soon) {
+    if (!sync_rules(s) || asked_for(s)) return std::nullopt;
+    const auto& key = s.dcs->sync;
+    if (iequals(key.leader, s.self.name)) return std::nullopt;
+    int votes = 0;
+    std::string without;
+    for (const auto& name : key.voters) {
+        if (iequals(name, s.self.name)) continue;
+        const auto at = s.race_answers->find(name);
+        const auto* peer = at != s.race_answers->end() && at->second ? &*at->second : nullptr;
+        const auto* member = s.dcs->member(name);
+        const bool alive = peer && peer->running && !peer->primary && !peer->voteless;
+        // Patroni's own agents cannot tell: their word is taken as Patroni takes it.
+        const bool able_to_tell = !member || !member->relevo.empty();
+        const bool ended =
+            !able_to_tell || (alive && peer->sealed >= key.mod_revision && peer->sealed != 0);
+        if (alive && ended && no_more_than(s, *peer)) {
+            ++votes;
+            continue;
+        }
+        if (alive && !ended) soon = true;
+        without += (without.empty() ? "" : ", ") + name;
+    }
+    if (votes >= key.quorum) return std::nullopt;
+    return fmt::format("{} of {} votes besides mine, without {}", votes, key.quorum, without);
 }
 
 // Reasons of our own not to run; empty: may run.
@@ -99,7 +186,10 @@ std::string unfit(const Mind& m) {
     if (s.self.tags.nofailover()) return "nofailover is set here";
     if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";
     if (pg.position().value == 0) return "my WAL position is not known";
-    if (!asked_for(s) && line_rank(s, pg.timeline) == LineRank::left)
+    if (auto why = unfit_by_sync(s); !why.empty()) return why;
+    // Whom the sync key names as leader led last, or was chosen by an operator against all this.
+    const bool led_by_key = sync_rules(s) && iequals(s.dcs->sync.leader, s.self.name);
+    if (!asked_for(s) && !led_by_key && line_rank(s, pg.timeline) == LineRank::left)
         return fmt::format(
             "my timeline {} left the one that the last leader wrote ({}): what is acknowledged "
             "there "
@@ -117,7 +207,7 @@ std::string unfit(const Mind& m) {
     if (s.settings.standby_cluster) return "standby_cluster is set, which is not implemented yet";
     if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
-    if (s.settings.check_timeline && pg.timeline < s.dcs->timeline())
+    if (!led_by_key && s.settings.check_timeline && pg.timeline < s.dcs->timeline())
         return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline,
                            s.dcs->timeline());
     return {};
@@ -126,7 +216,9 @@ std::string unfit(const Mind& m) {
 bool lags(const Mind& m, std::string& why) {
     const State& s = m.s;
     const auto behind = distance(s.dcs->status.optime, my_position(s));
-    if (s.pg->primary() || behind <= s.settings.maximum_lag_on_failover) return false;
+    // The votes say more than a position that was written some time ago.
+    if (sync_rules(s) && !asked_for(s)) return false;
+    if (s.pg->primary() || !too_far_behind(s, s.pg->timeline, my_position(s))) return false;
     why = fmt::format(
         "my position {} is {} bytes behind the last leader's {}, more than maximum_lag_on_failover "
         "{}. "
@@ -134,6 +226,11 @@ bool lags(const Mind& m, std::string& why) {
         to_string(my_position(s)), behind, to_string(s.dcs->status.optime),
         s.settings.maximum_lag_on_failover, s.self.name);
     return true;
+}
+
+// Whether the sync key lets it lead without an operator's order.
+bool electable(const State& s, const std::string& name, const cluster::PeerStatus& peer) {
+    return !sync_rules(s) || (!peer.voteless && may_lead_by_sync(s, name));
 }
 
 // Compares with one peer's answer: true when it should lead rather than we.
@@ -145,10 +242,13 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
         return true;
     }
     if (peer.nofailover || peer.watchdog_failed || !peer.running) return false;
+    // What it has beyond us nobody was promised: by the votes it cannot lead.
+    if (!electable(s, name, peer)) return false;
     const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
     const auto mine = my_worth(s);
     const auto theirs = worth(s, timeline, peer.position);
-    if (theirs.rank == LineRank::left || too_far_behind(s, theirs.position)) return false;
+    if (theirs.rank == LineRank::left || too_far_behind(s, theirs.timeline, theirs.position))
+        return false;
     if (theirs > mine) {
         why = fmt::format("{} is ahead of me: timeline {} at {}, mine {} at {}", name,
                           theirs.timeline, to_string(theirs.position), mine.timeline,
@@ -211,22 +311,30 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
         why = "maintenance mode is on";
         return s.pg->primary() ? std::nullopt : std::optional(false);
     }
+    // By the votes a candidate may need others that do not answer: then it is not waited for for
+    // ever.
+    const bool patient =
+        !sync_rules(s) || !s.unlocked_since || m.now.mono < *s.unlocked_since + votes_within;
     if (!request->member.empty() && s.race_answers) {
         const auto at = s.race_answers->find(request->member);
         const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover &&
                           at->second->running;
         // In a switchover whose leader died before the candidate had it all, whoever has more goes
         // first.
-        if (able && (request->leader.empty() || no_less(s, *at->second))) {
+        if (able &&
+            (request->leader.empty() ||
+             (patient && electable(s, request->member, *at->second) && no_less(s, *at->second)))) {
             why = "waiting for " + request->member + ", which was asked to lead";
             return false;
         }
     }
-    if (request->leader == s.self.name && s.race_answers) {
+    if (request->leader == s.self.name && s.race_answers && patient) {
         for (const auto& [name, answer] : *s.race_answers)
             // One that has less waits for us in turn.
             if (answer && !answer->nofailover && answer->running && no_less(s, *answer) &&
-                !too_far_behind(s, on_the_line(s, answer->timeline, answer->position))) {
+                electable(s, name, *answer) &&
+                !too_far_behind(s, answer->timeline,
+                                on_the_line(s, answer->timeline, answer->position))) {
                 why = "a switchover away from me is under way";
                 return false;
             }
@@ -244,6 +352,7 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
     for (const auto& [name, answer] : *s.race_answers) {
         const auto* record = s.dcs->member(name);
         if (answer || !record || !record->running() || record->tags.nofailover()) continue;
+        if (!may_lead_by_sync(s, name)) continue;
         if (record->role == cluster::Role::primary) continue;
         const auto theirs =
             worth(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{}));
@@ -255,10 +364,10 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
     return std::nullopt;
 }
 
-void wait(Mind& m, const std::string& why) {
+void wait(Mind& m, const std::string& why, Duration again_after = race_again_after) {
     State& s = m.s;
     m.say("race", Note::Level::info, "not taking the leader key: " + why);
-    s.race_probe_at = m.now.mono + race_again_after;
+    s.race_probe_at = m.now.mono + again_after;
     s.race_answers.reset();
     m.wake_by(s.race_probe_at);
 }
@@ -285,7 +394,7 @@ bool race(Mind& m) {
         return true;
     }
     if (!s.race_answers) {
-        if (m.running<ProbePeers>()) return true;
+        if (m.probing(ProbeFor::race)) return true;
         if (m.now.mono < s.race_probe_at) {
             m.wake_by(s.race_probe_at);
             return false;
@@ -324,6 +433,11 @@ bool race(Mind& m) {
             wait(m, why);
             return false;
         }
+    }
+    bool soon = false;
+    if (const auto missing = votes_missing(s, soon)) {
+        wait(m, *missing, soon ? vote_again_after : race_again_after);
+        return false;
     }
     if (const auto until = head_start(s, why); until && m.now.mono < *until) {
         wait(m, why);

@@ -10,6 +10,7 @@
 
 #include "core/effect.h"
 #include "core/event.h"
+#include "core/quorum.h"
 
 namespace relevo::core {
 
@@ -37,6 +38,22 @@ struct HeldLease {
     Instant asked_at;
     Instant until;  // asked_at + ttl: what nobody can take from us before
     std::chrono::seconds ttl{};
+};
+
+// Synchronous replication as the leader has it in hand (sync.cpp). Known anew under each term.
+struct Syncing {
+    cluster::Revision term = 0;
+    // A write of the sync key whose outcome nobody knows, by the revision that it wanted to find:
+    // it may still happen, until another write makes it void.
+    std::optional<cluster::Revision> unsure;
+    std::optional<quorum::Names> told;   // what PostgreSQL was told last, or is being told
+    std::optional<cluster::Lsn> marker;  // walsenders that have sent this much go by `told`
+    bool settled = false;                // every one of them does
+    Instant began, told_at, settled_at;
+    // The end of WAL as seen after that: whoever has flushed this holds all that was acknowledged
+    // by earlier names.
+    std::optional<cluster::Lsn> end;
+    Instant tell_again_at, end_senders_at;
 };
 
 // How this member came to its verdict about rejoining a leader.
@@ -113,7 +130,7 @@ struct State {
     cluster::Revision shown_term = 0;
     bool dcs_down = false;  // the last read failed
     std::optional<cluster::LocalPostgres> pg;
-    Instant pg_seen;
+    Instant pg_seen, pg_asked;     // when the last look ended and began
     std::uint64_t pg_changes = 0;  // counts what made an earlier look worthless
     bool pg_stale = false;         // something happened since: look before deciding
 
@@ -143,6 +160,7 @@ struct State {
     Instant killed_at{};                 // what was begun before it is dead or will fail
     bool stop_wanted = false;            // the running stop or kill is ours: its exit is no crash
     bool crashed = false;                // the postmaster ended unasked
+    Instant primary_since{};             // when it was first seen to be one, running
     bool was_primary = false;            // it accepted writes when last seen running
     cluster::Timeline led_timeline = 0;  // on which it did
     bool crash_recovered = false;        // single-user recovery was done in this outage
@@ -157,6 +175,27 @@ struct State {
     Instant check_after{};
     Instant retry_clone_at{}, retry_start_at{};
     bool rewind_failed = false;
+
+    // What was asked of the leader since this member streams from it: its WAL's end.
+    struct Joined {
+        cluster::Revision term = 0;
+        cluster::Lsn end;
+    };
+    std::optional<Joined> joined;
+    Instant join_again_at{};
+
+    // Synchronous replication: the leader's side, and a candidate's.
+    Syncing syncing;
+    // Without an upstream since it saw, at this revision, that nobody leads (seal.cpp); and since
+    // then it is certain that no walreceiver lives.
+    std::optional<cluster::Revision> cut, sealed;
+    struct TakenOver {
+        cluster::SyncState sync;          // as it was put with the leader key
+        cluster::MemberName last_leader;  // as the sync key named it before
+    };
+    std::optional<TakenOver> taken_over;  // until the first settling of names under the new term
+
+    Instant names_ready_again_at{}, sync_again_at{};
 
     // Race.
     std::optional<PeerAnswers> race_answers;
@@ -205,6 +244,9 @@ Step step(State& state, const Event& event, Now now);
 cluster::MemberRecord member_record(const State& state);
 cluster::State shown_state(const State& state);
 cluster::Role shown_role(const State& state);
+
+// The revision of PeerStatus::sealed, 0 when it may still receive.
+cluster::Revision sealed_at(const State& state);
 
 // How long before the lease's end a primary is stopped when it could not be renewed: killing takes
 // up to 250 ms, the rest is for a scheduler that is late.

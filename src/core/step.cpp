@@ -23,7 +23,8 @@ void Mind::tell(Effect effect) { step_.effects.push_back({0, std::move(effect)})
 void Mind::commit(CommitFor purpose, cluster::Txn txn) {
     // A write that needs the right to lead is void once that right has run out.
     const bool as_leader = purpose == CommitFor::status || purpose == CommitFor::history ||
-                           purpose == CommitFor::rewrite_leader;
+                           purpose == CommitFor::rewrite_leader || purpose == CommitFor::sync ||
+                           purpose == CommitFor::remove_sync;
     const Instant end = as_leader && s.lease ? s.lease->until : Instant::max();
     emit(Commit{purpose, std::move(txn), end, dcs_deadline()});
 }
@@ -39,6 +40,13 @@ bool Mind::committing(CommitFor purpose) const {
     for (const Running& r : s.running)
         if (const auto* c = std::get_if<Commit>(&r.effect); c && c->purpose == purpose) return true;
     return false;
+}
+
+bool Mind::probing(ProbeFor purpose) const {
+    return std::ranges::any_of(s.running, [&](const Running& r) {
+        const auto* probe = std::get_if<ProbePeers>(&r.effect);
+        return probe && probe->purpose == purpose;
+    });
 }
 
 bool Mind::pg_busy() const {
@@ -95,6 +103,7 @@ void decide(Mind& m) {
     if (demoted(m)) return;
     if (fill_data_directory(m)) return;
     if (start_stopped(m)) return;
+    if (seal(m)) return;
     if (race(m)) return;
     follow(m);
 }

@@ -36,6 +36,7 @@ bool automation(const core::Effect& effect) {
 Checkers::Checkers(Parts parts)
     : parts_(parts),
       excused_since_(static_cast<std::size_t>(parts.world.size())),
+      forced_(static_cast<std::size_t>(parts.world.size())),
       probes_(static_cast<std::size_t>(parts.world.size())) {}
 
 void Checkers::fail(const std::string& what) {
@@ -121,7 +122,10 @@ void Checkers::follow_line(int leads) {
         const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
         const auto lost = parts_.postgres.wal.lost(line, end);
         findings.lost += parts_.postgres.wal.count_lost(line, end);
-        if (lost.count > 0) check_better_candidate(leads, end, lost);
+        if (lost.count > 0) {
+            check_promise(leads, lost);
+            check_better_candidate(leads, end, lost);
+        }
     }
     line_ = end.branch;
 }
@@ -132,6 +136,25 @@ void Checkers::on_commit(int index) {
     for (int other = 0; other < parts_.world.size(); ++other)
         if (other != index && parts_.postgres.at(other).accepts_writes())
             two_primaries(index, other);
+}
+
+// Whoever may be elected without the leader has, in one of its members, all that was acknowledged:
+// looked at with every acknowledgement, not only when somebody is elected.
+void Checkers::on_acknowledged(int index) {
+    const auto truth = parts_.dcs.truth();
+    const auto& sync = truth->sync;
+    if (!parts_.postgres.promised(index)) return;
+    const auto& wal = parts_.postgres.wal;
+    const WalEnd acked = wal.last_acked(data(index).end);
+    int without = 0;
+    for (int other = 0; other < parts_.world.size(); ++other) {
+        const Data& there = data(other);
+        if (other == index || !sync.names(name(other)) || there.voteless) continue;
+        if (there.kind == cluster::DataDir::initialized && !wal.covers(there.end, acked)) ++without;
+    }
+    if (without > sync.quorum)
+        fail(fmt::format("{} acknowledged what {} voters lack, and {} of them elect a leader",
+                         name(index), without, sync.quorum + 1));
 }
 
 void Checkers::on_promoting(int winner, WalEnd from) {
@@ -153,6 +176,8 @@ void Checkers::on_promoting(int winner, WalEnd from) {
         parts_.world.say(winner,
                          fmt::format("## {} acknowledged commits are lost, the oldest of {:.3f} s",
                                      lost.count, to_s(lost.first.time_since_epoch())));
+    // One whose key is another's by now acknowledges nothing.
+    if (leader() == winner) check_promise(winner, lost);
     check_switchover(winner, lost);
     check_better_candidate(winner, from, lost);
 }
@@ -165,11 +190,21 @@ void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
                      lost.count));
 }
 
+// What was acknowledged while synchronous replication was in force is never lost, but by an
+// operator who chose against the votes.
+void Checkers::check_promise(int winner, const WalTree::Lost& lost) {
+    if (lost.promised == 0 || forced_[static_cast<std::size_t>(winner)]) return;
+    if (parts_.world.plan.settings.synchronous_mode == cluster::SyncMode::off) return;
+    fail(fmt::format("{} leads without {} commits that synchronous replication had promised",
+                     name(winner), lost.promised));
+}
+
 // Asynchronous replication may lose what nobody else had; never what a member had that could be
 // asked.
 void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost) {
     const auto& world = parts_.world;
     const Probe& probe = probes_[static_cast<std::size_t>(winner)];
+    if (forced_[static_cast<std::size_t>(winner)]) return;
     if (probe.ends.empty() || world.now() - probe.at > seconds(20)) return;
     if (world.last_fault > probe.at - seconds(2)) return;
     const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
@@ -292,6 +327,11 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
         if (commit->purpose == core::CommitFor::acquire) {
             // A candidate that an operator named does not ask.
             const auto& failover = who.state().dcs->failover;
+            // The order stands for as long as the sync key names whom it chose.
+            const bool ordered =
+                failover && failover->member == name(who.index()) && failover->leader.empty();
+            const bool stands = forced_[index] && who.state().dcs->sync.leader == name(who.index());
+            forced_[index] = ordered || stands;
             if (failover && failover->member == name(who.index())) {
                 probes_[index] = {};
                 if (failover->leader.empty())

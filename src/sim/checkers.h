@@ -31,6 +31,7 @@ public:
     void on_primary(int member);
     void on_promoting(int member, WalEnd from);
     void on_commit(int member);
+    void on_acknowledged(int member);
     void on_wipe(int member, const Data& data, const char* how);
 
     void on_outside_start(int member);
@@ -63,11 +64,13 @@ private:
     void check_pause(Member& who, const core::Issued& issued);
     void check_one_action(Member& who);
     void check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost);
+    void check_promise(int winner, const WalTree::Lost& lost);
     void check_switchover(int winner, const WalTree::Lost& lost);
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote
     std::vector<Instant> excused_since_;
+    std::vector<bool> forced_;  // it took the lead because an operator named it
     Instant pause_changed_{};
     std::vector<Probe> probes_;
     Instant handed_over_{};

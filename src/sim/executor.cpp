@@ -79,6 +79,9 @@ void Member::do_commit(core::EffectId id, core::Commit commit) {
     if (too_late(id, commit.not_after)) return;
     if (commit.purpose == core::CommitFor::acquire && has_bug(Bug::acquire_without_guard))
         commit.txn.compares.clear();
+    if (commit.purpose == core::CommitFor::acquire && has_bug(Bug::sync_key_unguarded))
+        std::erase_if(commit.txn.compares,
+                      [](const cluster::Compare& one) { return one.key != "leader"; });
     if (foreign()) {
         const auto ours = [](const auto& part) { return part.key == cluster::keys::timeline; };
         std::erase_if(commit.txn.compares, ours);
@@ -101,7 +104,9 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
     if (const auto* look = std::get_if<core::Observe>(&effect)) {
         pg().observe(look->look,
                      [this, id, incarnation = incarnation_](cluster::LocalPostgres seen) {
-                         if (incarnation == incarnation_) finish(id, std::move(seen));
+                         if (incarnation != incarnation_) return;
+                         distort(seen);
+                         finish(id, std::move(seen));
                      });
     } else if (const auto* start = std::get_if<core::StartPg>(&effect)) {
         if (too_late(id, start->not_after)) return true;
@@ -121,7 +126,10 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
     } else if (const auto* promote = std::get_if<core::PromotePg>(&effect)) {
         do_promote(id, *promote);
     } else if (const auto* follow = std::get_if<core::FollowPg>(&effect)) {
-        pg().follow(follow->upstream, finisher(id));
+        if (has_bug(Bug::seal_not_done) && !follow->upstream)
+            finisher(id)({});
+        else
+            pg().follow(follow->upstream, finisher(id));
     } else if (std::holds_alternative<core::CheckpointPg>(effect)) {
         if (has_bug(Bug::release_before_stopped) &&
             std::holds_alternative<core::HandingOver>(state_.procedure) && state_.lead)
@@ -131,6 +139,21 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         pg().checkpoint(finisher(id));
     } else if (const auto* slots = std::get_if<core::SyncSlots>(&effect)) {
         pg().sync_slots(slots->plan, finisher(id));
+    } else if (const auto* names = std::get_if<core::SetSyncNames>(&effect)) {
+        pg().set_sync_names(names->names,
+                            [this, id, incarnation = incarnation_](Result<cluster::Lsn> marker) {
+                                later({}, [this, id, incarnation, marker = std::move(marker)] {
+                                    if (incarnation != incarnation_) return;
+                                    if (marker)
+                                        finish(id, told(*marker));
+                                    else
+                                        finish(id, {}, marker.error());
+                                });
+                            });
+    } else if (const auto* hanging = std::get_if<core::EndSenders>(&effect)) {
+        pg().end_walsenders(hanging->sent_below, finisher(id));
+    } else if (std::holds_alternative<core::RestoreVote>(effect)) {
+        pg().restore_vote(finisher(id));
     } else {
         return false;
     }
@@ -170,6 +193,18 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
     return true;
 }
 
+core::SyncNamesSet Member::told(cluster::Lsn marker) const {
+    if (has_bug(Bug::names_not_settled)) return {};
+    return {marker};
+}
+
+void Member::distort(cluster::LocalPostgres& seen) const {
+    if (has_bug(Bug::seal_not_done)) seen.receiving = false;
+    if (has_bug(Bug::vote_not_lost)) seen.voteless = false;
+    if (has_bug(Bug::sent_taken_for_flush))
+        for (auto& sender : seen.senders) sender.flush = seen.wal;
+}
+
 // A pre_promote hook may take its time; the right to lead is looked at once more after it.
 void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
     if (has_bug(Bug::late_promotion))
@@ -181,6 +216,7 @@ void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
         if (too_late(id, promote.not_after)) return;
         auto plan = promote.plan;
         if (has_bug(Bug::timeline_by_itself) || foreign()) plan.to = 0;
+        if (has_bug(Bug::promoted_alone) && plan.sync_names) plan.sync_names = "";
         pg().promote(plan, finisher(id));
     });
 }
@@ -229,6 +265,8 @@ void Member::do_probe(core::EffectId id, const core::ProbePeers& probe) {
                     index_, back, [this, who, status, gather, settled, closed, incarnation] {
                         if (incarnation != incarnation_ || std::exchange(*settled, true)) return;
                         gather->answers[who] = *status;
+                        if (has_bug(Bug::positions_not_asked) && !status->primary)
+                            gather->answers[who]->position = {};
                         closed();
                     });
             });

@@ -71,6 +71,8 @@ void Faults::freeze(int index, Duration how_long) {
         if (world().host(index).boot != boot || !world().host(index).frozen) return;
         happened(index, "awakes");
         checkers_.excuse(index);
+        // Its clients have waited: a primary that does not know yet is written to at once.
+        busy_until = world().now() + milliseconds(300);
         world().thaw(index);
     });
 }
@@ -218,6 +220,46 @@ void Faults::one() {
         case 12:
         case 13: operator_acts(); break;
         default: break;
+    }
+}
+
+void Faults::on_effect(const Member& who, const core::Issued& issued) {
+    if (!world().faults_on || world().plan.profile != Profile::rough) return;
+    const auto* commit = std::get_if<core::Commit>(&issued.effect);
+    const auto* probe = std::get_if<core::ProbePeers>(&issued.effect);
+    if (probe && probe->purpose == core::ProbeFor::race)
+        busy_until = world().now() + milliseconds(100);
+    const bool turns = std::holds_alternative<core::SetSyncNames>(issued.effect) ||
+                       (commit && commit->purpose == core::CommitFor::sync) ||
+                       (std::holds_alternative<core::PromotePg>(issued.effect) &&
+                        world().plan.settings.synchronous_mode != cluster::SyncMode::off);
+    if (!turns) return;
+    busy_until = world().now() + milliseconds(300);
+    if (!world().dice.chance(0.25)) return;
+    const int index = world().dice.chance(0.6) ? who.index() : anyone();
+    const auto delay = world().dice.between({}, milliseconds(200));
+    world().after(delay, [this, index, generation = generation_] {
+        if (generation == generation_) ambush(index);
+    });
+}
+
+void Faults::ambush(int index) {
+    auto& dice = world().dice;
+    switch (dice.below(5)) {
+        case 0:
+            power_loss(index);
+            world().after(length(), [this, index] { power_back(index); });
+            break;
+        case 1: freeze(index, length()); break;
+        case 2: crash_postgres(index); break;
+        case 3: cut(index, anyone(), dice.chance(0.4), length()); break;
+        default: {
+            // Cut off from the DCS and from one other, with somebody left to acknowledge to.
+            const auto how_long = length();
+            cut(index, world().dcs_node(), false, how_long);
+            cut(index, anyone(), false, how_long);
+            break;
+        }
     }
 }
 

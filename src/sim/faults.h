@@ -14,6 +14,10 @@ public:
 
     void begin();  // until mend()
     void mend();   // everything works again, everybody is started
+    // The worst moments are when votes and names change: now and then something breaks just there.
+    void on_effect(const Member& who, const core::Issued& issued);
+    // Until when clients write in quick succession, for the same reason.
+    Instant busy_until{};
 
     // Single ones, also for scenarios.
     void power_loss(int member);
@@ -37,6 +41,7 @@ private:
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     void next();
     void one();
+    void ambush(int member);
     void operator_acts();
     void happened(int member, const std::string& what);
     Duration length() const;

@@ -22,6 +22,9 @@ core::Self self_of(const World& world, int index) {
     self.conn_url = fmt::format("postgres://10.0.0.{}:5432/postgres", index + 1);
     self.api_url = fmt::format("http://10.0.0.{}:8008/patroni", index + 1);
     self.version = "4.1.4";
+    // Only ours can say that they are sealed, and are believed only then.
+    const auto& others = world.plan.foreign;
+    if (std::ranges::find(others, index) == others.end()) self.relevo_version = "1";
     self.may_bootstrap = true;
     self.initial_config = world.plan.config_json;
     self.has_pre_promote = world.plan.pre_promote;
@@ -106,10 +109,13 @@ void Member::see(const SnapshotPtr& view) {
             feed(core::SettingsChanged{settings});
         }
     }
-    if (!foreign()) return feed(core::DcsView{view});
-    auto without = std::make_shared<cluster::Snapshot>(*view);
-    without->granted = {};
-    feed(core::DcsView{std::move(without)});
+    const bool fewer_votes =
+        has_bug(Bug::one_vote_too_few) && view->sync.quorum > 0 && !view->leader;
+    if (!foreign() && !fewer_votes) return feed(core::DcsView{view});
+    auto other = std::make_shared<cluster::Snapshot>(*view);
+    if (foreign()) other->granted = {};
+    if (fewer_votes) --other->sync.quorum;
+    feed(core::DcsView{std::move(other)});
 }
 
 void Member::feed(core::Event event) {
@@ -170,7 +176,8 @@ Finish Member::finisher(core::EffectId id) {
 
 std::optional<cluster::PeerStatus> Member::status() const {
     if (!decides() || !parts_.world.host(index_).awake()) return std::nullopt;
-    const auto seen = parts_.postgres.at(index_).report();
+    auto seen = parts_.postgres.at(index_).report();
+    distort(seen);
     cluster::PeerStatus answer;
     answer.primary = seen.primary() || core::shown_role(state_) == cluster::Role::primary;
     answer.running = seen.server == cluster::Server::running;
@@ -179,6 +186,8 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.nofailover = state_.self.tags.nofailover();
     answer.failover_priority = state_.self.tags.failover_priority();
     answer.system_id = seen.system_id;
+    answer.voteless = seen.voteless;
+    if (!seen.receiving && seen.received_all) answer.sealed = core::sealed_at(state_);
     return answer;
 }
 

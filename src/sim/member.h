@@ -72,6 +72,8 @@ private:
     void do_promote(core::EffectId id, const core::PromotePg& promote);
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void later(Duration delay, Action what);  // for this incarnation of the agent
+    void distort(cluster::LocalPostgres& seen) const;
+    core::SyncNamesSet told(cluster::Lsn marker) const;
     bool has_bug(Bug bug) const { return parts_.world.plan.bug == bug; }
     bool foreign() const;
 

@@ -29,6 +29,17 @@ const std::vector<BugName>& bug_names() {
         {Bug::two_actions, "two-actions", "a start is reported done while it goes on"},
         {Bug::no_standby_signal, "no-standby-signal",
          "a former primary may come up as one by itself"},
+        {Bug::seal_not_done, "seal-not-done", "a sealed voter goes on streaming"},
+        {Bug::names_not_settled, "names-not-settled",
+         "a change of synchronous_standby_names counts before every walsender has read it"},
+        {Bug::sent_taken_for_flush, "sent-taken-for-flush",
+         "a standby becomes a voter before it has flushed what was acknowledged"},
+        {Bug::sync_key_unguarded, "sync-key-unguarded",
+         "the leader key is taken on an election that is void"},
+        {Bug::vote_not_lost, "vote-not-lost", "a rewound or copied member votes at once"},
+        {Bug::promoted_alone, "promoted-alone", "a new primary waits for no standby"},
+        {Bug::one_vote_too_few, "one-vote-too-few", "one vote less than needed is enough"},
+        {Bug::positions_not_asked, "positions-not-asked", "the voters' positions are not compared"},
         {Bug::timeline_by_itself, "timeline-by-itself",
          "PostgreSQL chooses the timeline's number itself"},
     };
@@ -52,13 +63,18 @@ const char* to_string(Profile profile) {
 }
 
 std::string config_of(const cluster::Settings& s) {
+    const char* mode = s.synchronous_mode == cluster::SyncMode::quorum ? R"("quorum")"
+                       : s.synchronous_mode == cluster::SyncMode::on   ? "true"
+                                                                       : "false";
     return fmt::format(
-        R"({{"ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
+        R"({{"synchronous_mode":{},"synchronous_mode_strict":{},"synchronous_node_count":{},)"
+        R"("ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
         R"("maximum_lag_on_failover":{},"check_timeline":{},"primary_race_backoff":{},)"
         R"("postgresql":{{"use_pg_rewind":{},"use_slots":{}}}}})",
-        s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
-        s.primary_start_timeout.count(), s.maximum_lag_on_failover, s.check_timeline,
-        s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
+        mode, s.synchronous_mode_strict, s.synchronous_node_count, s.ttl.count(),
+        s.loop_wait.count(), s.retry_timeout.count(), s.primary_start_timeout.count(),
+        s.maximum_lag_on_failover, s.check_timeline, s.primary_race_backoff.count(),
+        s.use_pg_rewind, s.use_slots);
 }
 
 namespace {
@@ -83,6 +99,16 @@ void draw_settings(Plan& plan, Random& dice) {
     s.maximum_lag_on_failover = dice.chance(0.2) ? 100000 : 1048576;
 }
 
+void draw_synchronous(Plan& plan, Random& dice) {
+    auto& s = plan.settings;
+    const auto kind = dice.below(10);
+    s.synchronous_mode = kind < 4   ? cluster::SyncMode::off
+                         : kind < 6 ? cluster::SyncMode::on
+                                    : cluster::SyncMode::quorum;
+    s.synchronous_mode_strict = dice.chance(0.3);
+    s.synchronous_node_count = dice.chance(0.3) ? dice.number(1, plan.members) : 1;
+}
+
 }  // namespace
 
 Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
@@ -94,7 +120,6 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     const auto kind = dice.below(20);
     plan.profile = kind == 0 ? Profile::quiet : kind == 1 ? Profile::blinks : Profile::rough;
     draw_settings(plan, dice);
-    plan.config_json = config_of(plan.settings);
     plan.adopt = dice.chance(0.2);
     plan.pre_promote = dice.chance(0.2);
     if (dice.chance(0.15)) plan.nofailover.push_back(dice.number(1, members - 1));
@@ -105,6 +130,10 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     plan.write_every = milliseconds(dice.number(100, 500));
     plan.receiver_timeout = seconds(dice.number(5, 60));
     plan.receiver_retry = milliseconds(dice.number(500, 5000));
+    // Its own dice: which seeds are synchronous changes nothing else about them.
+    Random sync_dice(seed ^ 0x51C0DEU);
+    draw_synchronous(plan, sync_dice);
+    plan.config_json = config_of(plan.settings);
     if (plan.profile != Profile::rough) return plan;
     plan.loss = dice.chance(0.5) ? 0.02 : 0;
     plan.fault_every = seconds(dice.number(4, 60));

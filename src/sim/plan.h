@@ -26,7 +26,16 @@ enum class Bug {
     pause_not_heard,           // a member never learns of maintenance mode
     two_actions,               // the core is told that a start is done while it still goes on
     no_standby_signal,         // a stopped former primary is left to come up as a primary
-    timeline_by_itself,        // the granted timeline number never reaches PostgreSQL
+    // Synchronous replication (docs/adr/0006): the rule that is left out.
+    seal_not_done,         // a voter says that it has cut itself off and goes on streaming
+    names_not_settled,     // a change of names is taken for read by every walsender at once
+    sent_taken_for_flush,  // a standby counts as caught up with what is on its way to it
+    sync_key_unguarded,    // a candidate takes the key whatever happened since it counted
+    vote_not_lost,         // a member that was rewound or copied goes on voting
+    promoted_alone,        // a winner acknowledges before anybody follows it
+    one_vote_too_few,      // a candidate counts one voter less than it needs
+    positions_not_asked,   // every voter's position is taken for less than one's own
+    timeline_by_itself,    // the granted timeline number never reaches PostgreSQL
 };
 struct BugName {
     Bug bug;

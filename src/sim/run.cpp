@@ -25,12 +25,19 @@ Cluster::Cluster(const Plan& p)
     postgres.on_primary = [this](int m) { checkers.on_primary(m); };
     postgres.on_promoting = [this](int m, WalEnd from) { checkers.on_promoting(m, from); };
     postgres.on_commit = [this](int m) { checkers.on_commit(m); };
+    postgres.on_acknowledged = [this](int m) { checkers.on_acknowledged(m); };
+    postgres.promised = [this](int m) {
+        const auto& sync = dcs.truth()->sync;
+        return plan.settings.synchronous_mode != cluster::SyncMode::off &&
+               sync.leader == world.name(m) && leader() == m;
+    };
     postgres.on_wipe = [this](int m, const Data& data, const char* how) {
         checkers.on_wipe(m, data, how);
     };
     postgres.on_impossible = [this](const std::string& what) { checkers.fail(what); };
     watchers.on_effect = [this](Member& m, const core::Issued& issued) {
         checkers.on_effect(m, issued);
+        faults.on_effect(m, issued);
     };
     watchers.on_failure = [this](Member& m, const std::string& what) {
         checkers.fail(world.name(m.index()) + ": " + what);
@@ -58,8 +65,9 @@ void Cluster::write_on() {
     for (int i = 0; i < plan.members; ++i)
         if (postgres.at(i).accepts_writes())
             postgres.at(i).write(static_cast<std::uint64_t>(world.dice.number(100, 8000)));
-    world.after(world.dice.between(plan.write_every / 2, plan.write_every * 3 / 2),
-                [this] { write_on(); });
+    const bool busy = world.now() < faults.busy_until;
+    const Duration every = busy ? milliseconds(4) : plan.write_every;
+    world.after(world.dice.between(every / 2, every * 3 / 2), [this] { write_on(); });
 }
 
 bool Cluster::run_until(const std::function<bool()>& condition, Duration within) {

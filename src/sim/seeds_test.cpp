@@ -93,7 +93,14 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{613, "a fenced leader without the DCS was left to come up as a primary"},
         Kept{5088, "the same, after a freeze"},
         Kept{5180, "a bootstrap was undone while its last write was under way"},
-        Kept{7348, "a claim without a good lease was refused in a loop"}),
+        Kept{55, "a switchover to who does not vote was waited for"},
+        Kept{896, "a member cut off before somebody led unseen was never sealed anew"},
+        Kept{30315, "in the simulator: an operator's choice against the votes stands"},
+        Kept{50224, "the last leader's position was compared across timelines"},
+        Kept{74622, "with the lease gone and no DCS a dead primary was not made a standby"},
+        Kept{74751, "names for a start in place were made from a key that was being changed"},
+        Kept{90153, "two values of the names together let a commit through"},
+        Kept{93539, "the same"}, Kept{7348, "a claim without a good lease was refused in a loop"}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 }  // namespace

@@ -72,6 +72,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
     }
     data_ = Data{};
     data_.kind = DataDir::half_made;
+    data_.voteless = true;
     child_of_agent_ = touched_ = true;
     later(takes(seconds(1), seconds(8)), action, [this, action, from] {
         if (!source_answers(from) || fails())
@@ -79,6 +80,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_ = Data{};
         const Data& theirs = all_.at(from).data_;
         data_.kind = DataDir::initialized;
+        data_.voteless = true;
         data_.standby_signal = true;
         data_.system_id = theirs.system_id;
         data_.end = theirs.end;
@@ -158,6 +160,7 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
         if (!source_answers(from) || up.recovering_ || !up.checkpointed_)
             return end(action, fail(ErrorCode::unavailable, "the source is not ready"));
         child_of_agent_ = touched_ = true;
+        data_.voteless = true;
         later(takes(milliseconds(200), seconds(4)), action,
               [this, action, from, copied = up.data_.end] {
                   if (!source_answers(from) || fails()) {

@@ -23,7 +23,8 @@ constexpr std::uint64_t record_bytes = 0x70;  // of a checkpoint or end-of-recov
 Postgreses::Postgreses(World& in) : world(in) {}
 Postgreses::~Postgreses() = default;
 
-SimPostgres::SimPostgres(Postgreses& all, int member) : all_(all), me_(member) {
+SimPostgres::SimPostgres(Postgreses& all, int member)
+    : all_(all), me_(member), walsenders_(static_cast<std::size_t>(all.world.size())) {
     world().on_change.push_back([this] { network_changed(); });
 }
 
@@ -61,12 +62,13 @@ bool SimPostgres::accepts_writes() const {
 }
 
 void SimPostgres::write(std::uint64_t bytes) {
-    Branch& branch = all_.wal.at(data_.end.branch);
+    const Branch& branch = all_.wal.at(data_.end.branch);
     if (branch.writer != me_)
         all_.on_impossible(
             fmt::format("{} writes on a timeline of another primary", world().name(me_)));
     data_.end.lsn.value += bytes;
-    branch.acked.push_back({data_.end.lsn, world().now()});
+    waiting_.push_back(data_.end.lsn);
+    if (!commits_wait_) acknowledge(data_.end.lsn);
     all_.on_commit(me_);
     for (auto& other : all_.servers)
         if (other->receiver_.from == me_) other->receiver_sync();
@@ -79,7 +81,10 @@ void SimPostgres::gone(bool tell) {
     hung_ = false;
     started_outside_ = false;
     ++epoch_;
-    receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+    receiver_stopped(tell);
+    waiting_.clear();  // nobody is told of them
+    walsenders_.assign(walsenders_.size(), {});
+    ++names_told_;
     for (auto& slot : slots_) slot.active = false;
     for (auto& other : all_.servers)
         if (other->receiver_.from == me_) other->network_changed();
@@ -104,6 +109,9 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
                      [this, action] { end(action, fail(ErrorCode::failed, "no data directory")); });
     data_.standby_signal = !plan.as_primary;
     data_.upstream = plan.as_primary ? std::nullopt : plan.upstream;
+    if (plan.sync_names) data_.sync_names = *plan.sync_names;
+    read_names();
+    commits_wait_ = names_.count > 0;
     const int epoch = ++epoch_;
     server_ = Server::starting;
     recovering_ = data_.standby_signal;
@@ -299,6 +307,12 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         return later(milliseconds(5), action, [this, action] {
             end(action, fail(ErrorCode::conflict, "this timeline was begun here already"));
         });
+    if (plan.sync_names) {
+        data_.sync_names = *plan.sync_names;
+        read_names();
+        commits_wait_ = names_.count > 0;
+        for (auto& one : walsenders_) one.names = names_;
+    }
     const Duration wait = takes(milliseconds(10), milliseconds(60));
     const int epoch = epoch_;
     if (!hung_)
@@ -317,7 +331,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         if (epoch != epoch_ || server_ != Server::running) return;
         // What an agent that is gone had asked for came to its end meanwhile.
         if (!recovering_) return end(action, {});
-        receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+        receiver_stopped(true);
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
         data_.end.branch = all_.wal.fork(from, me_, plan.to);
@@ -370,8 +384,11 @@ void SimPostgres::hang(bool hung) {
     if (server_ == Server::stopped) return;
     hung_ = hung;
     world().changed();
-    if (!hung)
-        for (auto& server : all_.servers) server->receiver_sync();
+    if (hung) return;
+    for (auto& server : all_.servers) {
+        server->receiver_sync();
+        server->report_flush();
+    }
 }
 
 // What the files tell: that a postmaster lives, and the role it was started in or promoted to.
@@ -383,6 +400,7 @@ cluster::LocalPostgres SimPostgres::report_of_files() const {
     files.server = Server::starting;
     files.standby_signal = files.in_recovery = data_.standby_signal;
     files.backup_label = pg.backup_label;
+    files.voteless = pg.voteless;
     files.data_version = pg.data_version;
     files.system_id = pg.system_id;
     return files;
@@ -413,6 +431,7 @@ cluster::LocalPostgres SimPostgres::report() const {
     pg.backup_label = data_.backup_label;
     pg.version = 150020;
     pg.data_version = 15;
+    pg.voteless = data_.voteless;
     const bool up = server_ == Server::running || server_ == Server::stopping;
     pg.in_recovery = up && !hung_ ? recovering_ : data_.standby_signal;
     if (data_.kind != cluster::DataDir::initialized) return pg;
@@ -439,6 +458,18 @@ cluster::LocalPostgres SimPostgres::report() const {
     }
     pg.timeline = all_.wal.timeline(data_.end);
     pg.slots = slots_;
+    pg.sync_names = to_text(names_);
+    for (const auto& other : all_.servers) {
+        const auto& sender = walsenders_[static_cast<std::size_t>(other->me_)];
+        if (sender.session < 0) continue;
+        cluster::Sender row;
+        row.application_name = world().name(other->me_);
+        row.state = "streaming";
+        row.sync_priority = counts(other->me_) ? 1 : 0;
+        row.sent = sender.sent;
+        row.flush = sender.flushed;
+        pg.senders.push_back(std::move(row));
+    }
     if (!recovering_) {
         pg.wal = data_.end.lsn;
         pg.checkpoint_after_promote = checkpointed_;
@@ -446,6 +477,8 @@ cluster::LocalPostgres SimPostgres::report() const {
         return pg;
     }
     pg.replay = data_.end.lsn;
+    pg.received_all = true;
+    pg.receiving = receiver_.streaming;
     if (receiver_.streaming) {
         pg.receive = data_.end.lsn;
         pg.replication_state = "streaming";

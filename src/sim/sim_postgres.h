@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
+#include "cluster/sync_names.h"
 #include "sim/wal.h"
 #include "sim/world.h"
 
@@ -32,6 +33,8 @@ struct Data {
     cluster::Lsn checkpoint;
     cluster::Timeline checkpoint_timeline = 0;
     std::optional<cluster::Upstream> upstream;
+    std::string sync_names;       // as the configuration file has them
+    bool voteless = false;        // beside the data directory, durable
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
 };
 
@@ -49,8 +52,11 @@ struct Postgreses {
 
     std::function<void(int)> on_primary;  // a server begins to accept writes
     std::function<void(int, WalEnd)>
-        on_promoting;  // and this is where its history leaves the old one
-    std::function<void(int)> on_commit;
+        on_promoting;                    // and this is where its history leaves the old one
+    std::function<void(int)> on_commit;  // at its write, acknowledged or not
+    std::function<void(int)> on_acknowledged;
+    // Whether what this member acknowledges now is promised to outlive it.
+    std::function<bool(int)> promised;
     std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
     std::function<void(const std::string&)> on_impossible;
 
@@ -80,6 +86,10 @@ public:
     void checkpoint(Finish done);
     void set_aside(Finish done);
     void sync_slots(const cluster::SlotPlan& plan, Finish done);
+    void set_sync_names(const std::optional<std::string>& text,
+                        std::function<void(Result<cluster::Lsn>)> done);
+    void end_walsenders(cluster::Lsn sent_below, Finish done);
+    void restore_vote(Finish done);
     void agent_gone();  // its children (copies, rewinds) die with it
 
     // For faults.
@@ -130,12 +140,32 @@ private:
     Duration walsenders_wait() const;
 
     void receiver_try(int session);
+    void receiver_stopped(bool told);
     void receiver_soon(Duration delay);
     void receiver_sync();
     void receiver_arrived(int session, WalEnd upto);
     void receiver_lost(Duration retry);
     void network_changed();
     bool source_answers(int from) const;
+
+    // sim_sync.cpp: who waits for whose flush.
+    struct Walsender {
+        int session = -1;  // of the standby's receiver
+        cluster::SyncNames names;
+        bool reads_later = false;  // it was told of newer names and has not read them
+        cluster::Lsn sent, flushed;
+    };
+    Walsender& walsender(int standby) { return walsenders_[static_cast<std::size_t>(standby)]; }
+    bool counts(int standby) const;  // by what its walsender has read
+    void connected(int standby, int session, cluster::Lsn at);
+    void disconnected(int standby, int session);
+    void report_flush();
+    void flush_reported(int standby, int session, cluster::Lsn flushed);
+    void read_names();
+    void walsender_reads(int standby, int session);
+    void release(int by);
+    void release_all();
+    void acknowledge(cluster::Lsn upto);
 
     cluster::Divergence judge(const SimPostgres& source) const;
 
@@ -153,6 +183,12 @@ private:
     Instant primary_since_, stopped_since_;
     Receiver receiver_;
     std::vector<cluster::Slot> slots_;
+
+    cluster::SyncNames names_;   // the postmaster's, and every new process's
+    bool commits_wait_ = false;  // as backends know it
+    int names_told_ = 0;
+    std::vector<Walsender> walsenders_;  // by standby
+    std::vector<cluster::Lsn> waiting_;  // commits of the present server
 
     int action_ = 0;
     Finish pending_;

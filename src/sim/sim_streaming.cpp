@@ -25,11 +25,23 @@ void SimPostgres::follow(std::optional<cluster::Upstream> upstream, Finish done)
                   return end(action, fail(ErrorCode::failed, "no standby is running"));
               if (data_.upstream != upstream) {
                   data_.upstream = upstream;
-                  receiver_ = Receiver{-1, false, false, receiver_.session + 1};
+                  receiver_stopped(true);
                   if (upstream) receiver_soon(milliseconds(5));
               }
               end(action, {});
           });
+}
+
+// The walsender of a receiver that is gone ends at once when it is told, or when it has heard
+// nothing for long.
+void SimPostgres::receiver_stopped(bool told) {
+    const int from = receiver_.from;
+    const int session = receiver_.session;
+    receiver_ = Receiver{-1, false, false, session + 1};
+    if (from < 0) return;
+    if (told && world().linked(me_, from)) return all_.at(from).disconnected(me_, session);
+    world().on_host(from, world().plan.receiver_timeout,
+                    [this, from, session] { all_.at(from).disconnected(me_, session); });
 }
 
 void SimPostgres::receiver_soon(Duration delay) {
@@ -58,6 +70,8 @@ void SimPostgres::receiver_try(int session) {
     receiver_.from = from;
     receiver_.streaming = true;
     receiver_.in_flight = false;
+    up.connected(me_, session, data_.end.lsn);
+    report_flush();
     receiver_sync();
 }
 
@@ -67,9 +81,12 @@ void SimPostgres::receiver_sync() {
     if (!receiver_.streaming || receiver_.in_flight || hung_) return;
     SimPostgres& up = all_.at(receiver_.from);
     if (up.data_.end == data_.end || !source_answers(receiver_.from)) return;
+    auto& walsender = up.walsender(me_);
+    if (walsender.reads_later) return;  // it reads the names before it sends any more
     if (!all_.wal.covers(up.data_.end, data_.end))
         return receiver_lost(world().plan.receiver_retry);
     receiver_.in_flight = true;
+    walsender.sent = up.data_.end.lsn;
     world().after(world().latency(), [this, session = receiver_.session, upto = up.data_.end] {
         world().on_host(me_, {}, [this, session, upto] { receiver_arrived(session, upto); });
     });
@@ -81,14 +98,14 @@ void SimPostgres::receiver_arrived(int session, WalEnd upto) {
     if (!world().linked(receiver_.from, me_) || hung_) return;  // sent again when the link is back
     if (!all_.wal.covers(upto, data_.end)) return receiver_lost(world().plan.receiver_retry);
     data_.end = upto;
+    report_flush();
     for (auto& other : all_.servers)
         if (other->receiver_.from == me_) other->receiver_sync();
     receiver_sync();
 }
 
 void SimPostgres::receiver_lost(Duration retry) {
-    receiver_.streaming = receiver_.in_flight = false;
-    receiver_.from = -1;
+    receiver_stopped(true);
     receiver_soon(retry);
 }
 
@@ -97,7 +114,10 @@ void SimPostgres::receiver_lost(Duration retry) {
 void SimPostgres::network_changed() {
     if (!receiver_.streaming) return;
     const int from = receiver_.from;
-    if (source_answers(from)) return receiver_sync();
+    if (source_answers(from)) {
+        report_flush();
+        return receiver_sync();
+    }
     const SimPostgres& up = all_.at(from);
     const bool told = world().linked_both(me_, from) && world().host(from).awake() &&
                       up.server_ == Server::stopped;

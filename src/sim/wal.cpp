@@ -68,6 +68,8 @@ WalTree::Lost WalTree::lost(WalEnd line, WalEnd holder) const {
                                : acked.begin();
         if (begin < end) {
             result.count += static_cast<std::size_t>(end - begin);
+            result.promised += static_cast<std::size_t>(
+                std::ranges::count_if(begin, end, [](const Acked& one) { return one.promised; }));
             result.first = begin->at;
         }
         if (b == shared.branch) break;

@@ -23,7 +23,8 @@ struct WalEnd {
 struct Acked {  // a commit that a client was told is done
     cluster::Lsn lsn;
     Instant at;
-    bool lost = false;  // counted as such
+    bool promised = false;  // synchronous replication was in force
+    bool lost = false;      // counted as such
 };
 
 struct Branch {
@@ -40,6 +41,7 @@ public:
     // wanted: the timeline, when it is above the next; 0: the next.
     BranchId fork(WalEnd from, int writer, cluster::Timeline wanted);
     Branch& at(BranchId id) { return branches_[static_cast<std::size_t>(id)]; }
+    BranchId size() const { return static_cast<BranchId>(branches_.size()); }
     const Branch& at(BranchId id) const { return branches_[static_cast<std::size_t>(id)]; }
     cluster::Timeline timeline(WalEnd end) const {
         return end.branch < 0 ? 0 : at(end.branch).timeline;
@@ -51,7 +53,7 @@ public:
     WalEnd last_acked(WalEnd line) const;
     // Acknowledged commits on `line` that `holder` lacks, and the oldest of them.
     struct Lost {
-        std::size_t count = 0;
+        std::size_t count = 0, promised = 0;
         Instant first;
     };
     Lost lost(WalEnd line, WalEnd holder) const;

@@ -1,0 +1,254 @@
+// Stories of synchronous replication: what votes, names and seals come to, step by step.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "cluster/keys.h"
+#include "cluster/sync_names.h"
+#include "sim/story.h"
+
+namespace relevo::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+using cluster::SyncMode;
+
+Plan sync_plan(SyncMode mode, std::chrono::seconds ttl = 5s) {
+    auto plan = calm_plan(ttl, 300s);
+    plan.settings.synchronous_mode = mode;
+    plan.config_json = config_of(plan.settings);
+    return plan;
+}
+
+class SyncStory : public Story {
+public:
+    using Story::Story;
+
+    const cluster::SyncState& key() { return c.dcs.truth()->sync; }
+    std::string votes() {
+        std::string text = std::to_string(key().quorum) + "(";
+        for (const auto& name : key().voters) text += (text.back() == '(' ? "" : ",") + name;
+        return text + ")";
+    }
+    cluster::SyncNames names(int member) {
+        return cluster::parse_sync_names(c.postgres.at(member).report().sync_names).value();
+    }
+    std::vector<int> others(int leader) const {
+        std::vector<int> out;
+        for (int m = 0; m < c.plan.members; ++m)
+            if (m != leader) out.push_back(m);
+        return out;
+    }
+    // Commits that this member acknowledged since.
+    std::size_t acknowledged(int member, Instant since) const {
+        std::size_t count = 0;
+        for (BranchId b = 0; b < c.postgres.wal.size(); ++b)
+            if (c.postgres.wal.at(b).writer == member)
+                count += static_cast<std::size_t>(std::ranges::count_if(
+                    c.postgres.wal.at(b).acked, [&](const Acked& one) { return one.at >= since; }));
+        return count;
+    }
+};
+
+TEST(SyncStory, EveryStandbyVotesAndOneIsWaitedFor) {
+    SyncStory story(sync_plan(SyncMode::quorum));
+    story.begin();
+    const int leader = story.c.leader();
+    EXPECT_EQ(story.key().leader, story.c.world.name(leader));
+    EXPECT_EQ(story.key().voters.size(), 2U);
+    EXPECT_EQ(story.key().quorum, 1);
+    EXPECT_EQ(story.names(leader).count, 1);
+    EXPECT_EQ(story.names(leader).names.size(), 2U);
+}
+
+TEST(SyncStory, WithTheModeOnOneStandbyHasEverything) {
+    SyncStory story(sync_plan(SyncMode::on));
+    story.begin();
+    EXPECT_EQ(story.key().voters.size(), 1U);
+    EXPECT_EQ(story.key().quorum, 0);
+    EXPECT_EQ(story.names(story.c.leader()).names, story.key().voters);
+}
+
+// Frozen, it is replaced; awake, it could acknowledge what its successor lacks, for it does not
+// know yet. Nobody streams from it any more.
+TEST(SyncStory, AFrozenPrimaryAcknowledgesNothingWhenItAwakes) {
+    SyncStory story(sync_plan(SyncMode::quorum));
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.freeze(old, 20s);
+    ASSERT_TRUE(story.until_a_primary(15s));
+    const Instant taken = story.primaries.front().first;
+    story.settles(60s);
+    EXPECT_EQ(story.acknowledged(old, taken), 0U);
+    EXPECT_GT(story.acknowledged(story.c.leader(), taken), 100U);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+// Cut off from everybody but its clients, it acknowledges nothing from that moment on.
+TEST(SyncStory, APrimaryThatIsCutOffAcknowledgesNothing) {
+    SyncStory story(sync_plan(SyncMode::quorum));
+    story.begin();
+    const int old = story.c.leader();
+    const Instant cut = story.c.world.now();
+    for (const int other : story.others(old)) story.c.faults.cut(old, other, false, 20s);
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 20s);
+    ASSERT_TRUE(story.until_a_primary(15s));
+    EXPECT_NE(story.primaries.front().second, old);
+    story.settles(60s);
+    EXPECT_EQ(story.acknowledged(old, cut + 10ms), 0U);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+TEST(SyncStory, WithoutItsVotesNobodyLeadsUntilTheyAreBack) {
+    SyncStory story(sync_plan(SyncMode::quorum));
+    story.begin();
+    const int old = story.c.leader();
+    const auto others = story.others(old);
+    // At once: the leader has no time to let the voter go.
+    story.c.faults.power_loss(others[1]);
+    story.c.faults.power_loss(old);
+    story.pass(30s);
+    EXPECT_EQ(story.c.leader(), -1);
+    story.c.faults.power_back(others[1]);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    story.c.faults.power_back(old);
+    story.settles(60s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+TEST(SyncStory, TheLeaderOfTheKeyNeedsNoVotes) {
+    SyncStory story(sync_plan(SyncMode::quorum));
+    story.begin();
+    const int old = story.c.leader();
+    for (int m = 0; m < 3; ++m) story.c.faults.power_loss(m);
+    story.pass(10s);
+    story.c.faults.power_back(old);
+    EXPECT_TRUE(story.c.run_until([&] { return story.c.leader() == old; }, 30s));
+    for (const int other : story.others(old)) story.c.faults.power_back(other);
+    story.settles(60s);
+}
+
+TEST(SyncStory, AVoterThatIsLostIsLetGoAndCommitsGoOn) {
+    for (const auto mode : {SyncMode::quorum, SyncMode::on}) {
+        SyncStory story(sync_plan(mode));
+        story.begin();
+        const int leader = story.c.leader();
+        const int voter = story.c.world.index_of(story.key().voters.front());
+        story.c.faults.power_loss(voter);
+        EXPECT_TRUE(
+            story.c.run_until([&] { return !story.key().names(story.c.world.name(voter)); }, 10s))
+            << story.votes();
+        const Instant let_go = story.c.world.now();
+        story.pass(5s);
+        EXPECT_GT(story.acknowledged(leader, let_go), 100U);
+        story.c.faults.power_back(voter);
+        story.settles(60s);
+        EXPECT_EQ(story.count<core::PromotePg>(), 0);
+    }
+}
+
+// Patroni's bargain: without strict a lone primary goes on and nobody may replace it; with strict
+// it waits for a standby.
+TEST(SyncStory, AloneItGoesOnUnlessStrict) {
+    for (const bool strict : {false, true}) {
+        auto plan = sync_plan(SyncMode::quorum);
+        plan.settings.synchronous_mode_strict = strict;
+        plan.config_json = config_of(plan.settings);
+        SyncStory story(plan);
+        story.begin();
+        const int leader = story.c.leader();
+        const auto others = story.others(leader);
+        for (const int other : others) story.c.faults.power_loss(other);
+        story.pass(15s);
+        const Instant later = story.c.world.now();
+        EXPECT_EQ(story.key().voters.size(), 0U);
+        story.pass(5s);
+        if (strict)
+            EXPECT_EQ(story.acknowledged(leader, later), 0U);
+        else
+            EXPECT_GT(story.acknowledged(leader, later), 100U);
+        for (const int other : others) story.c.faults.power_back(other);
+        story.settles(60s);
+        story.pass(5s);
+        EXPECT_EQ(story.votes().substr(0, 1), "1");
+    }
+}
+
+TEST(SyncStory, ASwitchoverIsShortAndLosesNothing) {
+    SyncStory story(sync_plan(SyncMode::quorum, 30s));
+    story.begin();
+    const int from = story.c.leader();
+    const int to = story.others(from).front();
+    const Instant asked = story.c.world.now();
+    story.switch_over(from, to);
+    ASSERT_TRUE(story.until_a_primary(10s));
+    EXPECT_EQ(story.primaries.front().second, to);
+    EXPECT_LT(story.primaries.front().first - asked, 2s);
+    story.settles(30s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+    story.pass(5s);
+    EXPECT_EQ(story.key().leader, story.c.world.name(to));
+    EXPECT_EQ(story.key().voters.size(), 2U);
+}
+
+TEST(SyncStory, ASwitchoverToWhoDoesNotVoteIsRefused) {
+    SyncStory story(sync_plan(SyncMode::on, 30s));
+    story.begin();
+    const int leader = story.c.leader();
+    for (const int other : story.others(leader))
+        if (!story.key().names(story.c.world.name(other))) story.switch_over(leader, other);
+    story.pass(10s);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_FALSE(story.c.dcs.truth()->failover);
+}
+
+TEST(SyncStory, WhoMayNotLeadOnlyMakesUpTheNumber) {
+    auto plan = sync_plan(SyncMode::quorum);
+    plan.nofailover.push_back(1);
+    SyncStory story(plan);
+    story.begin();
+    EXPECT_EQ(story.key().voters.size(), 1U);
+    EXPECT_FALSE(story.key().names(story.c.world.name(1)));
+    EXPECT_EQ(story.key().quorum, 0);
+}
+
+TEST(SyncStory, SwitchedOnAndOffWhileItRuns) {
+    auto plan = sync_plan(SyncMode::off);
+    SyncStory story(plan);
+    story.begin();
+    EXPECT_EQ(story.key().mod_revision, 0);
+    auto settings = plan.settings;
+    settings.synchronous_mode = SyncMode::quorum;
+    ASSERT_TRUE(story.c.dcs.operate(cluster::keys::put_config(config_of(settings), std::nullopt)));
+    EXPECT_TRUE(story.c.run_until([&] { return story.key().voters.size() == 2; }, 10s));
+    settings.synchronous_mode = SyncMode::on;
+    ASSERT_TRUE(story.c.dcs.operate(cluster::keys::put_config(config_of(settings), std::nullopt)));
+    EXPECT_TRUE(story.c.run_until([&] { return story.votes().substr(0, 1) == "0"; }, 10s));
+    settings.synchronous_mode = SyncMode::off;
+    ASSERT_TRUE(story.c.dcs.operate(cluster::keys::put_config(config_of(settings), std::nullopt)));
+    EXPECT_TRUE(story.c.run_until([&] { return story.key().mod_revision == 0; }, 10s));
+    story.settles(10s);
+}
+
+// A copy has not what its predecessor acknowledged: it is asked for its vote only when it has all
+// that the leader had when it joined.
+TEST(SyncStory, ACopyHasNoVoteBeforeItHasCaughtUp) {
+    SyncStory story(sync_plan(SyncMode::quorum, 30s));
+    story.begin();
+    const int leader = story.c.leader();
+    const int voter = story.others(leader).front();
+    story.c.members[static_cast<std::size_t>(voter)]->order_reinit();
+    ASSERT_TRUE(story.c.run_until([&] { return story.c.postgres.at(voter).data().voteless; }, 30s));
+    ASSERT_TRUE(
+        story.c.run_until([&] { return !story.c.postgres.at(voter).data().voteless; }, 60s));
+    EXPECT_TRUE(story.first<core::RestoreVote>(voter));
+    EXPECT_TRUE(story.c.postgres.at(voter).streams());
+    story.settles(30s);
+}
+
+}  // namespace
+}  // namespace relevo::sim
