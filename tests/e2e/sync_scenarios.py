@@ -1,0 +1,251 @@
+"""Synchronous replication on real etcd and real PostgreSQL: whatever fails, no acknowledged row is lost.
+
+  tests/e2e/sync_scenarios.py NAME ...   run some      tests/e2e/sync_scenarios.py --list   their names
+"""
+import json
+import os
+import signal
+import time
+
+import psycopg2
+
+from registry import FAST, check, run, scenario, verify
+from lab import Lab, Writers, wait_for
+
+QUORUM = {**FAST, "synchronous_mode": "quorum"}
+
+
+def key(lab):
+    return json.loads(lab.etcd.keys("lab").get("sync", "{}") or "{}")
+
+
+def voters(lab):
+    names = key(lab).get("sync_standby") or ""
+    return sorted(filter(None, names.split(",")))
+
+
+def names(member):
+    return member.sql("show synchronous_standby_names")[0][0]
+
+
+def others(lab, member):
+    return [m for m in lab if m is not member]
+
+
+def wait_votes(lab, count, seconds=20):
+    wait_for(f"{count} voters in the sync key", seconds, lambda: len(voters(lab)) == count)
+
+
+def quorum_lab(**more):
+    return Lab(dynamic={**QUORUM, **more})
+
+
+@scenario
+def sync_quorum_is_set_up_and_shown():
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        check(key(lab)["leader"] == primary.name and key(lab)["quorum"] == 1, str(key(lab)))
+        wait_for("commits wait for any one of both", 10, lambda: names(primary).startswith("ANY 1 ("))
+        replica = others(lab, primary)[0]
+        check(replica.api("/quorum")[0] == 200 and replica.api("/sync")[0] == 503, "health checks of a quorum standby")
+        check("Quorum Standby" in lab.ctl("list").stdout, lab.ctl("list").stdout)
+        states = primary.sql("select application_name, sync_state from pg_stat_replication order by 1")
+        check(states == [(m.name, "quorum") for m in others(lab, primary)], str(states))
+        verify(lab, Writers(lab).start())
+
+
+@scenario
+def sync_quorum_power_loss_of_the_primary():
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        time.sleep(1)
+        primary.lose_power()
+        successor = lab.wait_primary(30, other_than=primary)
+        check(successor.name in (key(lab)["leader"],), "the sync key names the new leader")
+        time.sleep(1)
+        primary.start()
+        verify(lab, writers, 0)
+        wait_votes(lab, 2)
+
+
+@scenario
+def sync_quorum_postmaster_killed_fails_over():
+    with quorum_lab(primary_start_timeout=0) as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        for _ in range(3):
+            time.sleep(1)
+            primary.kill_postmaster()
+            primary = lab.wait_primary(20, other_than=primary)
+            lab.wait_healthy(30)
+            wait_votes(lab, 2)
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_quorum_frozen_primary_awakes():
+    """Frozen longer than its lease, it is replaced; awake, it acknowledges nothing that its successor lacks."""
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        time.sleep(1)
+        # PostgreSQL awakes first: its agent cannot stop it in time.
+        tree = primary.postgres_tree()
+        for pid in [primary.agent.pid] + tree:
+            os.kill(pid, signal.SIGSTOP)
+        lab.wait_primary(30, other_than=primary)
+        for pid in tree:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        time.sleep(2)
+        os.kill(primary.agent.pid, signal.SIGCONT)
+        time.sleep(1)
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_quorum_switchover():
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        time.sleep(1)
+        done = lab.ctl("switchover", "--force")
+        check(done.returncode == 0, done.stdout + done.stderr)
+        lab.wait_primary(20, other_than=primary)
+        time.sleep(1)
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_quorum_a_replica_is_lost_and_returns():
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        replica = others(lab, primary)[0]
+        writers = Writers(lab).start()
+        time.sleep(0.5)
+        replica.lose_power()
+        wait_votes(lab, 1)
+        check(replica.name not in names(primary), names(primary))
+        replica.start()
+        wait_votes(lab, 2, 40)
+        check(verify(lab, writers, 0) is primary, "no failover")
+
+
+@scenario
+def sync_both_votes_are_needed():
+    """Leader and one of two voters are gone at once: the other one alone may lack what was acknowledged."""
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        one, other = others(lab, primary)
+        writers = Writers(lab).start()
+        time.sleep(1)
+        one.lose_power()
+        primary.lose_power()
+        time.sleep(FAST["ttl"] + 3)
+        check(not any(m.is_primary() for m in (other,)), f"{other.name} leads without the votes")
+        one.start()
+        successor = lab.wait_primary(30, other_than=primary)
+        check(successor in (one, other), successor.name)
+        primary.start()
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_mode_on():
+    with Lab(dynamic={**FAST, "synchronous_mode": True, "primary_start_timeout": 0}) as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 1)
+        standby = voters(lab)[0]
+        check(names(primary) == f'"{standby}"', names(primary))
+        check("Sync Standby" in lab.ctl("list").stdout, lab.ctl("list").stdout)
+        writers = Writers(lab).start()
+        time.sleep(1)
+        primary.kill_postmaster()
+        successor = lab.wait_primary(20, other_than=primary)
+        check(successor.name == standby, f"{successor.name} leads, {standby} was the synchronous standby")
+        time.sleep(1)
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_strict_waits_for_a_standby():
+    with quorum_lab(synchronous_mode_strict=True) as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        time.sleep(0.5)
+        for replica in others(lab, primary):
+            replica.lose_power()
+        wait_votes(lab, 0)
+        time.sleep(1)
+        before = writers.count()
+        time.sleep(2)
+        check(writers.count() == before, "a commit was acknowledged with no standby there")
+        check(names(primary) != "", "synchronous_standby_names is empty in strict mode")
+        for replica in others(lab, primary):
+            replica.start()
+        wait_for("acknowledgements again", 20, lambda: writers.count() > before)
+        check(verify(lab, writers, 0) is primary, "no failover")
+
+
+@scenario
+def sync_switched_on_and_off():
+    with Lab(dynamic=FAST) as lab:
+        primary = lab.start().primary()
+        check(key(lab) == {}, "no sync key without synchronous_mode")
+        writers = Writers(lab).start()
+        for setting, count, text in (("quorum", 2, "ANY 1 ("), ("on", 1, '"'), ("off", 0, "")):
+            done = lab.ctl("edit-config", "--force", "-s", f"synchronous_mode={setting}")
+            check(done.returncode == 0, done.stdout + done.stderr)
+            wait_votes(lab, count)
+            wait_for(f"the names of mode {setting}", 10,
+                     lambda text=text: names(primary).startswith(text) and bool(names(primary)) == bool(text))
+        wait_for("no sync key", 10, lambda: not key(lab))
+        check(verify(lab, writers, 0) is primary, "no failover")
+
+
+@scenario
+def sync_names_outlive_the_agent():
+    """The agent is killed and comes back: at no moment does a commit wait for nobody."""
+    with quorum_lab(ttl=20, loop_wait=2, retry_timeout=3) as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        seen = set()
+
+        def look(seconds):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                try:
+                    seen.add(names(primary))
+                except psycopg2.Error:
+                    pass
+                time.sleep(0.05)
+
+        primary.kill_agent()
+        look(1)
+        primary.start()
+        look(5)
+        check("" not in seen and seen, f"synchronous_standby_names was {seen}")
+        primary.kill_agent()
+        primary.kill_postmaster()
+        time.sleep(0.5)
+        seen.clear()
+        primary.start()
+        wait_for("the primary again", 30, primary.is_primary)
+        look(3)
+        check("" not in seen and seen, f"after a crash synchronous_standby_names was {seen}")
+        verify(lab, Writers(lab).start(), 0)
+
+
+if __name__ == "__main__":
+    run()
