@@ -274,7 +274,7 @@ void keep_sync(Mind& m) {
     if (busy) return;
     if (m.now.mono < s.sync_again_at) return m.wake_by(s.sync_again_at);
     if (s.settings.synchronous_mode == SyncMode::off) {
-        if (key.mod_revision != 0) switch_off(m, key);
+        if (key.active()) switch_off(m, key);  // what nobody can read is left to a person
         return;
     }
     if (s.syncing.term != s.lead->term) {
