@@ -202,7 +202,7 @@ void Member::distort(cluster::LocalPostgres& seen) const {
     if (has_bug(Bug::seal_not_done)) seen.receiving = false;
     if (has_bug(Bug::vote_not_lost)) seen.voteless = false;
     if (has_bug(Bug::sent_taken_for_flush))
-        for (auto& sender : seen.senders) sender.flush = seen.wal;
+        for (auto& sender : seen.senders) sender.flush = sender.sent;
 }
 
 // A pre_promote hook may take its time; the right to lead is looked at once more after it.

@@ -41,6 +41,8 @@ struct BugName {
     Bug bug;
     const char* name;
     const char* what;
+    // Found only now and then: by hand (relevo-sim --bug), not in every test run.
+    bool rare = false;
 };
 const std::vector<BugName>& bug_names();
 std::optional<Bug> parse_bug(std::string_view name);
