@@ -87,7 +87,8 @@ struct SyncSlots {
     cluster::SlotPlan plan;
 };
 
-// synchronous_standby_names on a running primary (SyncNamesSet); absent: as the user configured it.
+// synchronous_standby_names (SyncNamesSet; on a standby, for its promotion, without a marker).
+// absent: as the user configured it.
 struct SetSyncNames {
     std::optional<std::string> names;
 };

@@ -11,7 +11,8 @@ namespace relevo::postgres {
 
 namespace {
 
-// Everything as text or bool; the columns' names are used to read it.
+// The statements give everything as text or bool; the columns' names are used to read it.
+
 // Before anything else: positions that are read after the receiver was gone, and after replay had
 // come to the end, are the last ones. A receiver that is still being started has no process yet,
 // and the startup process waits for it.
