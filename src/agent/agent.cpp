@@ -247,11 +247,11 @@ void Agent::show() {
                                            now() - *state_.dcs_seen);
     view->leading = state_.lead.has_value();
     // In doubt is not in force: what the API promises ends where the fence begins.
-    view->lead_until =
-        state_.lead ? state_.lead_until() - core::fence_margin(state_.settings) : Instant{};
+    view->lead_until = core::serves_until(state_);
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
     view->sealed = core::sealed_at(state_);
+    view->suspects = state_.suspected ? state_.suspected->term : 0;
     view_ = std::move(view);
 }
 

@@ -85,6 +85,16 @@ Txn release_leader(Revision term, const std::optional<StatusKey>& last) {
     return txn;
 }
 
+Txn depose_leader(const Deposed& who, Revision known) {
+    return {{under_term(who.term), unchanged(sync, known)},
+            {removal(leader), put(deposed, to_json(who))}};
+}
+
+Txn put_pulse(Revision term, std::uint64_t count) {
+    return {{under_term(term)},
+            {put(pulse, fmt::format(R"({{"term":{},"count":{}}})", term, count))}};
+}
+
 // Under the lease: a claim whose host dies goes with it, and another may try (docs/adr/0004).
 Txn claim_initialize() { return {{absent(initialize)}, {put_leased(initialize, "")}}; }
 

@@ -23,6 +23,8 @@ inline constexpr const char* sync = "sync";
 inline constexpr const char* history = "history";
 inline constexpr const char* failsafe = "failsafe";
 inline constexpr const char* timeline = "timeline";  // ours alone; docs/adr/0005
+inline constexpr const char* deposed = "deposed";    // ours alone; docs/adr/0007
+inline constexpr const char* pulse = "pulse";        // the same
 std::string member(std::string_view name);
 
 // "/service/batman/" from namespace and scope, slashes collapsed.
@@ -47,6 +49,11 @@ Txn put_timeline(const TimelineGrant& grant, Revision term);
 Txn rewrite_leader(const MemberName& self, Revision term);
 // ground: what the caller knew; the status is written in the same transaction when given.
 Txn release_leader(Revision term, const std::optional<StatusKey>& status);
+// By voters that hear nothing of the leader any more: as if its lease had run out. Only while the
+// sync key is the one by which they are enough.
+Txn depose_leader(const Deposed& deposed, Revision sync);
+// A leader over which one voter alone may judge shows in the DCS too that it lives.
+Txn put_pulse(Revision term, std::uint64_t count);
 Txn claim_initialize();                                            // "" when absent
 Txn put_initialize(const std::string& system_id, Revision known);  // known: mod revision, 0 absent
 Txn cancel_initialize(Revision claim);  // only this claim, never another's or a system id

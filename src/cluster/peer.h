@@ -23,6 +23,7 @@ struct PeerStatus {
     // leads, and will not before it sees a newer leader key; position is all it has. 0: it may
     // still receive.
     Revision sealed = 0;
+    Revision suspects = 0;  // the term of a leader that it does not hear any more; 0: none
     bool voteless = false;  // what it has says nothing about what was acknowledged
 };
 

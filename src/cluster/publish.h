@@ -66,7 +66,7 @@ struct StatusInput {
     std::optional<WallTime> dcs_last_seen;
     bool failsafe_active = false;
     bool watchdog_failed = false;
-    Revision sealed = 0;  // PeerStatus has what it means
+    Revision sealed = 0, suspects = 0;  // PeerStatus has what they mean
     std::optional<ScheduledRestart> scheduled_restart;
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2
 };

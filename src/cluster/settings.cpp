@@ -138,6 +138,19 @@ void read_synchronous(Reader& in, Settings& out) {
         static_cast<int>(in.number("synchronous_node_count", 1, least, most));
 }
 
+void read_suspicion(Reader& in, Settings& out) {
+    using std::chrono::milliseconds;
+    const auto standard = out.suspect_after;
+    out.suspect_after =
+        milliseconds(in.number("suspect_after", standard.count(), 200, seconds_max, "ms"));
+    if (out.suspect_after <= out.ttl) return;
+    in.note("suspect_after",
+            fmt::format("{} ms is longer than ttl, after which the leader key is free anyway: "
+                        "using {} ms",
+                        out.suspect_after.count(), standard.count()));
+    out.suspect_after = standard;
+}
+
 std::vector<std::string> read_methods(Reader& in) {
     std::vector<std::string> methods;
     const Json* const value = in.find("create_replica_methods");
@@ -289,6 +302,7 @@ Result<ReadSettings> read_settings(std::string_view text) {
     out.max_timelines_history =
         static_cast<int>(in.number("max_timelines_history", 0, 0, std::numeric_limits<int>::max()));
     read_synchronous(in, out);
+    read_suspicion(in, out);
     out.failsafe_mode = in.flag("failsafe_mode", false);
     out.pause = in.flag("pause", false);
     read_standby_cluster(in, out, read.notes);

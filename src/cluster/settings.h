@@ -47,6 +47,9 @@ struct Settings {
     SyncMode synchronous_mode = SyncMode::off;
     bool synchronous_mode_strict = false;
     int synchronous_node_count = 1;
+    // How long the leader's agent and PostgreSQL must both be silent before its voters take over
+    // without waiting for the lease; 200 ms to ttl. Ours alone.
+    std::chrono::milliseconds suspect_after{500};
     bool failsafe_mode = false;
     bool pause = false;
     std::optional<StandbyCluster> standby_cluster;

@@ -209,6 +209,10 @@ Snapshot SnapshotReader::read(const KeyTree& tree) {
     next.history =
         good<std::vector<HistoryLine>>(tree, keys::history, last_.history, parse_history);
     read_timeline(tree, next);
+    std::optional<Deposed> last_deposed;
+    if (seen_.contains(keys::deposed)) last_deposed = last_.deposed;
+    next.deposed =
+        good<Deposed>(tree, keys::deposed, last_deposed, parse_deposed).value_or(Deposed{});
     std::optional<std::map<MemberName, std::string>> last_failsafe;
     if (seen_.contains(keys::failsafe)) last_failsafe = last_.failsafe;
     next.failsafe =

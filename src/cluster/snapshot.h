@@ -72,6 +72,13 @@ struct TimelineKey {
     bool operator==(const TimelineKey&) const = default;
 };
 
+// The last leader whose key its voters took away since they did not hear it any more.
+struct Deposed {
+    Revision term = 0;      // 0: nobody was
+    MemberName leader, by;  // by: who carried it out
+    bool operator==(const Deposed&) const = default;
+};
+
 struct ConfigKey {
     std::string json;  // an object, compact
     Revision mod_revision = 0;
@@ -93,6 +100,7 @@ struct Snapshot {
     SyncState sync;
     std::optional<std::vector<HistoryLine>> history;
     TimelineKey granted;
+    Deposed deposed;
     std::map<MemberName, std::string> failsafe;  // name -> api_url
 
     bool unlocked() const { return !leader; }
@@ -144,12 +152,14 @@ std::string to_json(const FailoverRequest& request);
 std::string to_json(const SyncState& sync);
 std::string to_json(const StatusKey& status);
 std::string to_json(const std::vector<HistoryLine>& history);
+std::string to_json(const Deposed& deposed);
 std::string failsafe_json(const std::map<MemberName, std::string>& members);
 Result<FailoverRequest> parse_failover(std::string_view text);
 Result<SyncState> parse_sync(std::string_view text);
 Result<StatusKey> parse_status(std::string_view text);
 Result<std::vector<HistoryLine>> parse_history(std::string_view text);
 Result<TimelineKey> parse_timeline(std::string_view text);  // without the revision
+Result<Deposed> parse_deposed(std::string_view text);
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text);
 Result<std::string> parse_config(
     std::string_view text);  // the object, compact, keys in their order

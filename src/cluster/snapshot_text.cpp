@@ -108,6 +108,14 @@ std::string to_json(const StatusKey& status) {
     return json::compact(out);
 }
 
+std::string to_json(const Deposed& deposed) {
+    Ordered out;
+    out["term"] = deposed.term;
+    out["leader"] = deposed.leader;
+    out["by"] = deposed.by;
+    return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string to_json(const std::vector<HistoryLine>& history) {
     Ordered out = Ordered::array();
     for (const HistoryLine& line : history) {
@@ -217,6 +225,22 @@ Result<TimelineKey> parse_timeline(std::string_view text) {
     key.line = line->get<Timeline>();
     key.settled = settled->get<Timeline>();
     return key;
+}
+
+Result<Deposed> parse_deposed(std::string_view text) {
+    RLV_TRY(const Json object, json::parse_object(text));
+    const auto name = [&object](const char* key) {
+        const auto at = object.find(key);
+        return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+    };
+    const auto term = object.find("term");
+    Deposed deposed{0, name("leader"), name("by")};
+    const bool numbered = term != object.end() && term->is_number_unsigned() &&
+                          std::in_range<Revision>(term->get<std::uint64_t>());
+    if (numbered) deposed.term = static_cast<Revision>(term->get<std::uint64_t>());
+    if (deposed.term == 0 || deposed.leader.empty())
+        return fail(ErrorCode::invalid, "term must be a number from 1, leader a name");
+    return deposed;
 }
 
 Result<std::map<MemberName, std::string>> parse_failsafe(std::string_view text) {

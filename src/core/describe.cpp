@@ -14,6 +14,7 @@ struct Match : F... {
 const char* name(CommitFor purpose) {
     switch (purpose) {
         case CommitFor::acquire: return "acquire leader";
+        case CommitFor::depose: return "depose leader";
         case CommitFor::timeline: return "timeline";
         case CommitFor::rewrite_leader: return "rewrite leader";
         case CommitFor::release: return "release leader";
@@ -81,7 +82,9 @@ std::string payload(const Payload& p) {
                   for (const auto& [who, answer] : peers)
                       text += answer ? fmt::format(" {}:{}{}{}", who, to_string(answer->position),
                                                    answer->primary ? "(primary)" : "",
-                                                   answer->sealed ? "(sealed)" : "")
+                                                   answer->sealed     ? "(sealed)"
+                                                   : answer->suspects ? "(suspects)"
+                                                                      : "")
                                      : fmt::format(" {}:silent", who);
                   return text;
               }},
@@ -154,6 +157,15 @@ std::string describe(const Event& event) {
               [](const StopAsked&) { return std::string("asked to stop"); },
               [](const RestartAsked&) { return std::string("asked to restart"); },
               [](const ReinitAsked&) { return std::string("asked to reinitialize"); },
+              [](const LeaderSuspected& e) {
+                  return fmt::format("the leader of term {} is {}", e.term,
+                                     !e.suspected ? "heard again"
+                                     : e.alone    ? "silent, in the DCS too"
+                                                  : "silent");
+              },
+              [](const LeaderBacked& e) {
+                  return fmt::format("enough voters follow term {}", e.term);
+              },
               [](const EffectDone& e) {
                   return fmt::format("done {}{}{}", e.id,
                                      e.error ? " FAILED: " + e.error->message : std::string(),

@@ -81,6 +81,8 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
     const auto* answers = std::get_if<PeerAnswers>(&done.payload);
     if (probe.purpose == ProbeFor::race && s.dcs && !s.dcs->leader) {
         s.race_answers = answers ? *answers : PeerAnswers{};
+    } else if (probe.purpose == ProbeFor::suspicion) {
+        if (s.suspected) s.suspected->answers = answers ? *answers : PeerAnswers{};
     } else if (probe.purpose == ProbeFor::vote) {
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->primary && s.dcs && s.dcs->led_by(name) && s.pg &&

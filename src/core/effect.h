@@ -22,6 +22,7 @@ struct KeepLease {  // LeaseKept
 
 enum class CommitFor {
     acquire,
+    depose,
     timeline,
     rewrite_leader,
     release,
@@ -97,7 +98,7 @@ struct EndSenders {  // that have not sent this much
 };
 struct RestoreVote {};
 
-enum class ProbeFor { race, handover, crash, vote };
+enum class ProbeFor { race, handover, crash, vote, suspicion };
 struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
     struct Peer {
         cluster::MemberRecord member;

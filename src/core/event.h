@@ -74,6 +74,18 @@ struct LeaseKept {
 struct SyncNamesSet {
     cluster::Lsn marker;
 };
+// The shell listens to the leader and says when that changes (core/suspicion.h).
+struct LeaderSuspected {
+    cluster::Revision term = 0;
+    bool suspected = false;
+    bool alone = false;  // the DCS does not show a sign of its life either
+};
+// Enough voters follow this leader that nobody can be elected without one of them; they are asked
+// again long before `until`.
+struct LeaderBacked {
+    cluster::Revision term = 0;
+    Instant until;
+};
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
@@ -84,7 +96,8 @@ struct EffectDone {
     Payload payload;
 };
 
-using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
-                           StopAsked, RestartAsked, ReinitAsked, EffectDone>;
+using Event =
+    std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired, StopAsked,
+                 RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked, EffectDone>;
 
 }  // namespace relevo::core

@@ -65,6 +65,15 @@ bool anothers(const State& s) {
 
 }  // namespace
 
+// While enough voters follow this primary nobody can be elected without one of them, and nothing
+// that it acknowledges can be lost: the DCS, or the key, may be away for as long as that. One
+// that was elected meanwhile ends it at once.
+Instant backed_until(const State& s) {
+    if (!sync_rules(s) || !s.last_led || s.last_led->leader->name != s.self.name) return Instant{};
+    const auto term = s.last_led->leader->create_revision;
+    return s.backed.term == term && term != s.given_up ? s.backed.until : Instant{};
+}
+
 bool fence(Mind& m) {
     State& s = m.s;
     if (anothers(s) && !m.running<StartPg>()) return false;
@@ -77,8 +86,9 @@ bool fence(Mind& m) {
     if (!other_leads) {
         if (!s.dcs) return false;  // just started: nothing is known against this primary
         if (m.may_lead()) return false;
-        if (m.now.mono < s.right_until) {
-            m.wake_by(s.right_until);
+        const Instant until = std::max(s.right_until, backed_until(s));
+        if (m.now.mono < until) {
+            m.wake_by(until);
             return false;
         }
     }

@@ -115,6 +115,12 @@ void learn_lease(Mind& m, const EffectDone& done) {
     }
 }
 
+cluster::Revision released_term(const Commit& release) {
+    for (const auto& compare : release.txn.compares)
+        if (compare.key == cluster::keys::leader) return compare.revision;
+    return 0;
+}
+
 void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     State& s = m.s;
     const auto* result = done.error ? nullptr : std::get_if<cluster::TxnResult>(&done.payload);
@@ -153,11 +159,12 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             if (!done_ok) s.confirm_again_at = m.now.mono + std::chrono::milliseconds(200);
             break;
         case CommitFor::release:
-            if (done.error && s.lead) {
+            // The answer may be late: by then another term may be ours.
+            if (done.error && s.lead && s.lead->term == released_term(commit)) {
                 if (done.error->code == ErrorCode::outcome_unknown) s.given_up = s.lead->term;
                 s.release_again_at = m.now.mono + std::chrono::seconds(1);
             }
-            if (done_ok) s.lead.reset();
+            if (done_ok && s.lead && s.lead->term == released_term(commit)) s.lead.reset();
             break;
         case CommitFor::member:
             if (!done_ok) s.published.reset();
@@ -165,6 +172,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             break;
         case CommitFor::status:
             if (!done_ok) s.status_written.reset();
+            // Refused: the term is over, and the view does not show it yet.
+            if (result && !done_ok && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
             break;
         case CommitFor::sync:
         case CommitFor::remove_sync:
@@ -176,6 +185,13 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
                 m.forget("sync write");
             if (!done_ok)
                 s.sync_again_at = m.now.mono + std::chrono::milliseconds(done.error ? 500 : 50);
+            break;
+        case CommitFor::depose:
+            // Refused: somebody was faster, or the votes have changed. Asked again either way.
+            if (s.suspected && !done_ok) {
+                s.suspected->answers.reset();
+                s.suspected->ask_again_at = m.now.mono + std::chrono::milliseconds(100);
+            }
             break;
         case CommitFor::history:
         case CommitFor::config:
@@ -210,6 +226,17 @@ void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
     }
 }
 
+void learn_suspicion(Mind& m, const LeaderSuspected& e) {
+    State& s = m.s;
+    if (!e.suspected) {
+        s.suspected.reset();
+        return;
+    }
+    if (!s.suspected || s.suspected->term != e.term)
+        s.suspected = State::Suspected{e.term, m.now.mono, false, {}, {}};
+    s.suspected->alone = e.alone;
+}
+
 void learn_done(Mind& m, const EffectDone& done) {
     State& s = m.s;
     const auto at = std::ranges::find(s.running, done.id, &Running::id);
@@ -231,6 +258,7 @@ void learn_done(Mind& m, const EffectDone& done) {
             m.say("dcs", Note::Level::warning, "the DCS cannot be read: " + done.error->message);
         } else {
             s.dcs_seen = m.now.mono;
+            s.read_asked = asked;
         }
     } else if (std::holds_alternative<KeepLease>(effect)) {
         learn_lease(m, done);
@@ -301,6 +329,10 @@ void learn(Mind& m, const Event& event) {
             m.tell(Answer{reinit->order, 503, "reinitialize already in progress"});
         else
             s.reinit_asked = *reinit;
+    } else if (const auto* suspected = std::get_if<LeaderSuspected>(&event)) {
+        learn_suspicion(m, *suspected);
+    } else if (const auto* backed = std::get_if<LeaderBacked>(&event)) {
+        s.backed = *backed;
     } else if (const auto* done = std::get_if<EffectDone>(&event)) {
         learn_done(m, *done);
     }

@@ -91,14 +91,16 @@ bool restart_order(Mind& m);        // orders.cpp
 bool reinit_order(Mind& m);         // orders.cpp
 bool leave(Mind& m);                // leave.cpp
 // sync.cpp: synchronous replication
-void keep_sync(Mind& m);          // the leader: the sync key and synchronous_standby_names
-bool sync_rules(const State& s);  // whether the sync key says who may lead
+void keep_sync(Mind& m);  // the leader: the sync key and synchronous_standby_names
 bool may_lead_by_sync(const State& s, std::string_view name);  // leader or voter of the key
 void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // For a promotion: names that keep what the key promises. nullopt: not in sync mode. (A start in
 // place goes on with those that it had: the key may have been changed by a write whose answer is
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
+// suspect.cpp
+void depose(Mind& m);  // voters that hear nothing of the leader do not wait for its lease
+bool was_deposed(const State& s);  // this member, by its voters, and nobody has led since
 // seal.cpp
 bool seal(Mind& m);         // nobody leads: this member's WAL must not grow any more
 void regain_vote(Mind& m);  // after a rewind or copy

@@ -127,7 +127,7 @@ std::vector<std::string> retained(const Mind& m) {
 
 void put_status(Mind& m) {
     State& s = m.s;
-    if (m.committing(CommitFor::status)) return;
+    if (m.committing(CommitFor::status) || m.running<ReadDcs>()) return;
     cluster::StatusKey status;
     status.optime = s.pg->wal;
     for (const auto& slot : s.pg->slots)

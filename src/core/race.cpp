@@ -11,15 +11,29 @@ namespace {
 constexpr Duration race_again_after = std::chrono::milliseconds(500);
 // A candidate that has not got its votes by then will not get them soon.
 constexpr Duration votes_within = std::chrono::seconds(5);
+// It was silent for suspect_after; should it live after all, it is heard within this.
+constexpr Duration silent_leader_deadline = std::chrono::milliseconds(50);
+// A leader that its voters deposed leaves them this long to elect another before it goes on.
+constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
 constexpr Duration vote_again_after = std::chrono::milliseconds(30);
+
+// A leader that was deposed since nobody heard it: its member key says nothing about its life.
+bool known_silent(const State& s, const std::string& name) {
+    return s.dcs->deposed.leader == name && s.last_led &&
+           s.dcs->deposed.term == s.last_led->leader->create_revision;
+}
 
 std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     std::vector<ProbePeers::Peer> peers;
     const State& s = m.s;
+    // After a silence that took the leader's key away there is no time for another one.
+    const bool urgent = known_silent(s, s.dcs->deposed.leader);
     for (const auto& [name, member] : s.dcs->members)
         if (name != s.self.name && !member.api_url.empty())
-            peers.push_back({member, alive_peer_deadline});
+            peers.push_back({member, known_silent(s, name) ? silent_leader_deadline
+                                     : urgent              ? lost_peer_deadline
+                                                           : alive_peer_deadline});
     // Members whose keys are gone: most likely dead, perhaps only cut off from the DCS, and with
     // more WAL than anybody else.
     for (const auto& [name, member] : s.known) {
@@ -48,7 +62,7 @@ bool asked_for(const State& s) {
 std::optional<cluster::SyncState> sync_after_taking(const State& s) {
     if (!sync_rules(s)) return std::nullopt;
     auto sync = s.dcs->sync;
-    const bool kept = may_lead_by_sync(s, s.self.name);
+    const bool kept = may_lead_by_sync(s, s.self.name) && !s.pg->voteless;
     sync.leader = s.self.name;
     sync.unreadable = false;
     if (!kept) {
@@ -389,6 +403,12 @@ bool race(Mind& m) {
         return false;
     }
     if (m.committing(CommitFor::acquire)) return true;
+    if (was_deposed(s) && s.unlocked_since && m.now.mono < *s.unlocked_since + stand_back) {
+        m.say("race", Note::Level::warning,
+              "not taking the leader key: my voters did not hear me any more and elect another");
+        m.wake_by(*s.unlocked_since + stand_back);
+        return false;
+    }
     if (!must_ask(s)) {
         take(m);
         return true;

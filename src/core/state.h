@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -197,6 +198,19 @@ struct State {
 
     Instant names_ready_again_at{}, sync_again_at{};
 
+    // A leader that this member does not hear any more (suspect.cpp), and who else does not.
+    struct Suspected {
+        cluster::Revision term = 0;
+        Instant since;
+        bool alone = false;
+        std::optional<PeerAnswers> answers;
+        Instant ask_again_at{};
+    };
+    std::optional<Suspected> suspected;
+    Instant read_asked{};  // when the last successful look at the DCS began
+    // The leader's side: until when its voters' word stands in for a lease that cannot be kept.
+    LeaderBacked backed;
+
     // Race.
     std::optional<PeerAnswers> race_answers;
     Instant race_probe_at{};  // not before
@@ -247,6 +261,25 @@ cluster::Role shown_role(const State& state);
 
 // The revision of PeerStatus::sealed, 0 when it may still receive.
 cluster::Revision sealed_at(const State& state);
+
+// Until when this leader serves by its lease or by its voters' word. The epoch: it does not.
+Instant serves_until(const State& state);
+// Until when its voters' word holds, with or without the key; no longer than until another leads.
+Instant backed_until(const State& state);
+// Whether the sync key says who may lead.
+bool sync_rules(const State& state);
+
+// Who is listened to by this member, and whose silence it may judge: the leader of a cluster whose
+// commits its voters confirm. nullptr: nobody.
+const cluster::MemberRecord* listens_to(const State& state);
+// The term of the leader that this voter follows; 0: none, or it does not hear it.
+cluster::Revision follows_term(const State& state);
+// The leader's side: whether its lease is in doubt, so that its voters' word matters; and whether
+// so many of them follow it that nobody can be elected without one of those.
+bool wants_backing(const State& state, Instant now);
+bool backed_by(const State& state, const std::set<cluster::MemberName>& followers);
+// Whether the leader must show its life in the DCS too, since one voter alone may judge over it.
+bool one_vote_is_enough(const State& state);
 
 // How long before the lease's end a primary is stopped when it could not be renewed: killing takes
 // up to 250 ms, the rest is for a scheduler that is late.

@@ -7,6 +7,11 @@ Instant State::lead_until() const {
     return lease->until;
 }
 
+Instant serves_until(const State& s) {
+    if (!s.lead || s.lead->term == s.given_up) return Instant{};
+    return std::max(s.lead_until() - fence_margin(s.settings), backed_until(s));
+}
+
 Duration fence_margin(const cluster::Settings& settings) {
     return std::min<Duration>(std::chrono::seconds(1), Duration(settings.ttl) / 6);
 }
@@ -94,6 +99,7 @@ void decide(Mind& m) {
     if (wrong_cluster(m)) return;
     if (leave(m)) return;
     if (bootstrap(m)) return;
+    if (fence(m)) return;  // a bootstrap that has just ended has no more right than anybody
     if (hand_over(m)) return;
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
@@ -103,6 +109,7 @@ void decide(Mind& m) {
     if (demoted(m)) return;
     if (fill_data_directory(m)) return;
     if (start_stopped(m)) return;
+    depose(m);
     if (seal(m)) return;
     if (race(m)) return;
     follow(m);

@@ -32,7 +32,7 @@ struct View {
     bool leading = false;  // holds the key as last seen
     bool failsafe_active = false;
     bool watchdog_failed = false;
-    cluster::Revision sealed = 0;  // cluster::PeerStatus has what it means
+    cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }

@@ -38,6 +38,13 @@ std::optional<cluster::Lsn> lsn_of(const json& object, const char* key) {
     return cluster::Lsn{value->get<std::uint64_t>()};
 }
 
+cluster::Revision revision_of(const json& object, const char* key) {
+    const auto* value = find(object, key);
+    if (value == nullptr || !value->is_number_unsigned()) return 0;
+    const auto number = value->get<std::uint64_t>();
+    return std::in_range<cluster::Revision>(number) ? static_cast<cluster::Revision>(number) : 0;
+}
+
 // api_url with another path: ".../patroni" -> ".../failsafe".
 Result<std::string> beside(const std::string& api_url, std::string_view path) {
     RLV_TRY(const auto url, net::parse_url(api_url));
@@ -61,12 +68,8 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     status.watchdog_failed = failed != nullptr && *failed == true;
     const auto* voteless = find(object, "voteless");
     status.voteless = voteless != nullptr && *voteless == true;
-    const auto* sealed = find(object, "sealed");
-    if (sealed != nullptr && sealed->is_number_unsigned()) {
-        const auto number = sealed->get<std::uint64_t>();
-        if (std::in_range<cluster::Revision>(number))
-            status.sealed = static_cast<cluster::Revision>(number);
-    }
+    status.sealed = revision_of(object, "sealed");
+    status.suspects = revision_of(object, "suspects");
     const auto* timeline = find(object, "timeline");
     if (timeline != nullptr && timeline->is_number_unsigned()) {
         const auto number = timeline->get<std::uint64_t>();

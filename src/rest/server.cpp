@@ -206,6 +206,7 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .failsafe_active = view.failsafe_active,
             .watchdog_failed = view.watchdog_failed,
             .sealed = view.sealed,
+            .suspects = view.suspects,
             .scheduled_restart = view.scheduled_restart};
 }
 

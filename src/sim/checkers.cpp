@@ -66,6 +66,18 @@ std::string Checkers::why_excused(int index) const {
     if (who.pause_seen()) return "maintenance mode";
     if (world.now() - who.pause_left() < milliseconds(500)) return "maintenance mode";
     const Duration since_start = world.now() - who.deciding_since();
+    // By its voters' word, or its lease, and nobody has told it that another leads.
+    const auto truth = parts_.dcs.truth();
+    const auto& state = who.state();
+    const Instant may_until =
+        std::max({core::serves_until(state), core::backed_until(state), state.right_until});
+    const bool stops = std::ranges::any_of(state.running, [](const core::Running& r) {
+        return std::holds_alternative<core::KillPg>(r.effect);
+    });
+    const bool unaware = world.mono(index) < may_until && truth->leader && state.dcs &&
+                         state.dcs->revision < truth->leader->create_revision;
+    if (core::sync_rules(state) && (stops || unaware))
+        return "it was deposed and does not know yet";
     if (since_start < Duration(s.retry_timeout) + seconds(1)) return "its agent has just started";
     if (world.now() - excused_since_[static_cast<std::size_t>(index)] < milliseconds(500))
         return "it was frozen until now";
@@ -324,6 +336,8 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
         probe && probe->purpose == core::ProbeFor::race)
         note_probe(who);
     if (const auto* commit = std::get_if<core::Commit>(&issued.effect)) {
+        if (quiet && formed && commit->purpose == core::CommitFor::depose)
+            fail(name(who.index()) + " deposes the leader without a fault");
         if (commit->purpose == core::CommitFor::acquire) {
             // A candidate that an operator named does not ask.
             const auto& failover = who.state().dcs->failover;

@@ -57,6 +57,9 @@ void Member::start_agent() {
     ready_ = false;
     ++incarnation_;
     state_ = core::State{};
+    listener_ = {};
+    told_suspects_ = told_alone_ = false;
+    back_again_at_ = {};
     state_.self = self_of(parts_.world, index_);
     state_.settings = parts_.world.plan.settings;  // the local file's, until the DCS's are read
     state_.settings.pause = false;
@@ -90,6 +93,7 @@ void Member::wait_for_dcs() {
             parts_.dcs.watch(index_, [this](SnapshotPtr changed) { see(changed); });
             see(*view);
             feed(core::TimerFired{});
+            keep_listening();
         });
 }
 
@@ -187,6 +191,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.failover_priority = state_.self.tags.failover_priority();
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
+    answer.suspects = state_.suspected ? state_.suspected->term : 0;
     if (!seen.receiving && seen.received_all) answer.sealed = core::sealed_at(state_);
     return answer;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/state.h"
+#include "core/suspicion.h"
 #include "sim/sim_dcs.h"
 #include "sim/sim_postgres.h"
 #include "sim/world.h"
@@ -74,6 +75,13 @@ private:
     void later(Duration delay, Action what);  // for this incarnation of the agent
     void distort(cluster::LocalPostgres& seen) const;
     core::SyncNamesSet told(cluster::Lsn marker) const;
+    // member_pulse.cpp: listening to the leader, and being listened to
+    void keep_listening();
+    void listen();
+    bool hears(int leader) const;
+    bool connects_to(int leader) const;
+    bool sees_in_dcs(int leader) const;
+    void back_leader();
     bool has_bug(Bug bug) const { return parts_.world.plan.bug == bug; }
     bool foreign() const;
 
@@ -84,6 +92,9 @@ private:
     Instant deciding_since_, pause_left_{};
     int incarnation_ = 0;
     core::State state_;
+    core::Suspicion listener_;
+    bool told_suspects_ = false, told_alone_ = false;
+    Instant back_again_at_{};
     std::string seen_config_, last_exit_;
     Instant armed_ = Instant::max();
     int alarm_ = 0;

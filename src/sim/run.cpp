@@ -28,8 +28,9 @@ Cluster::Cluster(const Plan& p)
     postgres.on_acknowledged = [this](int m) { checkers.on_acknowledged(m); };
     postgres.promised = [this](int m) {
         const auto& sync = dcs.truth()->sync;
+        // Its key may be gone: until another has taken it, what its voters confirm is promised.
         return plan.settings.synchronous_mode != cluster::SyncMode::off &&
-               sync.leader == world.name(m) && leader() == m;
+               sync.leader == world.name(m) && (leader() == m || leader() < 0);
     };
     postgres.on_wipe = [this](int m, const Data& data, const char* how) {
         checkers.on_wipe(m, data, how);

@@ -101,6 +101,7 @@ public:
 
     // For clients and checkers.
     bool accepts_writes() const;
+    bool hangs() const { return hung_; }
     void write(std::uint64_t bytes);
     const Data& data() const { return data_; }
     Data& data_to_break() { return data_; }

@@ -1,0 +1,85 @@
+// Pulses: the simulated agent listens to its leader by the daemon's own Suspicion. What would be a
+// message each tenth of a second is looked up instead, whether it would have come; the core hears
+// only of changes, as in the daemon.
+#include <set>
+
+#include "sim/member.h"
+
+namespace relevo::sim {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr Duration tick = core::Suspicion::period / 2;
+constexpr Duration idle_tick = milliseconds(500);  // nobody is listened to
+}  // namespace
+
+void Member::keep_listening() {
+    const bool idle = state_.settings.synchronous_mode == cluster::SyncMode::off;
+    later(idle ? idle_tick : tick, [this] {
+        if (!foreign()) listen();
+        if (runs_) keep_listening();
+    });
+}
+
+bool Member::hears(int leader) const {
+    auto& world = parts_.world;
+    const auto& there = *parts_.members[static_cast<std::size_t>(leader)];
+    return there.decides() && world.host(leader).awake() && world.linked_both(index_, leader);
+}
+
+bool Member::connects_to(int leader) const {
+    auto& world = parts_.world;
+    const auto& pg = parts_.postgres.at(leader);
+    return world.host(leader).awake() && world.linked_both(index_, leader) &&
+           pg.server() != cluster::Server::stopped && !pg.hangs();
+}
+
+// The leader can write there and this member can read it. The check with a linearizable read is
+// the core's.
+bool Member::sees_in_dcs(int leader) const {
+    auto& world = parts_.world;
+    const auto& there = *parts_.members[static_cast<std::size_t>(leader)];
+    return parts_.dcs.up() && there.decides() && core::one_vote_is_enough(there.state()) &&
+           world.host(leader).awake() && world.linked_both(leader, world.dcs_node()) &&
+           world.linked_both(index_, world.dcs_node());
+}
+
+void Member::listen() {
+    const Instant now = parts_.world.mono(index_);
+    const auto* leader = core::listens_to(state_);
+    const int index = leader ? parts_.world.index_of(leader->name) : -1;
+    listener_.set_patience(state_.settings.suspect_after, state_.settings.ttl);
+    listener_.listen(index >= 0 ? state_.dcs->leader->create_revision : 0, now);
+    const auto due = listener_.tick(now);
+    if (index >= 0) {
+        if (due.pulse && hears(index)) listener_.heard(now);
+        if (due.probe && connects_to(index)) listener_.connected(now);
+        if (sees_in_dcs(index)) listener_.seen_in_dcs(now);
+    }
+    const bool suspects = listener_.suspects(), alone = listener_.alone();
+    if (suspects != told_suspects_ || alone != told_alone_) {
+        told_suspects_ = suspects;
+        told_alone_ = alone;
+        feed(core::LeaderSuspected{listener_.term(), suspects, alone});
+    }
+    if (runs_) back_leader();
+}
+
+// The leader's side: its voters' pulses that say that they follow it.
+void Member::back_leader() {
+    const Instant now = parts_.world.mono(index_);
+    if (now < back_again_at_ || !core::wants_backing(state_, now)) return;
+    back_again_at_ = now + milliseconds(500);
+    const auto term = state_.last_led->leader->create_revision;
+    std::set<cluster::MemberName> followers;
+    for (int other = 0; other < parts_.world.size(); ++other) {
+        if (other == index_ || !hears(other)) continue;
+        const auto& there = *parts_.members[static_cast<std::size_t>(other)];
+        if (core::follows_term(there.state()) == term) followers.insert(parts_.world.name(other));
+    }
+    if (core::backed_by(state_, followers))
+        feed(core::LeaderBacked{term, now + milliseconds(1500)});
+}
+
+}  // namespace relevo::sim
