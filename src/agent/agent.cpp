@@ -16,7 +16,14 @@ constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 }
 
 Agent::Agent(asio::io_context& io, Parts parts)
-    : io_(io), parts_(std::move(parts)), alarm_(io), tasks_(io), schedule_alarm_(io), ended_(io) {
+    : io_(io),
+      parts_(std::move(parts)),
+      pulses_(io, parts_.clock, parts_.dcs, parts_.peers, state_,
+              [this](core::Event event) { feed(std::move(event)); }),
+      alarm_(io),
+      tasks_(io),
+      schedule_alarm_(io),
+      ended_(io) {
     ended_.expires_at(asio::steady_timer::time_point::max());
     state_.self = parts_.configuration.self();
     state_.settings = parts_.configuration.settings();
@@ -93,6 +100,7 @@ Task<int> Agent::run() {
     parts_.postgres.on_exit([this](ports::ExitInfo) { feed(core::PostmasterExited{}); });
     draining_ = false;
     feed(core::TimerFired{});
+    pulses_.start();
     while (!exit_code_) co_await ended_.async_wait(quietly);
     // on_stop takes an address away from this host: it must get its time.
     constexpr Duration callbacks_get = std::chrono::seconds(5);
@@ -109,6 +117,7 @@ Task<void> Agent::stop() {
     alarm_.cancel();
     schedule_alarm_.cancel();
     co_await parts_.dcs.stop();
+    co_await pulses_.stop();
     co_await tasks_.wait();
 }
 
@@ -133,6 +142,7 @@ void Agent::see_tree(const cluster::KeyTree& tree) {
     for (const auto& problem : reader_.take_problems())
         log::error("DCS key {}: {}; the last good value stays in use", problem.key, problem.what);
     take_config(*snapshot);
+    pulses_.see(tree);
     if (!first_view_) first_view_ = snapshot;
     feed(core::DcsView{std::move(snapshot)});
 }

@@ -15,6 +15,7 @@
 
 #include "agent/configuration.h"
 #include "agent/group.h"
+#include "agent/pulses.h"
 #include "core/state.h"
 #include "os/blocking.h"
 #include "ports/clock.h"
@@ -63,6 +64,7 @@ public:
     Task<ports::Reply> put_config(std::string json) override;
     Task<ports::Reply> reload() override;
     Task<ports::Reply> failsafe(std::string body_json) override;
+    ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
 
 private:
     // agent.cpp
@@ -94,6 +96,7 @@ private:
     boost::asio::io_context& io_;
     Parts parts_;
     core::State state_;
+    Pulses pulses_;
     cluster::SnapshotReader reader_;
     std::shared_ptr<const cluster::Snapshot> first_view_;
     std::deque<core::Event> events_;

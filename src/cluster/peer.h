@@ -27,4 +27,15 @@ struct PeerStatus {
     bool voteless = false;  // what it has says nothing about what was acknowledged
 };
 
+// POST /pulse: a voter listens to its leader, and says whether it follows it (docs/adr/0007).
+struct Pulse {
+    MemberName from;        // who asks
+    std::string system_id;  // of its data: pulses of another cluster are refused
+    Revision follows = 0;   // the term of the leader that it streams from; 0: none
+};
+struct PulseAnswer {
+    MemberName name;
+    std::string system_id;
+};
+
 }  // namespace relevo::cluster

@@ -19,6 +19,8 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <map>
+#include <vector>
 
 #include "base/text.h"
 #include "net/descriptor.h"
@@ -52,7 +54,7 @@ Result<std::string> render(const ClientRequest& request, const Url& url,
     headers.push_back({"Host", host});
     headers.push_back({"User-Agent", options.user_agent});
     headers.push_back({"Accept", "*/*"});
-    headers.push_back({"Connection", "close"});
+    if (!request.keep) headers.push_back({"Connection", "close"});
     if (options.credentials && find_header(headers, "Authorization") == nullptr) {
         headers.push_back({"Authorization", basic_authorization(*options.credentials)});
     }
@@ -110,32 +112,37 @@ public:
         co_return std::unexpected(problem("connect to", last));
     }
 
+    Task<Status> agree_on_tls(TlsContext context, const ClientOptions& options) {
+        arm(left());
+        tls_ = std::move(context);
+        stream_.emplace(socket_, *tls_);
+        if (!parse_address(url_.host))
+            SSL_set_tlsext_host_name(stream_->native_handle(), url_.host.c_str());
+        error_code bad;
+        if (!options.tls.insecure)
+            (void)stream_->set_verify_callback(asio::ssl::host_name_verification(url_.host), bad);
+        const auto [refused] =
+            co_await stream_->async_handshake(asio::ssl::stream_base::client, awaiting);
+        timer_.cancel();
+        if (refused) co_return std::unexpected(problem("agree on TLS with", refused));
+        co_return Status{};
+    }
+
     Task<Result<ClientResponse>> talk(std::string text, bool head, const ClientOptions& options) {
         arm(left());
-        auto response = co_await converse(socket_, std::move(text), head, options);
+        auto response = stream_ ? co_await converse(*stream_, std::move(text), head, options)
+                                : co_await converse(socket_, std::move(text), head, options);
         timer_.cancel();
         co_return response;
     }
 
-    Task<Result<ClientResponse>> talk_tls(TlsContext context, std::string text, bool head,
-                                          const ClientOptions& options) {
-        arm(left());
-        asio::ssl::stream<tcp::socket&> stream(socket_, *context);
-        if (!parse_address(url_.host))
-            SSL_set_tlsext_host_name(stream.native_handle(), url_.host.c_str());
-        error_code bad;
-        if (!options.tls.insecure)
-            (void)stream.set_verify_callback(asio::ssl::host_name_verification(url_.host), bad);
-        const auto [refused] =
-            co_await stream.async_handshake(asio::ssl::stream_base::client, awaiting);
-        if (refused) {
-            timer_.cancel();
-            co_return std::unexpected(problem("agree on TLS with", refused));
-        }
-        auto response = co_await converse(stream, std::move(text), head, options);
-        timer_.cancel();
-        co_return response;
+    // For another request over the same connection.
+    void begin_again(Duration deadline) {
+        allowed_ = deadline;
+        ends_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(deadline);
+        sent_ = false;
     }
+    bool stays_open() const { return stays_open_; }
 
 private:
     asio::io_context& loop_;
@@ -144,7 +151,9 @@ private:
     Url url_;
     Duration allowed_;
     Clock::time_point ends_;
-    bool expired_ = false, sent_ = false;
+    bool expired_ = false, sent_ = false, stays_open_ = false;
+    TlsContext tls_;
+    std::optional<asio::ssl::stream<tcp::socket&>> stream_;
 
     void arm(Duration after) {
         expired_ = false;
@@ -176,6 +185,7 @@ private:
     Task<Result<ClientResponse>> converse(Stream& stream, std::string text, bool head,
                                           const ClientOptions& options) {
         sent_ = true;
+        stays_open_ = false;
         // An error here is not the end: who refuses a large body answers before having read it all.
         const auto [unsent, size] =
             co_await asio::async_write(stream, asio::buffer(text), awaiting);
@@ -193,6 +203,7 @@ private:
         if (bad)
             co_return std::unexpected(
                 problem("get an answer from", unsent && !expired_ ? unsent : bad));
+        stays_open_ = parser.keep_alive() && !expired_ && !unsent && buffer.size() == 0;
         auto message = parser.release();
         ClientResponse response{.status = static_cast<int>(message.result_int()),
                                 .headers = {},
@@ -223,6 +234,22 @@ struct HttpClient::Impl {
     asio::thread_pool& pool;
     std::shared_ptr<const ClientOptions> options;
     TlsContext tls;  // made at the first https request
+    std::map<std::string, std::vector<std::shared_ptr<Exchange>>> kept;  // by origin, unused now
+
+    // Only for requests that ask for it.
+    std::shared_ptr<Exchange> take_kept(const std::string& origin) {
+        const auto at = kept.find(origin);
+        if (at == kept.end() || at->second.empty()) return nullptr;
+        auto exchange = std::move(at->second.back());
+        at->second.pop_back();
+        return exchange;
+    }
+    void keep(const std::string& origin, std::shared_ptr<Exchange> exchange) {
+        constexpr std::size_t origins_max = 16, connections_max = 4;
+        if (kept.size() >= origins_max && !kept.contains(origin)) kept.clear();
+        auto& list = kept[origin];
+        if (list.size() < connections_max) list.push_back(std::move(exchange));
+    }
 
     Task<Result<TlsContext>> tls_context() {
         if (tls) co_return tls;
@@ -231,6 +258,22 @@ struct HttpClient::Impl {
             [settings = used->tls] { return make_client_context(settings); });
         if (made && used == options) tls = *made;
         co_return made;
+    }
+
+    Task<Status> open(Exchange& exchange, Url url, const ClientOptions& used) {
+        TlsContext context;
+        if (url.tls) {
+            auto made = co_await tls_context();
+            if (!made) co_return std::unexpected(made.error());
+            context = std::move(*made);
+        }
+        auto addresses = co_await resolve(loop, pool, url.host, exchange.left());
+        if (!addresses) co_return std::unexpected(addresses.error());
+        const auto connected = co_await exchange.connect(std::move(*addresses));
+        if (!connected) co_return std::unexpected(connected.error());
+        if (!url.tls) co_return Status{};
+        const auto agreed = co_await exchange.agree_on_tls(std::move(context), used);
+        co_return agreed;
     }
 };
 
@@ -242,6 +285,7 @@ HttpClient::~HttpClient() = default;
 void HttpClient::set_options(ClientOptions options) {
     impl_->options = std::make_shared<const ClientOptions>(std::move(options));
     impl_->tls.reset();
+    impl_->kept.clear();
 }
 
 Task<Result<ClientResponse>> HttpClient::request(ClientRequest request, Duration deadline) {
@@ -252,24 +296,19 @@ Task<Result<ClientResponse>> HttpClient::request(ClientRequest request, Duration
     auto text = render(request, *url, *options);
     if (!text) co_return std::unexpected(text.error());
     const bool head = request.method == "HEAD";
-    const auto exchange = std::make_shared<Exchange>(impl->loop, *url, deadline);
-
-    TlsContext tls;
-    if (url->tls) {
-        auto made = co_await impl->tls_context();
-        if (!made) co_return std::unexpected(made.error());
-        tls = std::move(*made);
-    }
-    auto addresses = co_await resolve(impl->loop, impl->pool, url->host, exchange->left());
-    if (!addresses) co_return std::unexpected(addresses.error());
-    const auto connected = co_await exchange->connect(std::move(*addresses));
-    if (!connected) co_return std::unexpected(connected.error());
-    if (tls) {
-        auto response =
-            co_await exchange->talk_tls(std::move(tls), std::move(*text), head, *options);
-        co_return response;
+    const auto origin =
+        (url->tls ? "https://" : "http://") + to_string(HostPort{url->host, url->port});
+    auto exchange = request.keep ? impl->take_kept(origin) : nullptr;
+    if (exchange) {
+        exchange->begin_again(deadline);
+    } else {
+        exchange = std::make_shared<Exchange>(impl->loop, *url, deadline);
+        const auto opened = co_await impl->open(*exchange, *url, *options);
+        if (!opened) co_return std::unexpected(opened.error());
     }
     auto response = co_await exchange->talk(std::move(*text), head, *options);
+    if (request.keep && exchange->stays_open() && options == impl->options)
+        impl->keep(origin, std::move(exchange));
     co_return response;
 }
 

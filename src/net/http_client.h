@@ -1,5 +1,5 @@
-// An HTTP/1.1 client: one connection a request, and one deadline over name lookup, connect, TLS and
-// answer together. Redirects are not followed. Never throws.
+// An HTTP/1.1 client: one connection a request unless it asks to be kept, and one deadline over
+// name lookup, connect, TLS and answer together. Redirects are not followed. Never throws.
 //
 // Everything runs on the io_context's one thread; the pool is joined before the io_context goes.
 #pragma once
@@ -39,6 +39,9 @@ struct ClientRequest {
     Headers headers;
     std::optional<std::string>
         body;  // set: sent with its Content-Length, JSON unless headers say else
+    // Over a connection that an earlier such request left open, when there is one; it may have been
+    // closed meanwhile, which is an error like any other. For what is asked again and again.
+    bool keep = false;
 };
 
 struct ClientResponse {

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
@@ -83,6 +84,8 @@ public:
     virtual Task<Reply> put_config(std::string json) = 0;
     virtual Task<Reply> reload() = 0;
     virtual Task<Reply> failsafe(std::string body_json) = 0;
+    // A member that listens to this one, ten times a second: answered from memory.
+    virtual Reply pulse(const cluster::Pulse& from) = 0;
 };
 
 }  // namespace relevo::ports

@@ -23,6 +23,11 @@ public:
     // POST /failsafe: accepted with the peer's last position, or why not.
     virtual Task<Result<cluster::Lsn>> failsafe(const cluster::MemberRecord& member,
                                                 std::string body, Duration deadline) = 0;
+    // POST /pulse: what its agent says at once, without looking at anything.
+    virtual Task<Result<cluster::PulseAnswer>> pulse(const cluster::MemberRecord& member,
+                                                     cluster::Pulse from, Duration deadline) = 0;
+    // Whether its PostgreSQL answers a new connection, whatever it says.
+    virtual Task<bool> postgres_answers(const cluster::MemberRecord& member, Duration deadline) = 0;
     // Any HTTP answer on /liveness: the duplicate-name guard.
     virtual Task<bool> alive(const std::string& api_url, Duration deadline) = 0;
 };

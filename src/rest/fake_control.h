@@ -53,6 +53,11 @@ public:
     Task<ports::Reply> put_config(std::string json) override { co_return noted("put " + json); }
     Task<ports::Reply> reload() override { co_return noted("reload"); }
     Task<ports::Reply> failsafe(std::string json) override { co_return noted("failsafe " + json); }
+    ports::Reply pulse(const cluster::Pulse& from) override {
+        pulse_from = from;
+        return reply;
+    }
+    cluster::Pulse pulse_from;
 
 private:
     ports::Reply noted(std::string what) {

@@ -38,7 +38,11 @@ inline void fuzz_one(std::string_view bytes) {
     }
     check_refusal(parse_reinitialize(bytes));
     check_refusal(parse_object_body(bytes));
+    const auto pulse = parse_pulse(bytes);
+    check_refusal(pulse);
+    RLV_ASSERT(!pulse || (!pulse->from.empty() && pulse->follows >= 0));
     (void)parse_peer_status(bytes);
+    (void)parse_pulse_answer(bytes);
     // Spacing what is spaced changes nothing.
     const auto once = spaced(bytes);
     RLV_ASSERT(spaced(once) == once);

@@ -102,6 +102,22 @@ Parsed<std::string> parse_object_body(std::string_view body) {
     return std::string(body);
 }
 
+Parsed<cluster::Pulse> parse_pulse(std::string_view body) {
+    const auto object = parse(body);
+    if (!object) return std::unexpected(object.error());
+    const auto from = text_of(*object, "from");
+    const auto system_id = text_of(*object, "system_id");
+    if (!from || !system_id) return std::unexpected(from ? system_id.error() : from.error());
+    cluster::Pulse pulse{*from, *system_id, 0};
+    if (pulse.from.empty()) return refuse(400, "from must be the name of the member that asks");
+    const auto at = object->find("follows");
+    if (at == object->end() || at->is_null()) return pulse;
+    if (!at->is_number_unsigned() || !std::in_range<cluster::Revision>(at->get<std::uint64_t>()))
+        return refuse(400, fmt::format("follows must be a term, not {}", shown(*at)));
+    pulse.follows = static_cast<cluster::Revision>(at->get<std::uint64_t>());
+    return pulse;
+}
+
 Parsed<ports::SwitchoverOrder> parse_switchover(std::string_view body, bool failover, bool paused,
                                                 WallTime wall) {
     RLV_TRY(const auto object, parse(body));

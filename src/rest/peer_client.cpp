@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "net/tcp_probe.h"
 #include "rest/orders.h"
 
 namespace relevo::rest {
@@ -95,9 +96,19 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     return status;
 }
 
+Result<cluster::PulseAnswer> parse_pulse_answer(std::string_view text) {
+    if (nesting(text) > nesting_max)
+        return fail(ErrorCode::invalid, "the answer is nested too deeply");
+    const auto object = json::parse(text, nullptr, false);
+    if (!object.is_object()) return fail(ErrorCode::invalid, "the answer is not a JSON object");
+    cluster::PulseAnswer answer{text_of(object, "name"), text_of(object, "system_id")};
+    if (answer.name.empty()) return fail(ErrorCode::invalid, "the answer names nobody");
+    return answer;
+}
+
 HttpPeers::HttpPeers(boost::asio::io_context& loop, boost::asio::thread_pool& pool,
                      PeerOptions options)
-    : client_(loop, pool, client_options(std::move(options))) {}
+    : loop_(loop), pool_(pool), client_(loop, pool, client_options(std::move(options))) {}
 
 void HttpPeers::set_options(PeerOptions options) {
     client_.set_options(client_options(std::move(options)));
@@ -139,6 +150,39 @@ Task<Result<cluster::Lsn>> HttpPeers::failsafe(const cluster::MemberRecord& memb
     const auto* lsn = net::find_header(answer->headers, "lsn");
     const auto position = lsn == nullptr ? std::nullopt : parse_decimal(trim(*lsn));
     co_return cluster::Lsn{position && *position > 0 ? static_cast<std::uint64_t>(*position) : 0};
+}
+
+Task<Result<cluster::PulseAnswer>> HttpPeers::pulse(const cluster::MemberRecord& member,
+                                                    cluster::Pulse from, Duration deadline) {
+    const auto name = member.name;
+    auto url = beside(member.api_url, "/pulse");
+    if (!url) co_return within(fmt::format("member {}", name), url.error());
+    json body{{"from", from.from}, {"follows", from.follows}};
+    if (!from.system_id.empty()) body["system_id"] = from.system_id;
+    net::ClientRequest request{.method = "POST",
+                               .url = std::move(*url),
+                               .headers = {},
+                               .body = body.dump(-1, ' ', true, json::error_handler_t::replace),
+                               .keep = true};
+    const auto answer = co_await client_.request(std::move(request), deadline);
+    if (!answer) co_return within(fmt::format("member {}", name), answer.error());
+    if (answer->status != 200)
+        co_return fail(ErrorCode::denied,
+                       fmt::format("member {} does not take our pulse: {} {}", name, answer->status,
+                                   answer->body.substr(0, 200)));
+    auto read = parse_pulse_answer(answer->body);
+    if (!read) co_return within(fmt::format("member {}", name), read.error());
+    co_return read;
+}
+
+Task<bool> HttpPeers::postgres_answers(const cluster::MemberRecord& member, Duration deadline) {
+    // SSLRequest: the shortest question that a server answers before it knows who asks.
+    static constexpr std::string_view ssl_request("\x00\x00\x00\x08\x04\xd2\x16\x2f", 8);
+    const int port = member.port();
+    if (member.host().empty() || !std::in_range<std::uint16_t>(port)) co_return false;
+    const bool answers = co_await net::answers_at(
+        loop_, pool_, member.host(), static_cast<std::uint16_t>(port), ssl_request, deadline);
+    co_return answers;
 }
 
 Task<bool> HttpPeers::alive(const std::string& api_url, Duration deadline) {

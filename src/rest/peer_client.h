@@ -29,17 +29,23 @@ public:
                                              Duration deadline) override;
     Task<Result<cluster::Lsn>> failsafe(const cluster::MemberRecord& member, std::string body,
                                         Duration deadline) override;
+    Task<Result<cluster::PulseAnswer>> pulse(const cluster::MemberRecord& member,
+                                             cluster::Pulse from, Duration deadline) override;
+    Task<bool> postgres_answers(const cluster::MemberRecord& member, Duration deadline) override;
     Task<bool> alive(const std::string& api_url, Duration deadline) override;
 
     void set_options(PeerOptions options);  // a reload; for what begins after it
 
 private:
+    boost::asio::io_context& loop_;
+    boost::asio::thread_pool& pool_;
     net::HttpClient client_;
 };
 
 std::unique_ptr<HttpPeers> make_peers(boost::asio::io_context& loop, boost::asio::thread_pool& pool,
                                       PeerOptions options);
 
+Result<cluster::PulseAnswer> parse_pulse_answer(std::string_view text);
 // The status JSON of a member. Fields that are missing or of an odd type read as not given.
 Result<cluster::PeerStatus> parse_peer_status(std::string_view text);
 

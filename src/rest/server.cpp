@@ -120,6 +120,7 @@ struct RestApi::Impl {
     Task<Response> cancel_switchover(Request request);
     Task<Response> reinitialize(Request request);
     Task<Response> failsafe(Request request);
+    Task<Response> pulse(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -134,6 +135,7 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"DELETE", "switchover", &Impl::cancel_switchover, false},
     {"POST", "reinitialize", &Impl::reinitialize, false},
     {"POST", "failsafe", &Impl::failsafe, true},
+    {"POST", "pulse", &Impl::pulse, true},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -263,13 +265,15 @@ Task<Response> RestApi::Impl::order(Request request) {
         co_return text_answer(501, fmt::format("there is no {} for this path", request.method));
     }
     const auto view = control.view();
-    const bool failsafe_asked = found->serve == &Impl::failsafe;
-    const auto refused = co_await access.refuse(request, *view, failsafe_asked);
+    const bool pulse_asked = found->serve == &Impl::pulse;
+    const bool by_member = pulse_asked || found->serve == &Impl::failsafe;
+    const auto refused = co_await access.refuse(request, *view, by_member);
     if (refused) co_return refusal(*refused);
     if (found->needs_body && !request.has_body) {
         co_return text_answer(411, "this request needs a JSON object as its body");
     }
-    log::info("received {} {} from {}", request.method, request.path, request.client_address);
+    if (!pulse_asked)  // ten a second from each member
+        log::info("received {} {} from {}", request.method, request.path, request.client_address);
     auto response = co_await (this->*found->serve)(std::move(request));
     co_return response;
 }
@@ -346,6 +350,12 @@ Task<Response> RestApi::Impl::failsafe(Request request) {
             {"lsn", std::to_string(control.view()->postgres.position().value)});
     }
     co_return response;
+}
+
+Task<Response> RestApi::Impl::pulse(Request request) {
+    auto pulse = parse_pulse(request.body);
+    if (!pulse) co_return refusal(pulse.error());
+    co_return to_response(control.pulse(*pulse));
 }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.
