@@ -56,7 +56,7 @@ Task<void> Pulses::run() {
             listen();
             show_life();
             gather_backing();
-            timer_.expires_after(Suspicion::period / 2);
+            timer_.expires_after(Suspicion::tick_every);
         }
         co_await timer_.async_wait(quietly);
     }
@@ -87,9 +87,10 @@ void Pulses::report() {
     }
     const bool suspects = listener_.suspects(), alone = listener_.alone();
     if (suspects == told_suspects_ && alone == told_alone_) return;
-    if (suspects != told_suspects_)
+    if (suspects != told_suspects_ && (suspects || listener_.term() == told_term_))
         log::info("the leader of term {} is {}", listener_.term(),
                   suspects ? "silent, its agent and its PostgreSQL" : "suspected no longer");
+    told_term_ = listener_.term();
     told_suspects_ = suspects;
     told_alone_ = alone;
     feed_(core::LeaderSuspected{listener_.term(), suspects, alone});

@@ -11,8 +11,6 @@ namespace {
 constexpr Duration race_again_after = std::chrono::milliseconds(500);
 // A candidate that has not got its votes by then will not get them soon.
 constexpr Duration votes_within = std::chrono::seconds(5);
-// It was silent for suspect_after; should it live after all, it is heard within this.
-constexpr Duration silent_leader_deadline = std::chrono::milliseconds(50);
 // A leader that its voters deposed leaves them this long to elect another before it goes on.
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
@@ -27,13 +25,12 @@ bool known_silent(const State& s, const std::string& name) {
 std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     std::vector<ProbePeers::Peer> peers;
     const State& s = m.s;
-    // After a silence that took the leader's key away there is no time for another one.
+    // After a silence that took the leader's key away there is no time for another one: it is not
+    // asked, and nobody else is waited for longer than for the dead.
     const bool urgent = known_silent(s, s.dcs->deposed.leader);
     for (const auto& [name, member] : s.dcs->members)
-        if (name != s.self.name && !member.api_url.empty())
-            peers.push_back({member, known_silent(s, name) ? silent_leader_deadline
-                                     : urgent              ? lost_peer_deadline
-                                                           : alive_peer_deadline});
+        if (name != s.self.name && !member.api_url.empty() && !known_silent(s, name))
+            peers.push_back({member, urgent ? lost_peer_deadline : alive_peer_deadline});
     // Members whose keys are gone: most likely dead, perhaps only cut off from the DCS, and with
     // more WAL than anybody else.
     for (const auto& [name, member] : s.known) {

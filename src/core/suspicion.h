@@ -18,6 +18,7 @@ namespace relevo::core {
 class Suspicion {
 public:
     static constexpr Duration period = std::chrono::milliseconds(100);  // of pulses
+    static constexpr Duration tick_every = std::chrono::milliseconds(20);
     // Longest time between two ticks that counts as silence of the leader; what is beyond was this
     // member's own absence (a starved CPU, a frozen host).
     static constexpr Duration tick_max = std::chrono::milliseconds(150);
@@ -30,7 +31,7 @@ public:
     struct Due {
         bool pulse = false, probe = false;  // to be begun now
     };
-    Due tick(Instant now);          // about every period / 2
+    Due tick(Instant now);
     void heard(Instant now);        // a pulse of the leader's agent
     void connected(Instant now);    // its PostgreSQL answered, whatever it said
     void seen_in_dcs(Instant now);  // it wrote its sign there
