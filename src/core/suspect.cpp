@@ -124,7 +124,8 @@ bool backed_by(const State& s, const std::set<cluster::MemberName>& followers) {
         ++others;
         agree += static_cast<int>(followers.contains(name));
     }
-    return others > 0 && others - agree < key.quorum + 1;
+    // One must say it even where the key lets nobody be elected: it may be an old one.
+    return agree > 0 && others - agree < key.quorum + 1;
 }
 
 bool was_deposed(const State& s) {

@@ -16,6 +16,8 @@
 #include <chrono>
 #include <cstring>
 #include <list>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -198,11 +200,26 @@ std::vector<pid_t> children_of(pid_t pid) {
     return found;
 }
 
-void kill_tree(pid_t pid) {
+std::vector<pid_t> kill_tree(pid_t pid) {
     // A stopped parent makes no more children while we list them; SIGKILL takes a stopped one too.
+    // /proc is read as a whole each time: once for all that there are, once more to see that no
+    // more came before they were stopped.
+    std::vector<pid_t> tree{pid};
+    std::set<pid_t> known{pid};
     ::kill(pid, SIGSTOP);
-    for (const auto child : children_of(pid)) kill_tree(child);
-    ::kill(pid, SIGKILL);
+    for (std::size_t before = 0; before != tree.size();) {
+        before = tree.size();
+        std::multimap<pid_t, pid_t> children;
+        for (const auto& info : all_processes()) children.emplace(info.parent, info.pid);
+        for (std::size_t i = 0; i < tree.size(); ++i)
+            for (auto [at, end] = children.equal_range(tree[i]); at != end; ++at)
+                if (known.insert(at->second).second) {
+                    ::kill(at->second, SIGSTOP);
+                    tree.push_back(at->second);
+                }
+    }
+    for (const auto one : tree) ::kill(one, SIGKILL);
+    return tree;
 }
 
 std::optional<std::string> find_program(const std::string& name) {

@@ -120,8 +120,9 @@ std::optional<ProcessInfo> process_info(pid_t pid);
 std::vector<ProcessInfo> all_processes();
 std::vector<pid_t> children_of(pid_t pid);  // direct ones
 
-// The process and all below it: stopped first, so that none is born meanwhile, then SIGKILL.
-void kill_tree(pid_t pid);
+// The process and all below it: stopped first, so that none is born meanwhile, then SIGKILL. Who
+// they were; they may not have ended yet.
+std::vector<pid_t> kill_tree(pid_t pid);
 
 // The program in PATH, or as given when it holds a slash; nothing when there is none to execute.
 std::optional<std::string> find_program(const std::string& name);

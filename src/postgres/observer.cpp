@@ -94,7 +94,11 @@ Task<Observer::Sql> Observer::ask(Duration patience) {
         const bool fresh = !heartbeat_ || !heartbeat_->usable();
         if (fresh) {
             heartbeat_.reset();
-            auto opened = co_await Connection::open(pool_, reach("relevo heartbeat"), patience);
+            // What the old one used up is gone: a server that hangs is told from one that lives
+            // within the patience of one look.
+            const Duration remains = until - std::chrono::steady_clock::now();
+            if (remains <= 0ns) break;
+            auto opened = co_await Connection::open(pool_, reach("relevo heartbeat"), remains);
             if (!opened) {
                 result.problem = opened.error().message;
                 break;

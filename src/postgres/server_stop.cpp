@@ -164,9 +164,7 @@ Task<void> Server::kill_all() {
             dying.push_back(std::make_unique<os::PidWatch>(loop_, *std::move(handle), nullptr));
     };
     if (alive()) {
-        watch(watches_.back()->pid());
-        for (const auto child : os::children_of(watches_.back()->pid())) watch(child);
-        os::kill_tree(watches_.back()->pid());
+        for (const auto one : os::kill_tree(watches_.back()->pid())) watch(one);
     }
     const auto path = real_path_.empty() ? config_().data_dir : real_path_;
     for (const auto& process : server_processes(path, program())) {
