@@ -277,6 +277,20 @@ void Checkers::on_outside_start(int index) {
     fail(name(index) + ", a former primary, would come up as one when somebody started it");
 }
 
+// As many voters must suspect it as elect the next.
+void Checkers::check_deposition(const Member& who) {
+    const auto& sync = who.state().dcs->sync;
+    int suspect = 0;
+    for (const auto& voter : sync.voters) {
+        const int other = parts_.world.index_of(voter);
+        // What it answered may be a moment old.
+        if (other >= 0 && parts_.world.now() - member(other).suspected_at() < seconds(1)) ++suspect;
+    }
+    if (suspect <= sync.quorum)
+        fail(fmt::format("{} deposes the leader, which {} voters suspect", name(who.index()),
+                         suspect));
+}
+
 void Checkers::check_pause(Member& who, const core::Issued& issued) {
     if (!who.pause_seen() || !automation(issued.effect)) return;
     const auto& s = who.state();
@@ -336,8 +350,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
         probe && probe->purpose == core::ProbeFor::race)
         note_probe(who);
     if (const auto* commit = std::get_if<core::Commit>(&issued.effect)) {
-        if (quiet && formed && commit->purpose == core::CommitFor::depose)
-            fail(name(who.index()) + " deposes the leader without a fault");
+        if (commit->purpose == core::CommitFor::depose) check_deposition(who);
         if (commit->purpose == core::CommitFor::acquire) {
             // A candidate that an operator named does not ask.
             const auto& failover = who.state().dcs->failover;

@@ -66,6 +66,7 @@ private:
     void check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost);
     void check_promise(int winner, const WalTree::Lost& lost);
     void check_switchover(int winner, const WalTree::Lost& lost);
+    void check_deposition(const Member& who);
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote

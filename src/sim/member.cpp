@@ -192,6 +192,8 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
     answer.suspects = state_.suspected ? state_.suspected->term : 0;
+    if (has_bug(Bug::suspects_everybody) && state_.dcs->leader)
+        answer.suspects = state_.dcs->leader->create_revision;
     if (!seen.receiving && seen.received_all) answer.sealed = core::sealed_at(state_);
     return answer;
 }

@@ -52,6 +52,7 @@ public:
     Instant pause_left() const { return pause_left_; }
     bool pause_seen() const { return pause_seen_; }
     SimPostgres& pg() { return parts_.postgres.at(index_); }
+    Instant suspected_at() const { return suspected_at_; }  // when last
     std::uint64_t steps() const { return steps_; }
     // A peer's or client's question, answered with what is there now; nullopt: no agent answers.
     std::optional<cluster::PeerStatus> status() const;
@@ -94,7 +95,7 @@ private:
     core::State state_;
     core::Suspicion listener_;
     bool told_suspects_ = false, told_alone_ = false;
-    Instant back_again_at_{};
+    Instant back_again_at_{}, suspected_at_{};
     std::string seen_config_, last_exit_;
     Instant armed_ = Instant::max();
     int alarm_ = 0;

@@ -58,6 +58,7 @@ void Member::listen() {
         if (sees_in_dcs(index)) listener_.seen_in_dcs(now);
     }
     const bool suspects = listener_.suspects(), alone = listener_.alone();
+    if (suspects) suspected_at_ = parts_.world.now();
     if (suspects != told_suspects_ || alone != told_alone_) {
         told_suspects_ = suspects;
         told_alone_ = alone;

@@ -40,6 +40,8 @@ const std::vector<BugName>& bug_names() {
         {Bug::promoted_alone, "promoted-alone", "a new primary waits for no standby"},
         {Bug::one_vote_too_few, "one-vote-too-few", "one vote less than needed is enough"},
         {Bug::positions_not_asked, "positions-not-asked", "the voters' positions are not compared"},
+        {Bug::suspects_everybody, "suspects-everybody",
+         "a voter says that it suspects the leader, whatever it hears"},
         {Bug::timeline_by_itself, "timeline-by-itself",
          "PostgreSQL chooses the timeline's number itself"},
     };

@@ -35,6 +35,7 @@ enum class Bug {
     promoted_alone,        // a winner acknowledges before anybody follows it
     one_vote_too_few,      // a candidate counts one voter less than it needs
     positions_not_asked,   // every voter's position is taken for less than one's own
+    suspects_everybody,    // a voter says that it suspects the leader, whatever it hears
     timeline_by_itself,    // the granted timeline number never reaches PostgreSQL
 };
 struct BugName {

@@ -1,0 +1,158 @@
+// Stories of silence: who is deposed before its lease ends, who is not, and who goes on without one
+// (docs/adr/0007-takeover-before-the-lease.md).
+#include <gtest/gtest.h>
+
+#include "sim/sync_story.h"
+
+namespace relevo::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A lease that nobody can have waited for.
+constexpr auto long_lease = 60s;
+constexpr Duration at_once = 1500ms;
+
+class PulseStory : public SyncStory {
+public:
+    explicit PulseStory(Plan plan) : SyncStory(std::move(plan)) { begin(); }
+    explicit PulseStory(SyncMode mode = SyncMode::quorum)
+        : PulseStory(sync_plan(mode, long_lease)) {}
+
+    bool nobody_was_deposed() { return c.dcs.truth()->deposed.term == 0; }
+    void nothing_is_lost() {
+        EXPECT_EQ(c.checkers.findings.lost, 0U);
+        EXPECT_TRUE(c.checkers.findings.failures.empty());
+    }
+};
+
+TEST(PulseStory, APowerLossDoesNotWaitForTheLease) {
+    PulseStory story;
+    const int old = story.c.leader();
+    story.c.faults.power_loss(old);
+    ASSERT_TRUE(story.until_a_primary(at_once));
+    EXPECT_NE(story.primaries.front().second, old);
+    EXPECT_EQ(story.c.dcs.truth()->deposed.leader, story.c.world.name(old));
+    story.c.faults.power_back(old);
+    story.settles(60s);
+    story.nothing_is_lost();
+}
+
+TEST(PulseStory, NeitherDoesAFreezeOrACut) {
+    for (const bool frozen : {false, true}) {
+        PulseStory story;
+        const int old = story.c.leader();
+        if (frozen) {
+            story.c.faults.freeze(old, 20s);
+        } else {
+            for (const int other : story.others(old)) story.c.faults.cut(old, other, false, 20s);
+            story.c.faults.cut(old, story.c.world.dcs_node(), false, 20s);
+        }
+        ASSERT_TRUE(story.until_a_primary(at_once));
+        const Instant taken = story.primaries.front().first;
+        story.settles(60s);
+        EXPECT_EQ(story.acknowledged(old, taken), 0U);
+        story.nothing_is_lost();
+    }
+}
+
+// The voters do not hear it, and it is well otherwise: it stands back, since it could not commit.
+TEST(PulseStory, ALeaderThatOnlyTheDcsReachesStandsBack) {
+    PulseStory story;
+    const int old = story.c.leader();
+    for (const int other : story.others(old)) story.c.faults.cut(old, other, false, 20s);
+    ASSERT_TRUE(story.until_a_primary(at_once));
+    EXPECT_NE(story.primaries.front().second, old);
+    story.settles(60s);
+    story.nothing_is_lost();
+}
+
+TEST(PulseStory, OneBadLinkDeposesNobody) {
+    PulseStory story;
+    const int old = story.c.leader();
+    story.c.faults.cut(old, story.others(old)[0], false, 20s);
+    story.pass(25s);
+    EXPECT_TRUE(story.nobody_was_deposed());
+    EXPECT_EQ(story.c.leader(), old);
+}
+
+TEST(PulseStory, AnAgentThatDiesOverALivingPostgresIsNoDeadLeader) {
+    PulseStory story;
+    const int old = story.c.leader();
+    const Instant died = story.c.world.now();
+    story.c.faults.crash_agent(old, 20s);
+    story.pass(25s);
+    EXPECT_TRUE(story.nobody_was_deposed());
+    EXPECT_EQ(story.c.leader(), old);
+    EXPECT_GT(story.acknowledged(old, died + 1s), 50U);
+}
+
+TEST(PulseStory, NeitherIsAPostgresThatHangsForAMoment) {
+    PulseStory story;
+    const int old = story.c.leader();
+    story.c.faults.hang(old, 800ms);
+    story.pass(5s);
+    EXPECT_TRUE(story.nobody_was_deposed());
+}
+
+// With two members the only voter is enough: then the leader must be silent in the DCS too.
+TEST(PulseStory, OfTwoMembersOneAloneAsksTheDcs) {
+    auto plan = sync_plan(SyncMode::quorum, long_lease);
+    plan.members = 2;
+    PulseStory story(plan);
+    const int old = story.c.leader();
+    story.c.faults.cut(old, story.others(old)[0], false, 2s);
+    story.pass(4s);
+    EXPECT_TRUE(story.nobody_was_deposed());
+    story.settles(30s);
+    story.pass(5s);
+    story.c.faults.power_loss(story.c.leader());
+    ASSERT_TRUE(story.until_a_primary(3 * at_once));
+    EXPECT_FALSE(story.nobody_was_deposed());
+    story.nothing_is_lost();
+}
+
+TEST(PulseStory, TheDcsMayBeAwayForLongerThanTheLease) {
+    PulseStory story(sync_plan(SyncMode::quorum, 5s));
+    const int old = story.c.leader();
+    const Instant away = story.c.world.now();
+    story.c.faults.dcs_away(60s);
+    story.pass(55s);
+    EXPECT_TRUE(story.c.postgres.at(old).accepts_writes());
+    EXPECT_GT(story.acknowledged(old, away + 30s), 50U);
+    story.settles(60s);
+    story.nothing_is_lost();
+}
+
+TEST(PulseStory, WithoutTheDcsAndWithoutVotersItStops) {
+    PulseStory story(sync_plan(SyncMode::quorum, 5s));
+    const int old = story.c.leader();
+    story.c.faults.dcs_away(60s);
+    for (const int other : story.others(old)) story.c.faults.cut(old, other, false, 60s);
+    story.pass(10s);
+    EXPECT_FALSE(story.c.postgres.at(old).accepts_writes());
+    story.settles(120s);
+    story.nothing_is_lost();
+}
+
+TEST(PulseStory, AsynchronousReplicationWaitsForTheLease) {
+    PulseStory story(sync_plan(SyncMode::off, 10s));
+    const int old = story.c.leader();
+    story.c.faults.power_loss(old);
+    EXPECT_FALSE(story.until_a_primary(5s));
+    EXPECT_TRUE(story.until_a_primary(15s));
+    EXPECT_TRUE(story.nobody_was_deposed());
+}
+
+TEST(PulseStory, MaintenanceModeDeposesNobody) {
+    PulseStory story;
+    const int old = story.c.leader();
+    story.c.faults.pause(true);
+    story.pass(3s);
+    story.c.faults.power_loss(old);
+    story.pass(10s);
+    EXPECT_TRUE(story.nobody_was_deposed());
+}
+
+}  // namespace
+}  // namespace relevo::sim
