@@ -53,13 +53,24 @@ bool asked_for(const State& s) {
            request->leader.empty();
 }
 
+// Whether the votes are set aside for it: they cannot be had, or were not within five seconds.
+// Where they can, a member that an operator named takes over with them like any other.
+bool overrides_votes(const Mind& m) {
+    const State& s = m.s;
+    if (!asked_for(s)) return false;
+    const bool may_vote =
+        sync_rules(s) && may_lead_by_sync(s, s.self.name) && !s.pg->voteless && !s.pg->primary();
+    return !may_vote || (s.unlocked_since && m.now.mono >= *s.unlocked_since + votes_within);
+}
+
 // Only the leader changes: until the others hold the winner's WAL it may be the only one that has
 // all that was acknowledged, and so whoever could be elected before must do (R1). Whom an operator
 // chose against the votes may lack what the voters have: then nobody but it.
-std::optional<cluster::SyncState> sync_after_taking(const State& s) {
+std::optional<cluster::SyncState> sync_after_taking(const Mind& m) {
+    const State& s = m.s;
     if (!sync_rules(s)) return std::nullopt;
     auto sync = s.dcs->sync;
-    const bool kept = may_lead_by_sync(s, s.self.name) && !s.pg->voteless;
+    const bool kept = may_lead_by_sync(s, s.self.name) && !s.pg->voteless && !overrides_votes(m);
     sync.leader = s.self.name;
     sync.unreadable = false;
     if (!kept) {
@@ -84,7 +95,7 @@ void take(Mind& m) {
     m.tell(Note{Note::Level::info, "taking the leader key"});
     // A running primary goes on with its own, and tells so in the same breath.
     const auto grant = s.pg->primary() ? line_as_written(m) : next_timeline(m);
-    const auto sync = sync_after_taking(s);
+    const auto sync = sync_after_taking(m);
     s.taken_over.reset();
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
@@ -137,8 +148,9 @@ bool no_more_than(const State& s, const cluster::PeerStatus& peer) {
 }
 
 // What the sync key says against us; empty: nothing.
-std::string unfit_by_sync(const State& s) {
-    if (!sync_rules(s) || asked_for(s)) return {};
+std::string unfit_by_sync(const Mind& m) {
+    const State& s = m.s;
+    if (!sync_rules(s) || overrides_votes(m)) return {};
     const auto& key = s.dcs->sync;
     if (key.unreadable)
         return "the sync key cannot be read, and with it who has all that was acknowledged. "
@@ -162,8 +174,9 @@ std::string unfit_by_sync(const State& s) {
 // How many of the voters say that they have cut themselves off and hold no more than we do, where
 // more are needed. nullopt: enough, or none needed. The leader that the key names needs none:
 // nobody has acknowledged anything that it lacks.
-std::optional<std::string> votes_missing(const State& s, bool& soon) {
-    if (!sync_rules(s) || asked_for(s)) return std::nullopt;
+std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
+    const State& s = m.s;
+    if (!sync_rules(s) || overrides_votes(m)) return std::nullopt;
     const auto& key = s.dcs->sync;
     if (iequals(key.leader, s.self.name)) return std::nullopt;
     int votes = 0;
@@ -197,7 +210,7 @@ std::string unfit(const Mind& m) {
     if (s.self.tags.nofailover()) return "nofailover is set here";
     if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";
     if (pg.position().value == 0) return "my WAL position is not known";
-    if (auto why = unfit_by_sync(s); !why.empty()) return why;
+    if (auto why = unfit_by_sync(m); !why.empty()) return why;
     // Whom the sync key names as leader led last, or was chosen by an operator against all this.
     const bool led_by_key = sync_rules(s) && iequals(s.dcs->sync.leader, s.self.name);
     if (!asked_for(s) && !led_by_key && line_rank(s, pg.timeline) == LineRank::left)
@@ -282,8 +295,9 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
 // A primary that knows of nobody who led after it may take its key back at once. One whose agent
 // was away must ask: others may have gone on without it, on a timeline that the history key does
 // not show because their leader was cut off before it could write it.
-bool must_ask(const State& s) {
-    if (asked_for(s)) return false;
+bool must_ask(const Mind& m) {
+    const State& s = m.s;
+    if (overrides_votes(m)) return false;
     if (!s.pg->primary()) return true;
     return !s.last_led || s.last_led->leader->name != s.self.name;
 }
@@ -406,7 +420,11 @@ bool race(Mind& m) {
         m.wake_by(*s.unlocked_since + stand_back);
         return false;
     }
-    if (!must_ask(s)) {
+    if (!must_ask(m)) {
+        if (asked_for(s) && sync_rules(s) && !s.pg->primary())
+            m.say("race", Note::Level::warning,
+                  "taking the leader key as an operator asked, without the votes: what the last "
+                  "leader acknowledged may be lost");
         take(m);
         return true;
     }
@@ -445,18 +463,19 @@ bool race(Mind& m) {
         wait(m, why);
         return false;
     }
+    // By an operator's word it goes first; by the votes only with those who have no more than it.
     for (const auto& [name, answer] : *s.race_answers) {
-        if (answer && beats_me(m, name, *answer, why)) {
+        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) {
             wait(m, why);
             return false;
         }
     }
     bool soon = false;
-    if (const auto missing = votes_missing(s, soon)) {
+    if (const auto missing = votes_missing(m, soon)) {
         wait(m, *missing, soon ? vote_again_after : race_again_after);
         return false;
     }
-    if (const auto until = head_start(s, why); until && m.now.mono < *until) {
+    if (const auto until = head_start(s, why); until && !asked_for(s) && m.now.mono < *until) {
         wait(m, why);
         return false;
     }

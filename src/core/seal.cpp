@@ -18,7 +18,9 @@ bool seal(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
     const auto& pg = *s.pg;
-    if (!view || view->leader || !sync_rules(s) || m.paused()) return false;
+    if (!view || view->leader || !sync_rules(s)) return false;
+    // Nobody is elected in maintenance mode but whom an operator names.
+    if (m.paused() && (!view->failover || view->failover->scheduled_at)) return false;
     // Somebody led and is gone again without having been seen here.
     if (s.cut && *s.cut < view->sync.mod_revision) {
         s.cut = view->revision;

@@ -358,7 +358,10 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
             const bool ordered =
                 failover && failover->member == name(who.index()) && failover->leader.empty();
             const bool stands = forced_[index] && who.state().dcs->sync.leader == name(who.index());
-            forced_[index] = ordered || stands;
+            // With the votes it promises what every leader does.
+            const auto& put = who.state().taken_over;
+            const bool voted = put && !put->sync.voters.empty();
+            forced_[index] = (ordered && !voted) || stands;
             if (failover && failover->member == name(who.index())) {
                 probes_[index] = {};
                 if (failover->leader.empty())
