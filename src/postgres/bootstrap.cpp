@@ -54,6 +54,7 @@ Task<Status> initdb(os::Blocking& pool, const ports::PostgresConfig& config) {
     os::Command command;
     command.arguments = *std::move(arguments);
     command.arguments.insert(command.arguments.begin(), program_path(config, "initdb"));
+    command.dies_with_us = true;
     auto finished = co_await os::run(pool, std::move(command));
     co_return outcome("initdb", finished);
 }
@@ -63,6 +64,7 @@ Task<Status> custom(os::Blocking& pool, const ports::PostgresConfig& config) {
     if (!words) co_return std::unexpected(words.error());
     os::Command command;
     command.arguments = *std::move(words);
+    command.dies_with_us = true;
     auto finished = co_await os::run(pool, std::move(command));
     co_return outcome("bootstrap method " + config.bootstrap.custom->name, finished);
 }
