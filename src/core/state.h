@@ -70,6 +70,7 @@ struct Bootstrapping {
         clear,
         initialize,
         start,
+        recover,
         roles,
         finish,
         undo,

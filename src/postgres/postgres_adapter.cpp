@@ -193,6 +193,7 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
     if (!started) co_return started;
+    if (bootstrap_.trust_local_only) co_return Status{};  // not what is to be kept
     // Not waited for: the copies are for a later clone, and a client waits for this server now.
     asio::post(pool_.pool(), [files] {
         if (const auto kept = files->back_up(); !kept) log::warning("{}", kept.error().message);
