@@ -166,6 +166,20 @@ bool finish_what_was_made(Mind& m, const cluster::Snapshot& view) {
 
 }  // namespace
 
+// A server that came up in a bootstrap whose agent did not see the end: without the roles and what
+// post_bootstrap does nobody could go on with it, and nobody was promised anything of it.
+bool unfinished_cluster(Mind& m) {
+    State& s = m.s;
+    if (!s.pg->unfinished_cluster || s.pg->server == cluster::Server::stopped || m.paused() ||
+        m.pg_busy() || std::holds_alternative<Bootstrapping>(s.procedure))
+        return false;
+    m.tell(Note{Note::Level::warning,
+                "stopping a server whose bootstrap was interrupted: it is made anew"});
+    s.stop_wanted = true;
+    m.emit(KillPg{});
+    return true;
+}
+
 bool bootstrap(Mind& m) {
     State& s = m.s;
     if (auto* p = procedure<Bootstrapping>(m)) return go_on(m, *p);

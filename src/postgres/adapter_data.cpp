@@ -68,6 +68,7 @@ Task<Status> Adapter::bootstrap() {
     auto made = co_await interruptible(postgres::bootstrap(pool_, config));
     if (!made) co_return within("making a new cluster", made.error());
     bootstrap_ = *std::move(made);
+    set_making_cluster(true);
     co_await look_for_vote();
     // What a cluster that was here before waited for means nothing to the new one.
     remember_names(std::nullopt);
@@ -102,7 +103,16 @@ Task<Status> Adapter::post_bootstrap() {
         auto told = co_await reconfigure_now(true);
         if (!told) co_return told;
     }
+    auto whole = co_await pool_.run([&config] { return clear_half_made(config.data_dir); });
+    if (!whole) co_return within("after the bootstrap", whole.error());
+    set_making_cluster(false);
     co_return Status{};
+}
+
+// The mark on the directory is for whoever comes after us.
+void Adapter::set_making_cluster(bool making) {
+    making_cluster_ = making;
+    server_.set_making_cluster(making);
 }
 
 Task<Status> Adapter::clone(ClonePlan plan) {
@@ -220,6 +230,7 @@ Task<Status> Adapter::set_aside() {
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
     const auto data_dir = config_().data_dir;
+    set_making_cluster(false);
     bootstrap_ = {};
     co_return co_await pool_.run([&data_dir]() -> Status {
         if (!has_content(data_dir)) return clear_half_made(data_dir);

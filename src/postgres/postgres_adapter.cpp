@@ -122,9 +122,9 @@ void Adapter::wrote(const FilesWritten& files) {
 
 Task<Result<DiskView>> Adapter::usable_disk() {
     const auto config = config_();
-    auto view = co_await pool_.run([&config] {
+    auto view = co_await pool_.run([&config, made = making_cluster_] {
         KnownControl fresh;
-        return look_at_disk(config, &fresh);
+        return look_at_disk(config, &fresh, made);
     });
     switch (view.data_dir) {
         case cluster::DataDir::initialized: break;

@@ -29,8 +29,15 @@ void SimPostgres::bootstrap(Finish done) {
         data_.control = ControlState::shut_down;
         data_.checkpoint = Lsn{0x1500000 - 0x70};
         data_.checkpoint_timeline = 1;
+        making_ = true;
         end(action, {});
     });
+}
+
+void SimPostgres::leave_unfinished() {
+    if (!std::exchange(making_, false)) return;
+    data_.kind = DataDir::half_made;
+    data_.unfinished = true;
 }
 
 void SimPostgres::post_bootstrap(Finish done) {
@@ -38,12 +45,14 @@ void SimPostgres::post_bootstrap(Finish done) {
     later(takes(milliseconds(50), milliseconds(300)), action, [this, action] {
         if (server_ != Server::running || hung_ || fails())
             return end(action, fail(ErrorCode::failed, "no connection"));
+        making_ = false;
         end(action, {});
     });
 }
 
 void SimPostgres::agent_gone() {
     on_exit = nullptr;
+    leave_unfinished();
     if (!pending_) return;
     if (child_of_agent_ && touched_) data_.kind = DataDir::half_made;
     // A start, stop or promotion that is under way in PostgreSQL goes on by itself.
@@ -197,6 +206,7 @@ void SimPostgres::set_aside(Finish done) {
             return end(action, fail(ErrorCode::failed, "PostgreSQL runs"));
         if (data_.kind == DataDir::initialized) all_.on_wipe(me_, data_, "set aside");
         aside_ = std::exchange(data_, Data{});
+        making_ = false;
         end(action, {});
     });
 }

@@ -374,6 +374,7 @@ void SimPostgres::crash() {
 }
 
 void SimPostgres::power_lost() {
+    leave_unfinished();
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
     pending_ = nullptr;
     ++action_;
@@ -401,6 +402,7 @@ cluster::LocalPostgres SimPostgres::report_of_files() const {
     files.standby_signal = files.in_recovery = data_.standby_signal;
     files.backup_label = pg.backup_label;
     files.voteless = pg.voteless;
+    files.unfinished_cluster = pg.unfinished_cluster;
     files.data_version = pg.data_version;
     files.system_id = pg.system_id;
     return files;
@@ -432,6 +434,7 @@ cluster::LocalPostgres SimPostgres::report() const {
     pg.version = 150020;
     pg.data_version = 15;
     pg.voteless = data_.voteless;
+    pg.unfinished_cluster = data_.unfinished;
     const bool up = server_ == Server::running || server_ == Server::stopping;
     pg.in_recovery = up && !hung_ ? recovering_ : data_.standby_signal;
     if (data_.kind != cluster::DataDir::initialized) return pg;
