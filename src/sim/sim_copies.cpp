@@ -45,7 +45,9 @@ void SimPostgres::post_bootstrap(Finish done) {
     later(takes(milliseconds(50), milliseconds(300)), action, [this, action] {
         if (server_ != Server::running || hung_ || fails())
             return end(action, fail(ErrorCode::failed, "no connection"));
+        if (recovering_) return end(action, fail(ErrorCode::failed, "it only reads"));
         making_ = false;
+        data_.roles = true;
         end(action, {});
     });
 }
@@ -92,6 +94,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_.voteless = true;
         data_.standby_signal = true;
         data_.system_id = theirs.system_id;
+        data_.roles = theirs.roles;
         data_.end = theirs.end;
         data_.backup_label = true;
         data_.control = ControlState::in_production;  // as the source's was when it was copied

@@ -36,6 +36,7 @@ struct Data {
     std::string sync_names;       // as the configuration file has them
     bool voteless = false;        // beside the data directory, durable
     bool unfinished = false;      // half made by a bootstrap
+    bool roles = false;           // post_bootstrap was done, here or where it was copied from
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
 };
 
@@ -134,6 +135,7 @@ private:
     void end(int action, Status status);
     void later(Duration delay, int action, Action what);
     void leave_unfinished();
+    bool restores(int epoch);
     void gone(bool tell);  // the postmaster ended, whatever the reason
     void started(int epoch);
     void arm_consistency(int epoch, int action);
