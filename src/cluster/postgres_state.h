@@ -81,7 +81,8 @@ enum class Look {
 struct LocalPostgres {
     DataDir data_dir = DataDir::empty;
     Server server = Server::stopped;
-    bool in_recovery = true;  // running: pg_is_in_recovery(); else: standby.signal present
+    bool in_recovery = true;          // running: pg_is_in_recovery(); else: standby.signal present
+    bool unfinished_cluster = false;  // half_made by a bootstrap; its server may run
     bool standby_signal = false;
     bool backup_label = false;  // a copy that was never started: its end is not on disk yet
     std::string system_id;      // empty: unknown

@@ -6,6 +6,8 @@
 namespace relevo::core {
 namespace {
 
+constexpr Duration recovery_look_again = std::chrono::milliseconds(500);
+
 // A data directory with a system identifier and a DCS that knows of no cluster: claim it for this
 // one.
 bool adopt(Mind& m, const cluster::Snapshot& view) {
@@ -94,6 +96,30 @@ std::string claim_lost(const Mind& m) {
     return {};
 }
 
+// A restored cluster may recover for hours, and nobody but a primary takes the roles.
+void await_primary(Mind& m, Bootstrapping& p) {
+    const auto& pg = *m.s.pg;
+    if (m.running<Observe>()) return;
+    if (pg.primary()) {
+        p.stage = Bootstrapping::Stage::roles;
+        m.emit(PostBootstrapPg{});
+        m.emit(Observe{});
+        return;
+    }
+    if (pg.server == cluster::Server::stopped)
+        return undo(m, p, "PostgreSQL ended before its recovery was over; its own log tells why");
+    m.say("recovery", Note::Level::info,
+          pg.replay_paused
+              ? "the recovery of the new cluster is paused at its target: pg_wal_replay_resume() "
+                "ends it (recovery_target_action: promote would have)"
+              : "waiting for the recovery of the new cluster to end");
+    const Instant due = m.s.pg_seen + recovery_look_again;
+    if (m.now.mono >= due)
+        m.emit(Observe{});
+    else
+        m.wake_by(due);
+}
+
 // Goes on in bootstrap_done; here only what no effect's end tells.
 bool go_on(Mind& m, Bootstrapping& p) {
     using Stage = Bootstrapping::Stage;
@@ -115,6 +141,7 @@ bool go_on(Mind& m, Bootstrapping& p) {
             undo(m, p, why);
         else
             m.wake_by(m.s.lease->until);
+        if (p.stage == Stage::recover) await_primary(m, p);
     }
     return true;
 }
@@ -138,6 +165,20 @@ bool finish_what_was_made(Mind& m, const cluster::Snapshot& view) {
 }
 
 }  // namespace
+
+// A server that came up in a bootstrap whose agent did not see the end: without the roles and what
+// post_bootstrap does nobody could go on with it, and nobody was promised anything of it.
+bool unfinished_cluster(Mind& m) {
+    State& s = m.s;
+    if (!s.pg->unfinished_cluster || s.pg->server == cluster::Server::stopped || m.paused() ||
+        m.pg_busy() || std::holds_alternative<Bootstrapping>(s.procedure))
+        return false;
+    m.tell(Note{Note::Level::warning,
+                "stopping a server whose bootstrap was interrupted: it is made anew"});
+    s.stop_wanted = true;
+    m.emit(KillPg{});
+    return true;
+}
 
 bool bootstrap(Mind& m) {
     State& s = m.s;
@@ -212,10 +253,9 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             if (!std::holds_alternative<StartPg>(effect)) return;
             if (done.error && done.error->code != ErrorCode::outcome_unknown)
                 return undo(m, p, done.error->message);
-            p.stage = Stage::roles;
-            m.emit(PostBootstrapPg{});
-            m.emit(Observe{});
+            p.stage = Stage::recover;  // go_on, once it was looked at
             return;
+        case Stage::recover: return;
         case Stage::roles:
             if (!std::holds_alternative<PostBootstrapPg>(effect)) return;
             if (done.error) return undo(m, p, done.error->message);

@@ -299,9 +299,11 @@ void learn(Mind& m, const Event& event) {
     } else if (std::holds_alternative<PostmasterExited>(event)) {
         s.pg_stale = true;
         ++s.pg_changes;
-        // initdb, pg_rewind and single-user recovery run servers of their own.
-        const bool inside = m.running<BootstrapPg>() || m.running<RewindPg>() ||
-                            m.running<ClonePg>() || m.running<CrashRecoverPg>();
+        // initdb, pg_rewind and single-user recovery run servers of their own; after a restore the
+        // new cluster is started once more.
+        const bool inside = m.running<BootstrapPg>() || m.running<PostBootstrapPg>() ||
+                            m.running<RewindPg>() || m.running<ClonePg>() ||
+                            m.running<CrashRecoverPg>();
         if (!s.stop_wanted && !inside) {
             s.crashed = true;
             m.tell(Note{Note::Level::error, "PostgreSQL ended unexpectedly"});

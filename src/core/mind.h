@@ -82,6 +82,7 @@ cluster::keys::TimelineGrant line_as_written(Mind& m);
 enum class LineRank { left, behind, on_it, beyond };
 LineRank line_rank(const State& s, cluster::Timeline timeline);
 // procedures
+bool unfinished_cluster(Mind& m);   // bootstrap.cpp
 bool bootstrap(Mind& m);            // bootstrap.cpp
 bool hand_over(Mind& m);            // handover.cpp
 bool crash_failover(Mind& m);       // crash.cpp

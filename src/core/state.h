@@ -71,6 +71,7 @@ struct Bootstrapping {
         clear,
         initialize,
         start,
+        recover,
         roles,
         finish,
         undo,

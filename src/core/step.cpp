@@ -96,6 +96,7 @@ void decide(Mind& m) {
         if (!m.running<Observe>()) m.emit(m.next_look());
         return;
     }
+    if (unfinished_cluster(m)) return;
     if (wrong_cluster(m)) return;
     if (leave(m)) return;
     if (bootstrap(m)) return;

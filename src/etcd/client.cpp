@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <random>
 
@@ -20,6 +21,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr Duration members_refresh = 5min;
 constexpr Duration members_deadline = 5s;
+constexpr Duration dns_again_after = 1s;
 constexpr Duration log_in_hedge =
     1s;  // the server hashes the password, which takes a while by design
 constexpr Duration probe_limit = 1s;
@@ -61,7 +63,8 @@ Task<Result<CallPtr>> Client::run(Request request, Duration deadline) {
     Race race(*this, request, give_up);
     auto result = co_await race.run();
     if (result && !options_.use_proxies && Steady::now() >= members_at_ && !closing_) {
-        members_at_ = Steady::now() + members_refresh;
+        // As Patroni: ten times the ttl.
+        members_at_ = Steady::now() + (lease_ttl_ > 0s ? 10 * lease_ttl_ : members_refresh);
         spawn(refresh_members());
     }
     co_return result;
@@ -82,7 +85,8 @@ Task<Status> Client::resolve(Duration patience) {
                  stopping = stop_lookups_] { return discover(question, *stopping); };
     auto found = co_await blocking.run_within(patience, std::move(work));
     if (found && *found) {
-        add_endpoints(**found, true);
+        by_dns_ = **found;
+        add_endpoints(by_dns_, true);
         resolved_ = true;
         co_return Status{};
     }
@@ -199,6 +203,18 @@ void Client::prefer(const EndpointPtr& endpoint) {
 
 void Client::avoid(Endpoint& endpoint) {
     endpoint.down_until = std::max(endpoint.down_until, Steady::now() + avoided_for);
+    members_at_ = {};  // who is there has perhaps changed: asked with the next answer
+}
+
+// None of those that are known answers: etcd may have moved. Known by SRV alone it would not be
+// found again otherwise, since the members can only be asked of one that lives.
+void Client::ask_dns_again() {
+    if (options_.srv_domain.empty() || closing_ || Steady::now() < dns_again_at_) return;
+    dns_again_at_ = Steady::now() + members_deadline + dns_again_after;
+    spawn([](Client& client) -> Task<void> {
+        [[maybe_unused]] const auto asked = co_await client.resolve(members_deadline);
+        client.dns_again_at_ = Steady::now() + dns_again_after;
+    }(*this));
 }
 
 void Client::suspect(const EndpointPtr& endpoint) {
@@ -272,6 +288,25 @@ Task<void> Client::refresh_members() {
         for (const auto& url : member.clienturls())
             if (const auto endpoint = parse_url(url)) found.push_back(*endpoint);
     add_endpoints(found, false);
+    drop_endpoints_but(found);
+}
+
+// What was configured stays: it is the operator's to take away.
+void Client::drop_endpoints_but(const std::vector<EtcdEndpoint>& members) {
+    const auto named = [&](const EndpointPtr& endpoint) {
+        const std::array<const std::vector<EtcdEndpoint>*, 3> lists{&members, &by_dns_,
+                                                                    &options_.endpoints};
+        return std::ranges::any_of(lists, [&](const auto* list) {
+            return std::ranges::find(*list, endpoint->address()) != list->end();
+        });
+    };
+    if (members.empty() || std::ranges::none_of(endpoints_, named)) return;
+    std::erase_if(endpoints_, [&](const EndpointPtr& endpoint) {
+        if (named(endpoint)) return false;
+        log::info("etcd endpoint {} is gone: it is no member any more", endpoint->name());
+        endpoint->give_up();
+        return true;
+    });
 }
 
 void Client::add_endpoints(const std::vector<EtcdEndpoint>& found, bool before) {
@@ -282,6 +317,7 @@ void Client::add_endpoints(const std::vector<EtcdEndpoint>& found, bool before) 
         if (std::ranges::any_of(endpoints_, known)) continue;
         added.push_back(
             std::make_shared<Endpoint>(at, at.https ? credentials_.tls : credentials_.plain));
+        log::info("etcd has an endpoint at {}", added.back()->name());
     }
     if (options_.shuffle) std::ranges::shuffle(added, std::mt19937(std::random_device{}()));
     endpoints_.insert(before ? endpoints_.begin() : endpoints_.end(), added.begin(), added.end());

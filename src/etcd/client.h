@@ -88,6 +88,8 @@ private:
                       bool with_token) const;
     std::vector<EndpointPtr> in_order() const;
     void add_endpoints(const std::vector<EtcdEndpoint>& found, bool before);
+    void drop_endpoints_but(const std::vector<EtcdEndpoint>& members);
+    void ask_dns_again();
     void prefer(const EndpointPtr& endpoint);
     void check_idle();
 
@@ -98,6 +100,8 @@ private:
     std::vector<EndpointPtr> endpoints_;  // the preferred one first
     std::string probe_key_;
     bool resolved_ = false;
+    std::vector<EtcdEndpoint> by_dns_;  // as it said last
+    Steady::time_point dns_again_at_{};
     std::unique_ptr<boost::asio::thread_pool> lookups_;  // only where srv is set
     std::shared_ptr<std::atomic<bool>> stop_lookups_ = std::make_shared<std::atomic<bool>>(false);
     std::string token_;

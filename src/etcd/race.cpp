@@ -46,6 +46,7 @@ Task<Result<CallPtr>> Client::Race::run() {
         if (now >= give_up_) co_return timed_out();
         if (running_.empty() && left_.empty()) {
             if (!first_round_) {
+                client_.ask_dns_again();
                 next_start_ = now + pause_;
                 pause_ = std::min(pause_ * 2, pause_max);
             }

@@ -37,6 +37,9 @@ struct Command {
     Duration deadline{};  // afterwards the whole group is ended; 0: none
     std::function<void(std::string_view)>
         on_output;  // each piece of stdout or stderr as it comes, on the loop
+    // Killed by the kernel when we die, however we die: for what writes into a data directory,
+    // where our successor would meet it. Only the program itself, not what it has started.
+    bool dies_with_us = false;
 };
 
 struct Finished {

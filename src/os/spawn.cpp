@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -107,6 +108,12 @@ void child_report(int fd, Report report) {
     [[maybe_unused]] const auto written = ::write(fd, &report, sizeof report);
 }
 
+// The signal comes when the thread that forked ends, which for those of a pool is our own end.
+// Whoever died before this line is no longer our parent.
+void die_with(pid_t parent) {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
+}
+
 [[noreturn]] void child_exec(const Prepared& made, int input, int output, int errors, int report) {
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
@@ -182,9 +189,11 @@ Result<Child> spawn(const Command& command) {
     pid_t pid = 0;
     {
         const SignalsBlocked blocked;
+        const pid_t self = ::getpid();
         pid = ::_Fork();  // without the atfork handlers of the libraries: we only exec
         if (pid == 0) {
             ::setpgid(0, 0);
+            if (command.dies_with_us) die_with(self);
             child_exec(made, input.read, output.write, errors.write, report.write);
         }
     }

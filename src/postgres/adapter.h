@@ -117,6 +117,8 @@ private:
     std::optional<bool> voteless_;  // as it is since a copy or rewind; the disk may answer late
     std::string adopted_config_file_;
     BootstrapOverrides bootstrap_;
+    bool making_cluster_ = false;  // from bootstrap() to the end of post_bootstrap()
+    void set_making_cluster(bool making);
     Parameters effective_;
     std::vector<std::string> raised_;
     PendingRestart pending_;

@@ -14,6 +14,7 @@
 #include "postgres/adapter.h"
 #include "postgres/bootstrap.h"
 #include "postgres/clone.h"
+#include "postgres/config_files.h"
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/rewind.h"
@@ -67,6 +68,7 @@ Task<Status> Adapter::bootstrap() {
     auto made = co_await interruptible(postgres::bootstrap(pool_, config));
     if (!made) co_return within("making a new cluster", made.error());
     bootstrap_ = *std::move(made);
+    set_making_cluster(true);
     co_await look_for_vote();
     // What a cluster that was here before waited for means nothing to the new one.
     remember_names(std::nullopt);
@@ -84,9 +86,33 @@ Task<Status> Adapter::post_bootstrap() {
     if (!done) co_return within("after the bootstrap", done.error());
     version_ = version;
     in_recovery_ = false;
-    const bool opened_up = std::exchange(bootstrap_, {}).trust_local_only;
-    if (opened_up) co_return co_await reconfigure_now(true);
+    const auto overrides = std::exchange(bootstrap_, {});
+    if (overrides.trust_local_only) {
+        auto closed = co_await pool_.run([&config] { return ConfigFiles(config).restore_hba(); });
+        if (!closed) co_return within("after the bootstrap", closed.error());
+    }
+    if (overrides.hot_standby_off) {  // only a start brings it back
+        auto stopped = co_await stop_for_work();
+        if (!stopped) co_return within("after the bootstrap", stopped.error());
+        cluster::StartPlan plan;
+        plan.as_primary = true;
+        plan.callback_role = cluster::Role::primary;
+        auto started = co_await start_now(plan);
+        if (!started) co_return within("after the bootstrap", started.error());
+    } else if (overrides.trust_local_only) {
+        auto told = co_await reconfigure_now(true);
+        if (!told) co_return told;
+    }
+    auto whole = co_await pool_.run([&config] { return clear_half_made(config.data_dir); });
+    if (!whole) co_return within("after the bootstrap", whole.error());
+    set_making_cluster(false);
     co_return Status{};
+}
+
+// The mark on the directory is for whoever comes after us.
+void Adapter::set_making_cluster(bool making) {
+    making_cluster_ = making;
+    server_.set_making_cluster(making);
 }
 
 Task<Status> Adapter::clone(ClonePlan plan) {
@@ -204,6 +230,8 @@ Task<Status> Adapter::set_aside() {
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
     const auto data_dir = config_().data_dir;
+    set_making_cluster(false);
+    bootstrap_ = {};
     co_return co_await pool_.run([&data_dir]() -> Status {
         if (!has_content(data_dir)) return clear_half_made(data_dir);
         RLV_TRY([[maybe_unused]] const auto moved, move_aside(data_dir, ".failed"));

@@ -32,12 +32,12 @@ Status outcome(std::string_view what, const Result<os::Finished>& finished) {
 }
 
 Status claim_empty_directory(const ports::PostgresConfig& config) {
-    if (has_content(config.data_dir) && half_made_by(config.data_dir) != "bootstrap")
+    if (has_content(config.data_dir) && half_made_by(config.data_dir) != by_bootstrap)
         return fail(
             ErrorCode::conflict,
             fmt::format("{} is not empty: a new cluster is never made over it", config.data_dir));
     RLV_CHECK(wipe(config.data_dir));
-    RLV_CHECK(mark_half_made(config.data_dir, "bootstrap"));
+    RLV_CHECK(mark_half_made(config.data_dir, by_bootstrap));
     return ensure_directory(config.data_dir);
 }
 
@@ -54,6 +54,7 @@ Task<Status> initdb(os::Blocking& pool, const ports::PostgresConfig& config) {
     os::Command command;
     command.arguments = *std::move(arguments);
     command.arguments.insert(command.arguments.begin(), program_path(config, "initdb"));
+    command.dies_with_us = true;
     auto finished = co_await os::run(pool, std::move(command));
     co_return outcome("initdb", finished);
 }
@@ -63,6 +64,7 @@ Task<Status> custom(os::Blocking& pool, const ports::PostgresConfig& config) {
     if (!words) co_return std::unexpected(words.error());
     os::Command command;
     command.arguments = *std::move(words);
+    command.dies_with_us = true;
     auto finished = co_await os::run(pool, std::move(command));
     co_return outcome("bootstrap method " + config.bootstrap.custom->name, finished);
 }
@@ -123,7 +125,6 @@ Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, bool is
     RLV_CHECK(files.append_hba(hba_lines(config, is_custom)));
     RLV_CHECK(files.back_up());
     RLV_CHECK(sync_content(config.data_dir));
-    RLV_CHECK(clear_half_made(config.data_dir));
     return overrides;
 }
 

@@ -16,8 +16,9 @@ namespace relevo::postgres {
 class Connection;
 
 // Fills the data directory. On success the directory is complete and its *.backup copies are made;
-// the overrides go into every FilesRequest until post_bootstrap is done. A marker stands in the
-// data directory's place of half-made ones while it runs (half_made.h).
+// the overrides go into every FilesRequest until post_bootstrap is done. The marker of half-made
+// ones (half_made.h) stands until the caller clears it, after post_bootstrap: a cluster without its
+// roles is none that an agent could go on with.
 Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config);
 
 // The server runs as a primary; `connection` is a superuser's, on this host. Sets the superuser's

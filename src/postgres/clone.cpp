@@ -127,6 +127,7 @@ Status prepare(Job& job, bool keep_data) {
 // The command, while the growing directory tells how far it is.
 Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
     using namespace asio::experimental::awaitable_operators;
+    command.dies_with_us = true;
     if (!job.plan.progress) {
         auto finished = co_await os::run(job.pool, std::move(command));
         co_return finished;

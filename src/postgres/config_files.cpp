@@ -287,8 +287,8 @@ std::string ConfigFiles::hba_text(const FilesRequest& request) const {
     if (!request.bootstrap.trust_local_only)
         return lines_text(of_role(config_.pg_hba, request.role));
     // Nobody but us may come in while a restored cluster recovers.
-    return lines_text(
-        {"local all all trust", "host all all 127.0.0.1/32 trust", "host all all ::1/128 trust"});
+    return lines_text({"local all all trust", "host all all 127.0.0.1/32 trust",
+                       "host all all ::1/128 trust", "host all all samehost trust"});
 }
 
 // The first write puts what was there before under another name and includes it.
@@ -405,6 +405,13 @@ Status ConfigFiles::restore() const {
         }
     }
     return {};
+}
+
+Status ConfigFiles::restore_hba() const {
+    const auto text = os::read_file(config_.data_dir + "/" +
+                                    fs::path(hba_path()).filename().string() + ".backup");
+    if (!text) return within("putting pg_hba.conf back", text.error());
+    return os::write_file(hba_path(), *text, 0600);
 }
 
 Status ConfigFiles::append_hba(const std::vector<std::string>& lines) const {

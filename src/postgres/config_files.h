@@ -76,8 +76,9 @@ public:
     std::string hba_path() const;
     std::string ident_path() const;
 
-    Status back_up() const;  // after every successful start: copies to <data_dir>/<file>.backup
-    Status restore() const;  // after a clone: whatever is missing comes from there
+    Status back_up() const;      // after every successful start: copies to <data_dir>/<file>.backup
+    Status restore() const;      // after a clone: whatever is missing comes from there
+    Status restore_hba() const;  // after trust_local_only: what that took the place of
     Status append_hba(const std::vector<std::string>& lines) const;  // after initdb
 
 private:

@@ -60,7 +60,7 @@ void find_postmaster(const ports::PostgresConfig& config, DiskView& view) {
 }
 
 // What the directory is, short of pg_control. A problem makes it unusable.
-cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view) {
+cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view, bool making_cluster) {
     using cluster::DataDir;
     const auto& path = config.data_dir;
     const auto state = os::directory_state(path);
@@ -76,7 +76,10 @@ cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view) {
             return DataDir::unusable;
         case os::DirectoryState::filled: break;
     }
-    if (half_made_by(path)) return DataDir::half_made;
+    if (const auto by = half_made_by(path); by && !(making_cluster && *by == by_bootstrap)) {
+        view.unfinished_cluster = *by == by_bootstrap;
+        return DataDir::half_made;
+    }
     struct stat info{};
     if (::stat(path.c_str(), &info) == 0 && ::geteuid() != 0 && info.st_uid != ::geteuid()) {
         view.problem = fmt::format(
@@ -100,11 +103,12 @@ cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view) {
 
 }  // namespace
 
-DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known) {
+DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known,
+                      bool making_cluster) {
     DiskView view;
     char resolved[PATH_MAX];
     view.real_path = ::realpath(config.data_dir.c_str(), resolved) ? resolved : config.data_dir;
-    view.data_dir = judge(config, view);
+    view.data_dir = judge(config, view, making_cluster);
     view.voteless = is_voteless(config.data_dir);
     if (view.data_dir == cluster::DataDir::empty) return view;
     find_postmaster(config, view);

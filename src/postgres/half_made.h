@@ -11,6 +11,8 @@
 
 namespace relevo::postgres {
 
+inline constexpr const char* by_bootstrap = "bootstrap";
+
 std::string half_made_marker(const std::string& data_dir);
 Status mark_half_made(const std::string& data_dir,
                       const std::string& by);  // "clone", "rewind", "bootstrap"

@@ -67,11 +67,12 @@ Task<DiskView> Observer::disk() {
         DiskView view;
         KnownControl control;
     };
-    auto looked = co_await pool_.run_within(disk_patience, [config, known = control_]() mutable {
-        Looked result{look_at_disk(*config, &known), {}};
-        result.control = std::move(known);
-        return result;
-    });
+    auto looked = co_await pool_.run_within(
+        disk_patience, [config, known = control_, making = making_cluster_]() mutable {
+            Looked result{look_at_disk(*config, &known, making), {}};
+            result.control = std::move(known);
+            return result;
+        });
     if (looked) {
         control_ = std::move(looked->control);
         last_disk_ = std::make_shared<const DiskView>(looked->view);
@@ -238,6 +239,7 @@ Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     postgres.standby_signal = view.standby_signal;
     postgres.backup_label = view.backup_label;
     postgres.voteless = view.voteless;
+    postgres.unfinished_cluster = view.unfinished_cluster;
     postgres.in_recovery = view.standby_signal;
     postgres.data_version = view.version;
     postgres.problem = view.problem;

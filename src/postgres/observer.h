@@ -30,6 +30,7 @@ struct DiskView {
     bool standby_signal = false;
     bool backup_label = false;
     bool voteless = true;  // what was never looked at
+    bool unfinished_cluster = false;
     std::optional<PidFile> pid_file;
     std::shared_ptr<os::PidHandle> postmaster;  // verified to be ours and alive
     std::shared_ptr<const ControlFile> control;
@@ -44,7 +45,9 @@ struct KnownControl {
 
 // Blocks. Reads pg_control only when no postmaster lives; `known` is used and renewed. Null:
 // pg_control does not matter.
-DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known);
+// `making_cluster`: the mark of a bootstrap is our own, of one that is under way.
+DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known,
+                      bool making_cluster = false);
 // Blocks. Null: not readable (why: problem).
 std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& config,
                                                 KnownControl& known, std::string& problem);
@@ -88,6 +91,7 @@ public:
     // one's own postmaster.pid says otherwise.
     ConnectOptions reach(const std::string& application) const;
     void learn_address(const PidFile& file) { address_ = file; }
+    void set_making_cluster(bool making) { making_cluster_ = making; }
 
 private:
     struct Sql {
@@ -108,6 +112,7 @@ private:
     std::shared_ptr<const DiskView> last_disk_;
     std::optional<PidFile> address_;  // of the postmaster that is known to live
     KnownControl control_;
+    bool making_cluster_ = false;
     bool last_in_recovery_ = true;
     pid_t last_answering_ = 0;  // the postmaster that last answered the script
     int last_version_ = 0;

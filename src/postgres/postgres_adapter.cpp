@@ -122,9 +122,9 @@ void Adapter::wrote(const FilesWritten& files) {
 
 Task<Result<DiskView>> Adapter::usable_disk() {
     const auto config = config_();
-    auto view = co_await pool_.run([&config] {
+    auto view = co_await pool_.run([&config, made = making_cluster_] {
         KnownControl fresh;
-        return look_at_disk(config, &fresh);
+        return look_at_disk(config, &fresh, made);
     });
     switch (view.data_dir) {
         case cluster::DataDir::initialized: break;
@@ -193,6 +193,7 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
     if (!started) co_return started;
+    if (bootstrap_.trust_local_only) co_return Status{};  // not what is to be kept
     // Not waited for: the copies are for a later clone, and a client waits for this server now.
     asio::post(pool_.pool(), [files] {
         if (const auto kept = files->back_up(); !kept) log::warning("{}", kept.error().message);

@@ -16,6 +16,7 @@
 #include "os/process.h"
 #include "postgres/bootstrap.h"
 #include "postgres/control_data.h"
+#include "postgres/half_made.h"
 #include "postgres/pgpass.h"
 
 namespace relevo::postgres::testing {
@@ -173,6 +174,7 @@ void RealServers::make_primary(const ports::PostgresConfig& config) {
     ASSERT_TRUE(connection);
     const auto done = loop.run(post_bootstrap(loop.pool(), config, *connection, version));
     ASSERT_TRUE(done) << done.error().message;
+    ASSERT_TRUE(clear_half_made(config.data_dir));
     overrides = {};
 }
 

@@ -268,7 +268,13 @@ bool began_to_change(const os::Finished& finished) {
 
 Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& config,
                            const cluster::Upstream& source, int version) {
-    const std::string restore_command = co_await configured_value(pool, config, "restore_command");
+    const std::string written = co_await configured_value(pool, config, "restore_command");
+    // A former primary's files have no recovery settings; what it would get as a standby serves
+    // too.
+    std::string restore_command = written;
+    if (const auto meant = config.recovery_conf.find("restore_command");
+        written.empty() && meant != config.recovery_conf.end())
+        restore_command = meant->second;
     auto passfile = co_await pool.run([&] {
         return TemporaryPgpass::make(
             config, pgpass_lines(source.host, source.port, rewind_account(config)));
@@ -276,7 +282,8 @@ Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& conf
     if (!passfile) co_return std::unexpected(passfile.error());
     for (int fetched = 0;; ++fetched) {
         os::Command command;
-        command.arguments = rewind_arguments(config, source, restore_command, version);
+        command.arguments = rewind_arguments(config, source, written, version);
+        command.dies_with_us = true;
         command.environment = {{"LC_ALL", "C"},
                                {"PGPASSFILE", passfile->path()},
                                {"PGOPTIONS", "-c statement_timeout=0 -c lock_timeout=0"}};

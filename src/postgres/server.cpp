@@ -246,6 +246,7 @@ Task<Status> Server::single_user() {
     for (const char* option : {"-c", "archive_mode=on", "-c", "archive_command=false", "template1"})
         command.arguments.emplace_back(option);
     command.environment = postmaster_environment(0);
+    command.dies_with_us = true;
     auto ended = co_await os::run(pool_, std::move(command));
     if (!ended) co_return within("recovering in single-user mode", ended.error());
     if (!ended->ok())

@@ -30,6 +30,7 @@ public:
     Server& operator=(const Server&) = delete;
 
     Task<Observer::Seen> observe(cluster::Look look);
+    void set_making_cluster(bool making) { observer_.set_making_cluster(making); }
     void on_exit(std::function<void(ports::ExitInfo)> handler) {
         exit_handler_ = std::move(handler);
     }

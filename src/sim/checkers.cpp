@@ -380,6 +380,7 @@ std::string Checkers::unrest() const {
     if (leads < 0) return "nobody leads";
     const auto& pg = parts_.postgres.at(leads);
     if (!pg.accepts_writes()) return name(leads) + " leads but does not accept writes";
+    if (!pg.data().roles) return name(leads) + " leads a cluster that nobody made the roles of";
     for (int other = 0; other < parts_.world.size(); ++other) {
         if (other == leads) continue;
         const auto& theirs = parts_.postgres.at(other);

@@ -77,6 +77,7 @@ struct Plan {
     double drift = 0;  // fraction by which clocks run fast or slow, at most
     double loss = 0;   // of messages to and from the DCS
     Duration latency_max = std::chrono::milliseconds(2);
+    Duration restore_takes{};  // a bootstrap's recovery before it is a primary; 0: initdb has none
     Duration write_every = std::chrono::milliseconds(250);
     Duration receiver_timeout = std::chrono::seconds(60);
     Duration receiver_retry = std::chrono::seconds(5);

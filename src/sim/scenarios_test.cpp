@@ -160,6 +160,36 @@ TEST(Story, ThreeMembersInAnEmptyDcsMakeOneCluster) {
     EXPECT_EQ(story.c.postgres.systems, 1);
 }
 
+TEST(Story, ABootstrapWhoseAgentDiesBeforeTheRolesIsMadeAnew) {
+    for (const Duration back_after : {Duration(1s), Duration(60s)}) {
+        Story story(calm_plan(10s, 300s));
+        int died = -1;
+        story.on_effect = [&](Member& who, const core::Effect& effect) {
+            if (died >= 0 || !std::holds_alternative<core::PostBootstrapPg>(effect)) return;
+            died = who.index();
+            story.c.faults.crash_agent(died, back_after);
+        };
+        story.c.start();
+        story.pass(120s);
+        ASSERT_GE(died, 0);
+        story.settles(1s);
+        EXPECT_EQ(story.c.postgres.systems, 2);
+        EXPECT_EQ(story.count<core::PostBootstrapPg>(), 2);
+    }
+}
+
+TEST(Story, ARestoredClusterIsWaitedForUntilItIsAPrimary) {
+    auto plan = calm_plan(10s, 300s);
+    plan.restore_takes = 90s;
+    Story story(plan);
+    story.c.start();
+    story.pass(60s);
+    EXPECT_EQ(story.count<core::PostBootstrapPg>(), 0);
+    EXPECT_EQ(story.c.leader(), -1);
+    story.settles(60s);
+    EXPECT_EQ(story.c.postgres.systems, 1);
+}
+
 TEST(Story, ARunningServerIsAdoptedAsItStands) {
     auto plan = calm_plan(30s, 300s);
     plan.adopt = true;

@@ -29,8 +29,15 @@ void SimPostgres::bootstrap(Finish done) {
         data_.control = ControlState::shut_down;
         data_.checkpoint = Lsn{0x1500000 - 0x70};
         data_.checkpoint_timeline = 1;
+        making_ = true;
         end(action, {});
     });
+}
+
+void SimPostgres::leave_unfinished() {
+    if (!std::exchange(making_, false)) return;
+    data_.kind = DataDir::half_made;
+    data_.unfinished = true;
 }
 
 void SimPostgres::post_bootstrap(Finish done) {
@@ -38,12 +45,16 @@ void SimPostgres::post_bootstrap(Finish done) {
     later(takes(milliseconds(50), milliseconds(300)), action, [this, action] {
         if (server_ != Server::running || hung_ || fails())
             return end(action, fail(ErrorCode::failed, "no connection"));
+        if (recovering_) return end(action, fail(ErrorCode::failed, "it only reads"));
+        making_ = false;
+        data_.roles = true;
         end(action, {});
     });
 }
 
 void SimPostgres::agent_gone() {
     on_exit = nullptr;
+    leave_unfinished();
     if (!pending_) return;
     if (child_of_agent_ && touched_) data_.kind = DataDir::half_made;
     // A start, stop or promotion that is under way in PostgreSQL goes on by itself.
@@ -83,6 +94,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_.voteless = true;
         data_.standby_signal = true;
         data_.system_id = theirs.system_id;
+        data_.roles = theirs.roles;
         data_.end = theirs.end;
         data_.backup_label = true;
         data_.control = ControlState::in_production;  // as the source's was when it was copied
@@ -197,6 +209,7 @@ void SimPostgres::set_aside(Finish done) {
             return end(action, fail(ErrorCode::failed, "PostgreSQL runs"));
         if (data_.kind == DataDir::initialized) all_.on_wipe(me_, data_, "set aside");
         aside_ = std::exchange(data_, Data{});
+        making_ = false;
         end(action, {});
     });
 }

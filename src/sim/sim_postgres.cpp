@@ -153,9 +153,24 @@ void SimPostgres::arm_consistency(int epoch, int action) {
     end(action, {});
 }
 
+// A restored cluster recovers before it is a primary.
+bool SimPostgres::restores(int epoch) {
+    if (!making_ || recovering_ || world().plan.restore_takes <= Duration::zero()) return false;
+    if (data_.control == ControlState::in_archive_recovery) return false;  // did so
+    recovering_ = true;
+    data_.control = ControlState::in_archive_recovery;
+    world().on_host(me_, world().plan.restore_takes, [this, epoch] {
+        if (epoch != epoch_) return;
+        recovering_ = false;
+        started(epoch);
+    });
+    return true;
+}
+
 void SimPostgres::started(int epoch) {
     if (epoch != epoch_) return;
     server_ = Server::running;
+    if (restores(epoch)) return;
     if (recovering_) {
         data_.control = ControlState::in_archive_recovery;
         return;
@@ -175,6 +190,7 @@ void SimPostgres::adopt_running(const std::string& system_id) {
     data_.kind = cluster::DataDir::initialized;
     data_.system_id = system_id;
     data_.end = {all_.wal.root(me_), Lsn{0x3000000}};
+    data_.roles = true;
     server_ = Server::running;
     recovering_ = false;
     data_.control = ControlState::in_production;
@@ -374,6 +390,7 @@ void SimPostgres::crash() {
 }
 
 void SimPostgres::power_lost() {
+    leave_unfinished();
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
     pending_ = nullptr;
     ++action_;
@@ -401,6 +418,7 @@ cluster::LocalPostgres SimPostgres::report_of_files() const {
     files.standby_signal = files.in_recovery = data_.standby_signal;
     files.backup_label = pg.backup_label;
     files.voteless = pg.voteless;
+    files.unfinished_cluster = pg.unfinished_cluster;
     files.data_version = pg.data_version;
     files.system_id = pg.system_id;
     return files;
@@ -432,6 +450,7 @@ cluster::LocalPostgres SimPostgres::report() const {
     pg.version = 150020;
     pg.data_version = 15;
     pg.voteless = data_.voteless;
+    pg.unfinished_cluster = data_.unfinished;
     const bool up = server_ == Server::running || server_ == Server::stopping;
     pg.in_recovery = up && !hung_ ? recovering_ : data_.standby_signal;
     if (data_.kind != cluster::DataDir::initialized) return pg;

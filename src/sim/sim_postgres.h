@@ -35,6 +35,8 @@ struct Data {
     std::optional<cluster::Upstream> upstream;
     std::string sync_names;       // as the configuration file has them
     bool voteless = false;        // beside the data directory, durable
+    bool unfinished = false;      // half made by a bootstrap
+    bool roles = false;           // post_bootstrap was done, here or where it was copied from
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
 };
 
@@ -133,6 +135,8 @@ private:
     int begin(Finish done);
     void end(int action, Status status);
     void later(Duration delay, int action, Action what);
+    void leave_unfinished();
+    bool restores(int epoch);
     void gone(bool tell);  // the postmaster ended, whatever the reason
     void started(int epoch);
     void arm_consistency(int epoch, int action);
@@ -196,6 +200,7 @@ private:
     bool child_of_agent_ = false;  // the running action is done by the agent's child
     bool stopping_ = false;        // the running action is a stop
     bool touched_ = false;         // it has begun to change the data directory
+    bool making_ = false;          // a cluster: from bootstrap to the end of post_bootstrap
 };
 
 }  // namespace relevo::sim

@@ -70,6 +70,38 @@ def run_as_postgres(argv):
     subprocess.run(argv, check=True, capture_output=True, cwd="/tmp")
 
 
+def start_by_hand(lab, member):
+    initdb(lab, member)
+    with open(os.path.join(member.data, "postgresql.conf"), "a") as f:
+        f.write(f"listen_addresses = '{member.address}'\nport = {member.port}\n"
+                f"unix_socket_directories = '{member.home}'\n")
+    with open(os.path.join(member.data, "pg_hba.conf"), "a") as f:
+        f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
+    log = os.path.join(member.home, "pg.log")
+    run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", log, "start"])
+
+
+def log_of(member):
+    with open(member.agent.log, errors="replace") as f:
+        return f.read()
+
+
+def script(lab, name, text):
+    path = os.path.join(lab.directory, name)
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\n" + text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def ours(lab, name):
+    """A directory in the lab that the members may write to."""
+    path = os.path.join(lab.directory, name)
+    os.makedirs(path)
+    lab.give(path)
+    return path
+
+
 def main(names):
     if names == ["--list"]:
         print("\n".join(SCENARIOS))

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from registry import FAST, check, initdb, run, run_as_postgres, scenario, verify
+from registry import FAST, check, initdb, run, run_as_postgres, scenario, start_by_hand, verify
 from lab import Lab, Writers, belonging_to, pg_bin, wait_for
 
 # An asynchronous failover may lose what was acknowledged but not yet sent: 4 writers, one row each at a
@@ -230,17 +230,6 @@ def wrong_system_identifier_is_refused():
         check(sorted(os.listdir(stranger.data)) == before, "nothing of its data was touched")
         del lab.members["stranger"]
         verify(lab)
-
-
-def start_by_hand(lab, member):
-    initdb(lab, member)
-    with open(os.path.join(member.data, "postgresql.conf"), "a") as f:
-        f.write(f"listen_addresses = '{member.address}'\nport = {member.port}\n"
-                f"unix_socket_directories = '{member.home}'\n")
-    with open(os.path.join(member.data, "pg_hba.conf"), "a") as f:
-        f.write("host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n")
-    log = os.path.join(member.home, "pg.log")
-    run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", log, "start"])
 
 
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "demo")

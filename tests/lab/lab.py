@@ -166,11 +166,12 @@ class Authority:
     def openssl(self, *words):
         subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
 
-    def sign(self, name, *addresses):
+    def sign(self, name, *addresses, names=()):
         request, key, cert, more = (self.path(f"{name}.{e}") for e in ("csr", "key", "crt", "ext"))
         with open(more, "w") as f:
             f.write("extendedKeyUsage=serverAuth,clientAuth\n"
-                    "subjectAltName=" + ",".join([f"DNS:{name}"] + [f"IP:{a}" for a in addresses]) + "\n")
+                    "subjectAltName=" + ",".join(f"DNS:{n}" for n in (name, *names)) +
+                    "".join(f",IP:{a}" for a in addresses) + "\n")
         self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         self.openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-CAcreateserial",
                      "-days", "2", "-extfile", more, "-out", cert)
@@ -194,7 +195,7 @@ class Etcd:
         self.argv = {}
         scheme = "https" if tls else "http"
         if tls:
-            self.cert = tls.sign("etcd", *(a for a, _ in addresses))
+            self.cert = tls.sign("etcd", *(a for a, _ in addresses), names=["*.etcd.test"])
         for name, client, peer in zip(names, self.clients, peers):
             self.argv[name] = ["etcd", "--name", name, "--data-dir", os.path.join(lab.directory, name),
                                "--listen-client-urls", f"{scheme}://{client}",
