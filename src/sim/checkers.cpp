@@ -74,8 +74,11 @@ std::string Checkers::why_excused(int index) const {
     const bool stops = std::ranges::any_of(state.running, [](const core::Running& r) {
         return std::holds_alternative<core::KillPg>(r.effect);
     });
-    const bool unaware = world.mono(index) < may_until && truth->leader && state.dcs &&
-                         state.dcs->revision < truth->leader->create_revision;
+    const auto replaced_at = truth->sync.leader != name(index) ? truth->sync.mod_revision
+                             : truth->leader                   ? truth->leader->create_revision
+                                                               : 0;
+    const bool unaware =
+        world.mono(index) < may_until && state.dcs && state.dcs->revision < replaced_at;
     if (core::sync_rules(state) && (stops || unaware))
         return "it was deposed and does not know yet";
     if (since_start < Duration(s.retry_timeout) + seconds(1)) return "its agent has just started";
