@@ -445,8 +445,8 @@ bool race(Mind& m) {
             s.race_answers = PeerAnswers{};
         } else {
             m.emit(ProbePeers{ProbeFor::race, std::move(asked)});
-            // Our own position must be as fresh as theirs.
-            if (!m.running<Observe>()) m.emit(Observe{});
+            // Our own position must be as fresh as theirs. A sealed one moves no more.
+            if (!s.sealed && !m.running<Observe>()) m.emit(Observe{});
             return true;
         }
     }
