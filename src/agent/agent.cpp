@@ -260,6 +260,9 @@ void Agent::show() {
     view->lead_until = core::serves_until(state_);
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
+    const bool unlocked = !state_.dcs || state_.dcs_down || !state_.dcs->leader;
+    view->failsafe_active = core::failsafe_until(state_) > now() ||
+                            (unlocked && core::failsafe_leader(state_, now()).has_value());
     view->sealed = core::sealed_at(state_);
     view->suspects = state_.suspected ? state_.suspected->term : 0;
     view_ = std::move(view);

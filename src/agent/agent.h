@@ -84,6 +84,7 @@ private:
     Task<void> answer(core::EffectId id, core::Effect effect);
     Task<core::EffectDone> execute(const core::Effect& effect);
     Task<core::EffectDone> probe(core::ProbePeers effect);
+    Task<core::EffectDone> ask_failsafe(core::AskFailsafe effect);
     Task<core::EffectDone> promote(core::PromotePg effect);
     // orders.cpp
     Task<std::string> infeasible(const ports::SwitchoverOrder& order,

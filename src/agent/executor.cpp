@@ -1,6 +1,7 @@
 // Each effect of the core, done with the real part. An effect whose ground is gone (its time has
 // run out) is refused here, at the last moment before it would happen.
 #include <boost/asio/as_tuple.hpp>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "agent/agent.h"
@@ -123,6 +124,10 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
         auto done = co_await probe(*e);
         co_return done;
     }
+    if (const auto* e = std::get_if<core::AskFailsafe>(&effect)) {
+        auto done = co_await ask_failsafe(*e);
+        co_return done;
+    }
     if (const auto* e = std::get_if<core::ComparePg>(&effect)) {
         auto verdict = co_await pg.compare(e->source);
         co_return with(std::move(verdict));
@@ -217,6 +222,37 @@ Task<core::EffectDone> Agent::probe(core::ProbePeers effect) {
     core::EffectDone done;
     done.payload = gather->answers;
     co_return done;
+}
+
+// All at once; one that does not agree is enough.
+Task<core::EffectDone> Agent::ask_failsafe(core::AskFailsafe effect) {
+    struct Gather {
+        explicit Gather(boost::asio::io_context& io) : all(io) {}
+        Promise<bool> all;
+        core::EffectDone done;
+        std::size_t open = 0;
+    };
+    nlohmann::ordered_json body{{"name", state_.self.name},
+                                {"conn_url", state_.self.conn_url},
+                                {"api_url", state_.self.api_url}};
+    for (const auto& [slot, position] : effect.slots) body["slots"][slot] = position.value;
+    const auto text = body.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    auto gather = std::make_shared<Gather>(io_);
+    gather->open = effect.members.size();
+    for (const auto& member : effect.members) {
+        tasks_.spawn([](Agent& self, std::shared_ptr<Gather> g, cluster::MemberRecord to,
+                        std::string words, Duration deadline) -> Task<void> {
+            const auto agreed = co_await self.parts_.peers.failsafe(to, words, deadline);
+            if (!agreed && !g->done.error) g->done.error = agreed.error();
+            if (--g->open == 0) g->all.set(true);
+        }(*this, gather, member, text, effect.deadline));
+    }
+    if (gather->open > 0) {
+        const auto all = co_await gather->all.get(effect.deadline + std::chrono::milliseconds(100));
+        if (!all && !gather->done.error)
+            gather->done.error = Error{ErrorCode::unavailable, "a member does not answer"};
+    }
+    co_return gather->done;
 }
 
 }  // namespace relevo::agent

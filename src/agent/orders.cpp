@@ -293,6 +293,17 @@ Task<Reply> Agent::reload() {
     co_return Reply{202, "reload scheduled"};
 }
 
-Task<Reply> Agent::failsafe(std::string) { co_return Reply{502, "failsafe mode is not enabled"}; }
+Task<Reply> Agent::failsafe(std::string body) {
+    if (!state_.settings.failsafe_mode) co_return Reply{502, "failsafe mode is not enabled"};
+    const auto object = nlohmann::json::parse(body, nullptr, false);
+    const auto name = object.is_object() ? object.find("name") : object.end();
+    if (name == object.end() || !name->is_string())
+        co_return Reply{400, "name must be that of the leader that goes on"};
+    const auto from = name->get<std::string>();
+    const auto why = core::refuses_failsafe(state_, from);
+    if (!why.empty()) co_return Reply{500, why};
+    feed(core::FailsafePing{from});
+    co_return Reply{200, "Accepted"};
+}
 
 }  // namespace relevo::agent

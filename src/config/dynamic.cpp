@@ -145,11 +145,6 @@ void append_once(std::vector<std::string>& notes, std::string note) {
 // Settings of the cluster that this version accepts and does not carry out. Each changes what is
 // promised about somebody's data, so each says what holds instead.
 void name_what_has_no_effect(const cluster::Settings& settings, std::vector<std::string>& notes) {
-    if (settings.failsafe_mode)
-        notes.emplace_back(
-            "failsafe_mode is not implemented yet and has NO EFFECT: a leader that cannot reach "
-            "the DCS stops "
-            "PostgreSQL before its lease runs out");
     if (settings.standby_cluster)
         notes.emplace_back(
             "standby_cluster is not implemented yet: nobody is promoted while it is set");

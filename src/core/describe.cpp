@@ -23,6 +23,7 @@ const char* name(CommitFor purpose) {
         case CommitFor::sync: return "sync";
         case CommitFor::remove_sync: return "remove sync";
         case CommitFor::history: return "history";
+        case CommitFor::failsafe: return "failsafe";
         case CommitFor::config: return "config";
         case CommitFor::claim_initialize: return "claim initialize";
         case CommitFor::put_initialize: return "initialize";
@@ -135,6 +136,9 @@ std::string describe(const Effect& effect) {
             },
             [](const RestoreVote&) { return std::string("give the vote back"); },
             [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
+            [](const AskFailsafe& e) {
+                return fmt::format("ask {} members whether to go on", e.members.size());
+            },
             [](const Callback& e) {
                 return fmt::format("callback {} {}", e.action, to_string(e.role));
             },
@@ -166,6 +170,7 @@ std::string describe(const Event& event) {
               [](const LeaderBacked& e) {
                   return fmt::format("enough voters follow term {}", e.term);
               },
+              [](const FailsafePing& e) { return e.from + " goes on without the DCS"; },
               [](const EffectDone& e) {
                   return fmt::format("done {}{}{}", e.id,
                                      e.error ? " FAILED: " + e.error->message : std::string(),

@@ -11,6 +11,7 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
 void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done);
 void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectDone& done);
 void sync_names_done(Mind& m, const EffectDone& done);
+void failsafe_answered(Mind& m, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -163,6 +164,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
               "standby.signal cannot be written: " + done.error->message);
     } else if (std::holds_alternative<SetSyncNames>(effect)) {
         sync_names_done(m, done);
+    } else if (std::holds_alternative<AskFailsafe>(effect)) {
+        failsafe_answered(m, done);
     } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {
         m.say("slots", Note::Level::warning, "replication slots: " + done.error->message);
     }

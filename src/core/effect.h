@@ -3,6 +3,7 @@
 // must follow another waits for its answer.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -31,6 +32,7 @@ enum class CommitFor {
     sync,
     remove_sync,
     history,
+    failsafe,
     config,
     claim_initialize,
     put_initialize,
@@ -108,6 +110,14 @@ struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no ans
     std::vector<Peer> peers;
 };
 
+// failsafe_mode: whether all of these agree that this leader goes on without the DCS. No payload;
+// the error says who does not.
+struct AskFailsafe {
+    std::vector<cluster::MemberRecord> members;
+    std::map<std::string, cluster::Lsn> slots;  // for their own copies of these
+    Duration deadline{};
+};
+
 // No answer to these.
 struct Callback {
     std::string action;
@@ -131,7 +141,7 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, ProbePeers, Callback, Answer, Note, Exit>;
+                 RestoreVote, ProbePeers, AskFailsafe, Callback, Answer, Note, Exit>;
 
 struct Issued {
     EffectId id = 0;  // 0: no answer is expected

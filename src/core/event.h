@@ -86,6 +86,10 @@ struct LeaderBacked {
     cluster::Revision term = 0;
     Instant until;
 };
+// This member has agreed that `from` goes on as leader without the DCS.
+struct FailsafePing {
+    cluster::MemberName from;
+};
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
@@ -96,8 +100,8 @@ struct EffectDone {
     Payload payload;
 };
 
-using Event =
-    std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired, StopAsked,
-                 RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked, EffectDone>;
+using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
+                           StopAsked, RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked,
+                           FailsafePing, EffectDone>;
 
 }  // namespace relevo::core

@@ -1,6 +1,7 @@
 // Holding the leader key: serving under it, and stopping in time when it is gone.
 #include <fmt/core.h>
 
+#include "base/text.h"
 #include "core/mind.h"
 
 namespace relevo::core {
@@ -74,6 +75,18 @@ Instant backed_until(const State& s) {
     return s.backed.term == term && term != s.given_up ? s.backed.until : Instant{};
 }
 
+namespace {
+
+// Nobody leads now, and by the sync key another did after this primary: it can never go on.
+bool replaced(const Mind& m) {
+    const State& s = m.s;
+    const auto* view = m.view();
+    return view && !view->leader && sync_rules(s) && !view->sync.unreadable &&
+           !iequals(view->sync.leader, s.self.name) && !m.committing(CommitFor::acquire);
+}
+
+}  // namespace
+
 bool fence(Mind& m) {
     State& s = m.s;
     if (anothers(s) && !m.running<StartPg>()) return false;
@@ -83,10 +96,11 @@ bool fence(Mind& m) {
     const bool view_is_older = s.lead && s.dcs && s.dcs->revision < s.lead->term;
     const bool other_leads =
         s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;
-    if (!other_leads) {
+    const bool was_replaced = !other_leads && !m.leading() && replaced(m);
+    if (!other_leads && !was_replaced) {
         if (!s.dcs) return false;  // just started: nothing is known against this primary
         if (m.may_lead()) return false;
-        const Instant until = std::max(s.right_until, backed_until(s));
+        const Instant until = std::max({s.right_until, backed_until(s), failsafe_until(s)});
         if (m.now.mono < until) {
             m.wake_by(until);
             return false;
@@ -95,6 +109,8 @@ bool fence(Mind& m) {
     m.say("fence", Note::Level::error,
           other_leads
               ? fmt::format("stopping PostgreSQL at once: {} is the leader", s.dcs->leader->name)
+          : was_replaced
+              ? fmt::format("stopping PostgreSQL at once: {} has led since", s.dcs->sync.leader)
               : std::string("stopping PostgreSQL at once: the leader key could not be kept"));
     s.stop_wanted = true;
     // Also when the DCS cannot be asked: what is stopped now is made a standby by default. A view

@@ -57,7 +57,11 @@ void learn_view(Mind& m, const DcsView& e) {
         s.right_until = std::max(s.right_until, m.now.mono + Duration(s.settings.retry_timeout));
     s.dcs = e.snapshot;
     s.dcs_seen = m.now.mono;
-    if (s.dcs_down) m.tell(Note{Note::Level::info, "the DCS answers again"});
+    if (s.dcs_down) {
+        m.tell(Note{Note::Level::info, "the DCS answers again"});
+        s.lease_retry_at =
+            std::min(s.lease_retry_at, m.now.mono);  // there may be little left of it
+    }
     s.dcs_down = false;
     m.forget("dcs");
     for (const auto& [name, member] : s.dcs->members) {
@@ -194,6 +198,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             }
             break;
         case CommitFor::history:
+        case CommitFor::failsafe:
         case CommitFor::config:
         case CommitFor::claim_initialize:
         case CommitFor::put_initialize:
@@ -271,6 +276,7 @@ void learn_done(Mind& m, const EffectDone& done) {
             s.pg_stale = observe->look == cluster::Look::files;
         }
     } else if (!std::holds_alternative<ProbePeers>(effect) &&
+               !std::holds_alternative<AskFailsafe>(effect) &&
                !std::holds_alternative<ComparePg>(effect) &&
                !std::holds_alternative<SyncSlots>(effect) &&
                !std::holds_alternative<CheckpointPg>(effect) &&
@@ -335,6 +341,8 @@ void learn(Mind& m, const Event& event) {
         learn_suspicion(m, *suspected);
     } else if (const auto* backed = std::get_if<LeaderBacked>(&event)) {
         s.backed = *backed;
+    } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
+        s.failsafe_ping = State::Agreed{ping->from, m.now.mono};
     } else if (const auto* done = std::get_if<EffectDone>(&event)) {
         learn_done(m, *done);
     }

@@ -102,6 +102,8 @@ std::optional<std::string> names_to_lead_with(const State& s);
 // suspect.cpp
 void depose(Mind& m);  // voters that hear nothing of the leader do not wait for its lease
 bool was_deposed(const State& s);  // this member, by its voters, and nobody has led since
+// failsafe.cpp
+void ask_failsafe(Mind& m);  // the leader, when the DCS does not answer
 // seal.cpp
 bool seal(Mind& m);         // nobody leads: this member's WAL must not grow any more
 void regain_vote(Mind& m);  // after a rewind or copy

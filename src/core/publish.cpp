@@ -144,6 +144,19 @@ void put_status(Mind& m) {
     m.commit(CommitFor::status, cluster::keys::put_status(status, s.lead->term));
 }
 
+// Whom this leader will ask when the DCS is gone: every member with an address, and itself.
+void put_failsafe(Mind& m, const cluster::Snapshot& view) {
+    State& s = m.s;
+    if (!s.settings.failsafe_mode || m.committing(CommitFor::failsafe)) return;
+    std::map<cluster::MemberName, std::string> members;
+    for (const auto& [name, member] : view.members)
+        if (!member.api_url.empty()) members[name] = member.api_url;
+    members[s.self.name] = s.self.api_url;
+    if (members == view.failsafe) return;
+    s.failsafe_tried = members;
+    m.commit(CommitFor::failsafe, cluster::keys::put_failsafe(members, s.lead->term));
+}
+
 void put_history(Mind& m, const cluster::Snapshot& view) {
     State& s = m.s;
     if (m.committing(CommitFor::history) || s.pg->timeline == 0) return;
@@ -287,6 +300,7 @@ void keep_house(Mind& m) {
                  cluster::keys::put_initialize(s.pg->system_id, view->initialize_revision));
     if (!view->config && !m.committing(CommitFor::config) && !s.self.initial_config.empty())
         m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
+    put_failsafe(m, *view);
     put_status(m);
     put_history(m, *view);
     tell_line(m);

@@ -202,6 +202,24 @@ std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
     return fmt::format("{} of {} votes besides mine, without {}", votes, key.quorum, without);
 }
 
+// failsafe_mode: who gave its word leaves the lead to that leader for a ttl. What an agent had
+// agreed to before it was started nobody knows any more. An operator's order does not break such a
+// word, no more than it breaks a lease. By the votes it is safe to race.
+std::string left_to_another(const Mind& m) {
+    const State& s = m.s;
+    if (!s.settings.failsafe_mode || sync_rules(s) || s.dcs->failsafe.empty() || s.pg->primary())
+        return {};
+    if (const auto leader = failsafe_leader(s, m.now.mono))
+        return *leader + " goes on as leader without the DCS (failsafe_mode)";
+    if (!s.dcs->failsafe.contains(s.self.name) && !asked_for(s))
+        return "failsafe_mode: the failsafe key does not name me, so the last leader may not have "
+               "asked me";
+    const bool alone = s.dcs->failsafe.size() == 1;
+    if (!alone && m.now.mono < s.started_at + Duration(s.settings.ttl))
+        return "failsafe_mode: before I was started I may have agreed that another goes on";
+    return {};
+}
+
 // Reasons of our own not to run; empty: may run.
 std::string unfit(const Mind& m) {
     const State& s = m.s;
@@ -228,6 +246,7 @@ std::string unfit(const Mind& m) {
             return fmt::format("my timeline {} is behind the cluster's {}", pg.timeline, known);
         return {};
     }
+    if (auto why = left_to_another(m); !why.empty()) return why;
     if (s.settings.standby_cluster) return "standby_cluster is set, which is not implemented yet";
     if (asked_for(s)) return {};
     if (m.paused()) return "maintenance mode is on";
@@ -411,6 +430,7 @@ bool race(Mind& m) {
     if (!why.empty()) {
         m.say("race", Note::Level::info, "not taking the leader key: " + why);
         if (m.now.mono < s.no_race_until) m.wake_by(s.no_race_until);
+        if (s.settings.failsafe_mode) m.wake_by(m.now.mono + race_again_after);
         return false;
     }
     if (m.committing(CommitFor::acquire)) return true;

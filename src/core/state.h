@@ -211,6 +211,20 @@ struct State {
     Instant read_asked{};  // when the last successful look at the DCS began
     // The leader's side: until when its voters' word stands in for a lease that cannot be kept.
     LeaderBacked backed;
+    // failsafe_mode: by the word of all members; and whom this member has given its own.
+    struct Failsafe {
+        cluster::Revision term = 0;
+        Instant asked_at{}, until{}, ask_again_at{};
+    };
+    Failsafe failsafe;
+    // As it was last written or tried: a write of unknown outcome may have named more members.
+    std::map<cluster::MemberName, std::string> failsafe_tried;
+    struct Agreed {
+        cluster::MemberName from;
+        Instant at;
+    };
+    std::optional<Agreed> failsafe_ping;
+    Instant started_at{};  // this agent's first step
 
     // Race.
     std::optional<PeerAnswers> race_answers;
@@ -267,6 +281,12 @@ cluster::Revision sealed_at(const State& state);
 Instant serves_until(const State& state);
 // Until when its voters' word holds, with or without the key; no longer than until another leads.
 Instant backed_until(const State& state);
+// The same by the word of every member (failsafe_mode).
+Instant failsafe_until(const State& state);
+// Whom this member has promised to leave the lead to, without the DCS.
+std::optional<cluster::MemberName> failsafe_leader(const State& state, Instant now);
+// Empty: this member agrees that `from` goes on as leader. Else why not.
+std::string refuses_failsafe(const State& state, const cluster::MemberName& from);
 // Whether the sync key says who may lead.
 bool sync_rules(const State& state);
 

@@ -9,7 +9,8 @@ Instant State::lead_until() const {
 
 Instant serves_until(const State& s) {
     if (!s.lead || s.lead->term == s.given_up) return Instant{};
-    return std::max(s.lead_until() - fence_margin(s.settings), backed_until(s));
+    return std::max(
+        {s.lead_until() - fence_margin(s.settings), backed_until(s), failsafe_until(s)});
 }
 
 Duration fence_margin(const cluster::Settings& settings) {
@@ -29,7 +30,7 @@ void Mind::commit(CommitFor purpose, cluster::Txn txn) {
     // A write that needs the right to lead is void once that right has run out.
     const bool as_leader = purpose == CommitFor::status || purpose == CommitFor::history ||
                            purpose == CommitFor::rewrite_leader || purpose == CommitFor::sync ||
-                           purpose == CommitFor::remove_sync;
+                           purpose == CommitFor::remove_sync || purpose == CommitFor::failsafe;
     const Instant end = as_leader && s.lease ? s.lease->until : Instant::max();
     emit(Commit{purpose, std::move(txn), end, dcs_deadline()});
 }
@@ -122,8 +123,10 @@ Step step(State& state, const Event& event, Now now) {
     Step result{{}, Instant::max()};
     Mind m(state, now, result);
     if (state.exiting) return result;
+    if (state.started_at == Instant{}) state.started_at = now.mono;
     learn(m, event);
     decide(m);
+    if (!state.exiting) ask_failsafe(m);
     if (!state.exiting && state.pg) {
         keep_house(m);
         publish(m);

@@ -8,6 +8,8 @@ namespace {
 constexpr Duration remembers = std::chrono::minutes(1);
 // A leader that was never heard in its term: the network between us may have been cut before.
 constexpr Duration first_pulse_within = std::chrono::seconds(3);
+// A silence of seconds is no jitter: from one cut to the next it would raise itself to the lease.
+constexpr Duration patience_max = std::chrono::seconds(2);
 constexpr Duration probe_gets_at_least = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -20,7 +22,7 @@ void Suspicion::set_patience(Duration base, Duration most) {
 Duration Suspicion::patience() const {
     Duration longest{};
     for (const auto& [at, gap] : gaps_) longest = std::max(longest, gap);
-    return std::clamp(2 * longest, base_, most_);
+    return std::clamp(2 * longest, base_, std::max(base_, std::min(most_, patience_max)));
 }
 
 Duration Suspicion::own(Instant now) const {

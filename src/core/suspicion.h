@@ -39,7 +39,7 @@ public:
     cluster::Revision term() const { return term_; }
     bool suspects() const { return suspects_; }
     bool alone() const { return suspects_ && dcs_seen_ && own_ - dcs_at_ >= patience(); }
-    // suspect_after, raised with the silences that turned out to be none.
+    // suspect_after, raised with the silences that turned out to be none, to two seconds at most.
     Duration patience() const;
 
 private:

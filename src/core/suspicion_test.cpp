@@ -126,7 +126,6 @@ TEST_F(SuspicionTest, SilencesThatWereNoneMakeItPatient) {
 }
 
 TEST_F(SuspicionTest, PatienceHasAnEnd) {
-    listener.set_patience(milliseconds(500), seconds(2));
     pass(seconds(2));
     agent = false;
     pass(seconds(20));

@@ -85,6 +85,7 @@ private:
                                                 int version);
     // For a server that runs, as it was last started or seen. In a hurry: with pg_control's
     // minimums as last read.
+    Task<Status> follow_unopened(cluster::Upstream upstream, cluster::Role role);
     Task<Result<FilesRequest>> running_request(bool hurry = false);
     Task<Result<int>> program_version();  // of the installed server, major * 10000
     Task<void> learn_pending(cluster::LocalPostgres& postgres);

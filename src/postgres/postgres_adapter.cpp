@@ -273,6 +273,8 @@ Task<Status> Adapter::follow(std::optional<cluster::Upstream> upstream, cluster:
     auto change = RecoveryChange::restart;
     {
         auto connection = co_await server_.work(short_patience);
+        if (!connection && upstream && version_ != 0)
+            co_return co_await follow_unopened(*std::move(upstream), role);
         if (!connection) co_return within("following another upstream", connection.error());
         version_ = (**connection).server_version();
         auto recovery = co_await recovery_for(upstream, version_);
@@ -323,6 +325,23 @@ Task<Status> Adapter::follow(std::optional<cluster::Upstream> upstream, cluster:
     if (upstream) co_return Status{};
     nobody_written_ = true;
     co_return co_await stop_receiving();
+}
+
+// A standby that is not consistent yet takes no connection, and what it lacks may be just this
+// upstream. Its startup process reads the files again at SIGHUP.
+Task<Status> Adapter::follow_unopened(cluster::Upstream upstream, cluster::Role role) {
+    role_ = role;
+    upstream_ = std::move(upstream);
+    nobody_written_ = false;
+    const auto writing = co_await writing_.take();
+    auto request = co_await running_request(false);
+    if (!request) co_return std::unexpected(request.error());
+    request->touch_signal_file = true;
+    auto written = co_await write_durably(*request);
+    if (!written) co_return within("writing PostgreSQL's configuration", written.error());
+    log::info("PostgreSQL takes no connections yet: it is told to follow {} by a signal",
+              upstream_->member);
+    co_return server_.reload_by_signal();
 }
 
 Task<Result<FilesRequest>> Adapter::running_request(bool hurry) {

@@ -49,6 +49,8 @@ public:
     Task<Status> checkpoint(Duration patience);
     // `postgres --single`: replays the WAL after a crash and stops cleanly. Nothing runs.
     Task<Status> single_user();
+    // SIGHUP to the postmaster: also reaches one that takes no connections yet.
+    Status reload_by_signal();
 
     // A connection for short statements that stays open; held by one at a time, given back by going
     // away.

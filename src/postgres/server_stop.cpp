@@ -181,6 +181,11 @@ Task<void> Server::kill_all() {
     co_await watches_.back()->ended(1s);
 }
 
+Status Server::reload_by_signal() {
+    if (!alive()) return fail(ErrorCode::failed, "PostgreSQL does not run");
+    return watches_.back()->send(SIGHUP);
+}
+
 Task<Status> Server::promote_by_signal() {
     const auto path = config_().data_dir + "/promote";
     auto written = co_await pool_.run([path] { return os::write_file(path, "", 0600); });

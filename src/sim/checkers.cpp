@@ -96,7 +96,9 @@ std::string Checkers::why_excused(int index) const {
 void Checkers::two_primaries(int a, int b) {
     const auto& pg_a = parts_.postgres.at(a);
     const auto& pg_b = parts_.postgres.at(b);
-    const int leads = leader();
+    const auto& sync = parts_.dcs.truth()->sync;
+    const int key = leader();
+    const int leads = key >= 0 || !sync.active() ? key : parts_.world.index_of(sync.leader);
     // Who should have stopped: the one without the key; without any leader the older one.
     const int stale = leads == a                                    ? b
                       : leads == b                                  ? a

@@ -69,6 +69,8 @@ void Member::do_dcs(core::EffectId id, const core::Effect& effect) {
         do_commit(id, *commit);
     } else if (const auto* probe = std::get_if<core::ProbePeers>(&effect)) {
         do_probe(id, *probe);
+    } else if (const auto* ask = std::get_if<core::AskFailsafe>(&effect)) {
+        do_failsafe(id, *ask);
     } else {
         parts_.watchers.on_failure(*this,
                                    "an effect that nobody carries out: " + core::describe(effect));

@@ -73,6 +73,8 @@ private:
     bool do_data(core::EffectId id, const core::Effect& effect);
     void do_promote(core::EffectId id, const core::PromotePg& promote);
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
+    void do_failsafe(core::EffectId id, const core::AskFailsafe& ask);
+    bool agrees_to(const std::string& leader);
     void later(Duration delay, Action what);  // for this incarnation of the agent
     void distort(cluster::LocalPostgres& seen) const;
     core::SyncNamesSet told(cluster::Lsn marker) const;

@@ -83,4 +83,46 @@ void Member::back_leader() {
         feed(core::LeaderBacked{term, now + milliseconds(1500)});
 }
 
+// Its answer to POST /failsafe.
+bool Member::agrees_to(const std::string& leader) {
+    if (!decides() || !state_.settings.failsafe_mode ||
+        !core::refuses_failsafe(state_, leader).empty())
+        return false;
+    feed(core::FailsafePing{leader});
+    return true;
+}
+
+void Member::do_failsafe(core::EffectId id, const core::AskFailsafe& ask) {
+    struct Gather {
+        std::size_t open = 0;
+        bool over = false;
+    };
+    auto gather = std::make_shared<Gather>();
+    gather->open = ask.members.size();
+    auto& world = parts_.world;
+    const auto end = [this, id, gather](bool agreed) {
+        if (std::exchange(gather->over, true)) return;
+        finish(id, {},
+               agreed ? std::nullopt
+                      : std::optional(Error{ErrorCode::denied, "a member does not agree"}));
+    };
+    if (ask.members.empty()) return later({}, [end] { end(true); });
+    later(ask.deadline, [end] { end(false); });
+    for (const auto& peer : ask.members) {
+        const int other = world.index_of(peer.name);
+        const auto there = world.plain_latency(), back = world.plain_latency();
+        if (other < 0 || !world.linked(index_, other)) continue;
+        world.on_host(other, there, [this, other, back, gather, end, incarnation = incarnation_] {
+            auto& member = *parts_.members[static_cast<std::size_t>(other)];
+            if (!parts_.world.linked(other, index_)) return;
+            const bool agreed = member.agrees_to(parts_.world.name(index_));
+            parts_.world.on_host(index_, back, [this, gather, end, agreed, incarnation] {
+                if (incarnation != incarnation_) return;
+                if (!agreed) return end(false);
+                if (--gather->open == 0) end(true);
+            });
+        });
+    }
+}
+
 }  // namespace relevo::sim

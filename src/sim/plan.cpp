@@ -70,12 +70,12 @@ std::string config_of(const cluster::Settings& s) {
                                                                        : "false";
     return fmt::format(
         R"({{"synchronous_mode":{},"synchronous_mode_strict":{},"synchronous_node_count":{},)"
-        R"("suspect_after":{},)"
+        R"("suspect_after":{},"failsafe_mode":{},)"
         R"("ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
         R"("maximum_lag_on_failover":{},"check_timeline":{},"primary_race_backoff":{},)"
         R"("postgresql":{{"use_pg_rewind":{},"use_slots":{}}}}})",
         mode, s.synchronous_mode_strict, s.synchronous_node_count, s.suspect_after.count(),
-        s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
+        s.failsafe_mode, s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
         s.primary_start_timeout.count(), s.maximum_lag_on_failover, s.check_timeline,
         s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
 }
@@ -112,6 +112,7 @@ void draw_synchronous(Plan& plan, Random& dice) {
     s.synchronous_node_count = dice.chance(0.3) ? dice.number(1, plan.members) : 1;
     static const std::vector<int> patience = {200, 500, 500, 1000, 2500};
     s.suspect_after = milliseconds(dice.pick(patience));
+    s.failsafe_mode = dice.chance(0.35);
 }
 
 }  // namespace
