@@ -33,7 +33,7 @@ SMALL_DISK_MB = 512
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--first", type=int, default=1, metavar="ROUND", help="begin with this one of the seed's rounds")
+    parser.add_argument("--first", type=int, default=1, metavar="ROUND", help="begin with this one")
     parser.add_argument("--seed", type=int, default=random.randrange(10000))
     parser.add_argument("--members", type=int, default=3, choices=(3, 5))
     parser.add_argument("--only", nargs="+", metavar="KIND", help="these kinds of fault")

@@ -29,7 +29,8 @@ def self_test(chaos):
                                    tamper), text)
         chaos.discard()
         chaos.options.mode = "off"
-        steps = [Step("host cut off", 0.0, 0.8, PRIMARY, 0), Step("power loss", 0.5, chaos.options.ttl + 1.0, PRIMARY, 1)]
+        steps = [Step("host cut off", 0.0, 0.8, PRIMARY, 0),
+                 Step("power loss", 0.5, chaos.options.ttl + 1.0, PRIMARY, 1)]
         result = run_round(chaos.ready(), 4, steps, chaos.say)
         expect("rows are lost without synchronous_mode", result, "acknowledged rows are lost")
     finally:

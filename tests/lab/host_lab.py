@@ -86,6 +86,13 @@ class HostLab(Lab):
                 return self.etcd.nodes[self.etcd.clients.index(endpoint)]
         return None
 
+    def move_etcd_leader(self, name):
+        if self.etcd_leader().name != name:
+            members = json.loads(self.etcd.ctl("member", "list", "-w", "json"))["members"]
+            wanted = next(m["ID"] for m in members if m["name"] == name)
+            leader = self.etcd.clients[self.etcd.nodes.index(self.etcd_leader())]
+            self.etcd.ctl_at(leader, "move-leader", f"{wanted:x}")
+
     def postgres_of(self, member):
         """Which of a host's processes are PostgreSQL's."""
         def is_postgres(pid):
