@@ -81,6 +81,10 @@ class Chaos:
             self.tables = {}
         return self.lab
 
+    @staticmethod
+    def new_logs():
+        return tempfile.mkdtemp(prefix="relevo-failed-chaos-")
+
     def discard(self):
         if self.lab:
             self.lab.keep = False
@@ -102,7 +106,7 @@ class Chaos:
         result = run_round(self.ready(), number, steps, self.say, tamper)
         self.results.append(result)
         if result.problems:
-            self.logs = self.logs or tempfile.mkdtemp(prefix="relevo-chaos-failed-")
+            self.logs = self.logs or self.new_logs()
             for problem in result.problems:
                 self.say(problem, "  ! ")
             try:
