@@ -197,6 +197,8 @@ def main(directory):
         chaos.fixed() if options.fixed else chaos.rounds()
     except KeyboardInterrupt:
         print("\nstopped; what there is until now:")
+        chaos.summary()
+        return 130
     finally:
         chaos.discard()
     return chaos.summary()

@@ -98,6 +98,7 @@ def inside(main):
     if child == 0:
         code = 1
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
             threading.Thread(target=obey, args=(read,), daemon=True).start()
             code = main(directory)
         except KeyboardInterrupt:
