@@ -61,12 +61,18 @@ class Scene:
 
     def ask(self, *words):
         def run():
+            done = self.lab.ctl(*words, timeout=60)
+            lines = (done.stdout + done.stderr).strip().splitlines()
+            self.say(f"relevoctl {' '.join(words)}: exit code {done.returncode}, {lines[0] if lines else ''}")
+        self.meanwhile(run)
+
+    def meanwhile(self, action):
+        """Beside the round; that it fails is part of the game, and told."""
+        def run():
             try:
-                done = self.lab.ctl(*words, timeout=60)
-                lines = (done.stdout + done.stderr).strip().splitlines()
-                self.say(f"relevoctl {' '.join(words)}: {done.returncode} {lines[0] if lines else ''}")
+                action()
             except Exception as e:
-                self.say(f"relevoctl {' '.join(words)}: {e}")
+                self.say(f"{e}".split("\n")[0])
         self.asked.append(threading.Thread(target=run, daemon=True))
         self.asked[-1].start()
 
@@ -204,8 +210,13 @@ def lose_etcd(scene, step):
 
 @fault("disk full")
 def fill_disk(scene, step):
+    """Sometimes only tables cannot grow; sometimes there is no room for the next WAL file either."""
     member = scene.member(step.target)
     member.host.fill_disk()
+    if step.dice % 2:
+        primary = scene.member(PRIMARY)
+        scene.meanwhile(lambda: [primary.sql("select pg_logical_emit_message(false, 'chaos', 'x'); "
+                                             "select pg_switch_wal()") for _ in range(5)])
     return member.host.empty_disk
 
 
