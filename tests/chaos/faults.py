@@ -62,8 +62,8 @@ class Scene:
     def ask(self, *words):
         def run():
             done = self.lab.ctl(*words, timeout=60)
-            lines = (done.stdout + done.stderr).strip().splitlines()
-            self.say(f"relevoctl {' '.join(words)}: exit code {done.returncode}, {lines[0] if lines else ''}")
+            lines = [t for t in (done.stdout + done.stderr).splitlines() if t.strip() and t[0] not in "+| "]
+            self.say(f"relevoctl {' '.join(words)}: exit code {done.returncode}, {lines[-1] if lines else ''}")
         self.meanwhile(run)
 
     def meanwhile(self, action):
