@@ -57,7 +57,7 @@ class Chaos:
 
     def say(self, text, mark="    "):
         line = f"{mark}{text}"
-        self.notes.append(f"{time.monotonic():.3f} {text}")
+        self.notes.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {time.monotonic():.3f} {text}")
         print(line, flush=True)
 
     def settings(self):

@@ -5,6 +5,8 @@ import os
 import random
 import time
 
+import psycopg2
+
 from faults import FAULTS, Scene, plan, wait_asked
 from lab import wait_for
 from traffic import Traffic
@@ -69,6 +71,19 @@ def same_contents(lab, primary, table):
     return wanted
 
 
+def look(lab, traffic):
+    """The rows. A fault may have its consequence after the healing, a leader that goes while it is asked."""
+    for last in (False, False, True):
+        primary = lab.wait_settled(HEALTHY_WITHIN)
+        try:
+            found = traffic.check(primary)
+            return found, (same_contents(lab, primary, traffic.table) if not found.problems() else None)
+        except psycopg2.OperationalError:
+            if last:
+                raise
+    return None
+
+
 def steps_of(seed, number, members, ttl, kinds):
     return plan(random.Random(f"{seed}/{number}"), members, ttl, kinds)
 
@@ -94,10 +109,9 @@ def run_round(lab, number, steps, say, tamper=None):
         result.gap = book.gap(struck)
         if tamper:
             tamper(primary, traffic.table)
-        found = traffic.check(primary)
+        found, result.contents = look(lab, traffic)
         result.acknowledged, result.lost, result.twice = found.acknowledged, len(found.lost), len(found.twice)
         result.problems += found.problems()
-        result.contents = same_contents(lab, primary, traffic.table)
     except Exception as e:  # of the cluster's or the laboratory's: both are looked into
         result.problems.append(f"{type(e).__name__}: {e}".split("\n---")[0])
         if traffic:
