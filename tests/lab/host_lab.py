@@ -38,7 +38,7 @@ class HostLab(Lab):
             home = os.path.join(self.directory, name)
             os.makedirs(home)
             try:
-                host.small_disk(home, os.path.join(self.directory, f"{name}.img"), self.disk_mb)
+                host.small_disk(home, self.disk_mb)
             except OSError as e:
                 self.no_disks = str(e)
         return host
@@ -153,7 +153,7 @@ class HostLab(Lab):
                 f.write(text + "\n")
         for name in os.listdir(self.directory):
             path = os.path.join(self.directory, name)
-            if os.path.isfile(path) and not name.endswith(".img"):
+            if os.path.isfile(path):
                 copy(path, os.path.join(target, name))
         for member in self:
             for place, _, files in os.walk(os.path.join(member.data, "log")):

@@ -107,12 +107,17 @@ class Host:
                 for _ in range(processes)]
 
     # A small disk.
-    def small_disk(self, path, image, megabytes):
-        """A file system of its own at `path`, through a loop device, or OSError where that is not possible."""
+    def small_disk(self, path, megabytes):
+        """A file system of its own at `path`, through a loop device, or OSError where that is not possible. It is in
+        the sandbox's memory, as much of it as is used: what else goes on on the machine's disk must not count."""
+        image = f"/dev/shm/{self.name}.img"
         with open(image, "wb") as f:
             f.truncate(megabytes << 20)
-        do("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image)
-        do("mount", "-o", "loop,noatime", image, path)
+        try:
+            do("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image)
+            do("mount", "-o", "loop,noatime", image, path)
+        finally:
+            os.unlink(image)  # it ends with the mount
         shutil.rmtree(os.path.join(path, "lost+found"))
         self.mount = path
 
