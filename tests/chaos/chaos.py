@@ -122,15 +122,15 @@ class Chaos:
     def rounds(self):
         from rounds import steps_of
         self.ready()
-        kinds = self.kinds()
+        kinds, long = self.kinds(), min(self.options.ttl, 6)
         for number in range(self.options.first, self.options.first + self.options.rounds):
-            self.round(number, steps_of(self.options.seed, number, self.options.members, self.options.ttl, kinds))
+            self.round(number, steps_of(self.options.seed, number, self.options.members, long, kinds))
         self.all_rounds_still_there()
 
     def fixed(self):
         """What `make test` runs: one of each that matters most, short."""
         from faults import PRIMARY, Step
-        ttl = self.options.ttl
+        ttl = min(self.options.ttl, 6)
         # In a machine under load everything takes longer; these are the durations of faults, not of waiting.
         faults = [("postmaster killed", 0, PRIMARY, 0), ("power loss", ttl + 1, PRIMARY, 0),
                   ("host cut off", ttl + 1, PRIMARY, 0), ("host frozen", ttl + 1, PRIMARY, 3),

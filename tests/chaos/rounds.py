@@ -84,8 +84,9 @@ def look(lab, traffic):
     return None
 
 
-def steps_of(seed, number, members, ttl, kinds):
-    return plan(random.Random(f"{seed}/{number}"), members, ttl, kinds)
+def steps_of(seed, number, members, long, kinds):
+    """`long`: the seconds that a long fault outlasts, a lease's if that is short enough to wait for."""
+    return plan(random.Random(f"{seed}/{number}"), members, long, kinds)
 
 
 def run_round(lab, number, steps, say, tamper=None):
