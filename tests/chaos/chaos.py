@@ -44,6 +44,8 @@ def arguments():
     parser.add_argument("--fixed", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     parser.add_argument("--kinds", action="store_true", help="list the kinds of fault")
+    parser.add_argument("--keep-slower", type=float, metavar="SECONDS",
+                        help="keep the logs also of a round with a longer gap; it does not fail for that")
     parser.add_argument("--logs", help="where a failing round's logs are kept (default: a new directory in /tmp)")
     return parser.parse_args()
 
@@ -117,6 +119,9 @@ class Chaos:
             self.tables[f"round_{number}"] = result.contents
             print(f"  ok   {result.acknowledged} rows, longest gap {result.gap:.2f} s, healthy "
                   f"{result.healed:.1f} s after healing, {result.seconds:.0f} s", flush=True)
+            if self.options.keep_slower and result.gap > self.options.keep_slower:
+                self.logs = self.logs or self.new_logs()
+                self.say(f"slow; logs: {evidence(self.lab, result, self.logs, self.notes)}")
         return result
 
     def rounds(self):
