@@ -119,10 +119,12 @@ class HostLab(Lab):
         return [n for n in (sync.get("sync_standby") or "").split(",") if n]
 
     def wait_settled(self, seconds=60):
-        """Healthy, and where commits wait for a quorum, everybody votes again."""
+        """Healthy, and where commits wait for standbys, they are all named again."""
         primary = self.wait_healthy(seconds)
-        if self.dynamic.get("synchronous_mode") == "quorum":
-            wait_for("every standby is a voter", seconds, lambda: len(self.votes()) == len(self.members) - 1)
+        mode = self.dynamic.get("synchronous_mode")
+        if mode:
+            wanted = len(self.members) - 1 if mode == "quorum" else 1
+            wait_for(f"{wanted} synchronous standbys", seconds, lambda: len(self.votes()) == wanted)
         return primary
 
     def history(self):
