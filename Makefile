@@ -7,7 +7,11 @@ JOBS ?= $(shell nproc)
 TEST_JOBS ?= $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test unit demo demo-failover bench asan tsan coverage lint format clean
+# make chaos ROUNDS=3 SEED=7 MEMBERS=5 SOAK=10 CHAOS='--only "power loss"'
+chaos_options = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MEMBERS),--members $(MEMBERS)) \
+                $(if $(SOAK),--soak $(SOAK)) $(CHAOS)
+
+.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover asan tsan coverage lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,9 +36,16 @@ demo: build ## three members on this machine, until Ctrl-C
 demo-failover: build ## kill the primary of the running demo, see what a client sees
 	tools/demo failover
 
+chaos: build ## faults drawn by a seed on a real cluster, until a promise breaks; needs root
+	tests/chaos/chaos.py $(chaos_options)
+
 bench: build ## measure, beside Debian's Patroni
 	@tools/install-deps.sh bench
 	tools/bench
+
+# make bench-failover BENCH='--only power cut --repeat 3 --patroni'
+bench-failover: build ## how long nobody can write, fault by fault; needs root
+	tools/bench-failover $(BENCH)
 
 asan tsan: deps ## unit tests under AddressSanitizer and UBSan, or ThreadSanitizer
 	cmake --preset $@

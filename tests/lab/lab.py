@@ -114,11 +114,13 @@ def end_everything_in(directory, seconds=10):
 class Process:
     """One program with its own log, in a process group of its own, and ended with it."""
 
-    def __init__(self, lab, name, argv, as_postgres=False, env=None, cwd=None):
+    def __init__(self, lab, name, argv, as_postgres=False, env=None, cwd=None, host=None):
         self.name = name
         self.log = os.path.join(lab.directory, f"{name}.log")
         if as_postgres and os.geteuid() == 0:
             argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + argv
+        if host:
+            argv = host.within() + argv
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                                             env=env, cwd=cwd or lab.directory, start_new_session=True)
@@ -188,14 +190,15 @@ class Etcd:
         self.nodes = []
         self.tls, self.user, self.cert = tls, None, None
         names = [f"etcd{i + 1}" for i in range(members)]
-        addresses = [(lab.address(10 + i), 0) for i in range(members)]
-        self.clients = [f"{a}:{free_port(a)}" for a, _ in addresses]
-        peers = [f"{a}:{free_port(a)}" for a, _ in addresses]
+        self.hosts = {name: lab.etcd_host(i) for i, name in enumerate(names)}
+        addresses = [host.address if host else lab.address(10 + i) for i, host in enumerate(self.hosts.values())]
+        self.clients = [f"{a}:{lab.port(a, 2379)}" for a in addresses]
+        peers = [f"{a}:{lab.port(a, 2380)}" for a in addresses]
         cluster = ",".join(f"{n}=http://{p}" for n, p in zip(names, peers))
         self.argv = {}
         scheme = "https" if tls else "http"
         if tls:
-            self.cert = tls.sign("etcd", *(a for a, _ in addresses), names=["*.etcd.test"])
+            self.cert = tls.sign("etcd", *addresses, names=["*.etcd.test"])
         for name, client, peer in zip(names, self.clients, peers):
             self.argv[name] = ["etcd", "--name", name, "--data-dir", os.path.join(lab.directory, name),
                                "--listen-client-urls", f"{scheme}://{client}",
@@ -212,8 +215,11 @@ class Etcd:
                 self.argv[name].append("--unsafe-no-fsync")
         self.start()
 
+    def start_node(self, name):
+        return Process(self.lab, name, self.argv[name], host=self.hosts[name])
+
     def start(self):
-        self.nodes = [Process(self.lab, name, argv) for name, argv in self.argv.items()]
+        self.nodes = [self.start_node(name) for name in self.argv]
         try:
             wait_for("etcd to answer", 15, lambda: self.ctl("endpoint", "health") is not None)
         except AssertionError as e:
@@ -225,8 +231,11 @@ class Etcd:
             node.kill()
 
     def ctl(self, *words):
+        return self.ctl_at(",".join(self.clients), *words)
+
+    def ctl_at(self, endpoints, *words):
         env = dict(os.environ, ETCDCTL_API="3")
-        options = ["--endpoints", ",".join(self.clients)]
+        options = ["--endpoints", endpoints]
         if self.tls:
             options += ["--cacert", self.tls.file, "--cert", self.cert[0], "--key", self.cert[1]]
         if self.user:
@@ -255,8 +264,9 @@ class Member:
 
     def __init__(self, lab, name, number):
         self.lab, self.name = lab, name
-        self.address = lab.address(number)
-        self.port, self.rest_port = free_port(self.address), free_port(self.address)
+        self.host = lab.member_host(name, number)
+        self.address = self.host.address if self.host else lab.address(number)
+        self.port, self.rest_port = lab.port(self.address, 5432), lab.port(self.address, 8008)
         self.home = os.path.join(lab.directory, name)
         self.data = os.path.join(self.home, "data")
         os.makedirs(self.home, mode=0o755, exist_ok=True)
@@ -272,8 +282,8 @@ class Member:
             "etcd3": {"hosts": list(lab.etcd.clients)},
             "bootstrap": {"dcs": lab.dynamic, "initdb": [{"encoding": "UTF8"}, "data-checksums",
                                                          {"auth": "scram-sha-256"}],
-                          "pg_hba": ["host all all 127.0.0.0/8 scram-sha-256",
-                                     "host replication replicator 127.0.0.0/8 scram-sha-256"]},
+                          "pg_hba": [f"host all all {lab.network_of_all} scram-sha-256",
+                                     f"host replication replicator {lab.network_of_all} scram-sha-256"]},
             "postgresql": {
                 "listen": f"{self.address}:{self.port}", "connect_address": f"{self.address}:{self.port}",
                 "data_dir": self.data, "bin_dir": pg_bin(), "pgpass": os.path.join(self.home, "pgpass"),
@@ -296,7 +306,7 @@ class Member:
     def start(self):
         self.write_config()
         self.agent = Process(self.lab, f"{self.name}.agent", self.lab.agent_argv(self), as_postgres=True,
-                             cwd=self.home, env=self.lab.agent_environment())
+                             cwd=self.home, env=self.lab.agent_environment(), host=self.host)
         return self
 
     # What is there, seen from outside.
@@ -407,6 +417,8 @@ class Member:
 
 
 class Lab:
+    network_of_all = "127.0.0.0/8"
+
     def __init__(self, members=3, etcd=1, scope=None, dynamic=None, keep=False, fast_etcd=True, directory=None,
                  etcd_tls=False):
         self.directory = directory or tempfile.mkdtemp(prefix="relevo-lab-")
@@ -439,6 +451,16 @@ class Lab:
 
     def address(self, number):
         return f"{self.net}.{number}"
+
+    # Where things run: hosts.py has hosts of their own, here everything shares this machine's loopback network.
+    def member_host(self, name, number):
+        return None
+
+    def etcd_host(self, index):
+        return None
+
+    def port(self, address, usual):
+        return free_port(address)
 
     def give(self, path):
         if os.geteuid() == 0:
