@@ -133,7 +133,7 @@ TEST(Effective, LeavesSynchronousStandbyNamesToTheAgentInSyncMode) {
 TEST(Effective, SaysWhatHasNoEffectYet) {
     const auto notes = [](const std::string& dynamic) { return effective_of("", dynamic).notes; };
     EXPECT_THAT(notes("{}"), IsEmpty());
-    EXPECT_THAT(notes(R"({"failsafe_mode":true})"), testing::IsEmpty());
+    EXPECT_THAT(notes(R"({"failsafe_mode":true})"), IsEmpty());
     EXPECT_THAT(notes(R"({"standby_cluster":{"host":"10.0.0.9","port":5432}})"),
                 ElementsAre(HasSubstr("standby_cluster is not implemented yet")));
     EXPECT_THAT(notes(R"({"slots":{"etl":{"type":"logical","database":"x","plugin":"pgoutput"}}})"),

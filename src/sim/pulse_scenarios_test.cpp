@@ -154,5 +154,63 @@ TEST(PulseStory, MaintenanceModeDeposesNobody) {
     EXPECT_TRUE(story.nobody_was_deposed());
 }
 
+Plan failsafe_plan() {
+    auto plan = sync_plan(SyncMode::off, 5s);
+    plan.settings.failsafe_mode = true;
+    plan.config_json = config_of(plan.settings);
+    return plan;
+}
+
+TEST(FailsafeStory, ALeaderGoesOnWithoutTheDcsWhenAllAgree) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    const Instant away = story.c.world.now();
+    story.c.faults.dcs_away(60s);
+    story.pass(55s);
+    EXPECT_GT(story.acknowledged(old, away + 40s), 50U);
+    story.settles(60s);
+    EXPECT_EQ(story.c.leader(), old);
+    story.nothing_is_lost();
+}
+
+TEST(FailsafeStory, OneThatDoesNotAgreeIsEnoughToStopIt) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    story.c.faults.power_loss(story.others(old)[0]);
+    story.c.faults.dcs_away(60s);
+    story.pass(10s);
+    EXPECT_FALSE(story.c.postgres.at(old).accepts_writes());
+    story.c.faults.power_back(story.others(old)[0]);
+    story.settles(120s);
+}
+
+// The others reach the DCS and see that nobody leads: they have given their word.
+TEST(FailsafeStory, WhoAgreedLeavesTheLeadToIt) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 40s);
+    story.pass(35s);
+    EXPECT_EQ(story.c.leader(), -1);
+    EXPECT_TRUE(story.c.postgres.at(old).accepts_writes());
+    EXPECT_TRUE(story.primaries.empty());
+    story.settles(60s);
+    EXPECT_EQ(story.c.leader(), old);
+}
+
+// An agent that was started since does not know what it had agreed to.
+TEST(FailsafeStory, AnAgentStartedSinceWaitsForItsWordToRunOut) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    const auto others = story.others(old);
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 60s);
+    story.pass(10s);
+    ASSERT_TRUE(story.c.postgres.at(old).accepts_writes());
+    for (const int other : others) story.c.faults.cut(old, other, false, 60s);
+    for (const int other : others) story.c.faults.crash_agent(other, 100ms);
+    ASSERT_TRUE(story.until_a_primary(30s));
+    EXPECT_TRUE(story.c.checkers.findings.failures.empty());
+    story.settles(120s);
+}
+
 }  // namespace
 }  // namespace relevo::sim

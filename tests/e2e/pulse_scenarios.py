@@ -175,5 +175,45 @@ def pulse_suspect_after_is_the_operators():
         check(writers.gap() > 1.3, f"nobody took over before: {writers.gap():.2f} s")
 
 
+def failsafe_lab():
+    lab = Lab(dynamic={**FAST, "failsafe_mode": True})
+    lab.start()
+    wait_for("every member in the failsafe key", 20, lambda: len(failsafe(lab)) == 3)
+    return lab
+
+
+def failsafe(lab):
+    return json.loads(lab.etcd.keys("lab").get("failsafe", "{}"))
+
+
+@scenario
+def failsafe_keeps_the_leader_while_every_member_agrees():
+    with failsafe_lab() as lab:
+        primary = lab.primary()
+        postmaster = primary.postmaster()
+        check(primary.api("/failsafe")[0] == 200, "GET /failsafe shows the members")
+        writers = Writers(lab).start()
+        time.sleep(1)
+        lab.etcd.stop()
+        time.sleep(3 * FAST["ttl"])
+        check(primary.api("/primary")[0] == 200, "/primary is 200 in failsafe mode")
+        check(primary.status().get("failsafe_mode_is_active") is True, str(primary.status()))
+        lab.etcd.start()
+        check(verify(lab, writers, 0) is primary and primary.postmaster() == postmaster, "nothing has changed")
+
+
+@scenario
+def failsafe_needs_every_member():
+    with failsafe_lab() as lab:
+        primary = lab.primary()
+        others(lab, primary)[0].kill_agent()
+        lab.etcd.stop()
+        wait_for("the primary stops by itself", 20, lambda: not primary.writable())
+        check(not primary.is_primary(), "/primary is not 200")
+        others(lab, primary)[0].start()
+        lab.etcd.start()
+        verify(lab, Writers(lab).start(), 0)
+
+
 if __name__ == "__main__":
     run()
