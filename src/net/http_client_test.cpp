@@ -59,6 +59,29 @@ TEST_F(HttpClientTest, AnAnswerIsReadWithItsHeaders) {
     EXPECT_TRUE(asked.starts_with("GET /x HTTP/1.1\r\nHost: 127.0.0.1:")) << asked;
 }
 
+// Two requests, one connection: the second has no connection of its own to be accepted.
+TEST_F(HttpClientTest, AConnectionIsKeptForWhoAsksForIt) {
+    HttpServer server(loop.io, loop.pool, [](Request request) -> Task<Response> {
+        co_return Response{.status = 200, .content_type = {}, .headers = {}, .body = request.path};
+    });
+    loop.run([&]() -> Task<void> {
+        EXPECT_TRUE(co_await server.apply({.listen = "127.0.0.1:0", .tls = {}}));
+        const auto there = fmt::format("http://127.0.0.1:{}/", server.port());
+        for (const char* path : {"a", "b", "c"}) {
+            ClientRequest request{
+                .method = "POST", .url = there + path, .headers = {}, .body = "{}", .keep = true};
+            const auto answer = co_await client.request(request, 5s);
+            EXPECT_TRUE(answer && answer->body == std::string("/") + path);
+            EXPECT_EQ(server.connections(), 1U);
+        }
+        // A server that went away is an error like any other, and a new one is found again.
+        co_await server.stop(0ms);
+        ClientRequest request{
+            .method = "POST", .url = there + "d", .headers = {}, .body = "{}", .keep = true};
+        EXPECT_FALSE(co_await client.request(request, 1s));
+    }());
+}
+
 TEST_F(HttpClientTest, PatronisBareStatusLineIsAnAnswer) {
     serve("HTTP/1.0 503 Service Unavailable\r\n\r\n");
     const auto answer = ask(get());

@@ -135,6 +135,18 @@ std::string primary_conninfo(const ports::PostgresConfig& config, const cluster:
     pairs.insert(pairs.end(), options.begin(), options.end());
     pairs.emplace_back("application_name", config.name);
     pairs.emplace_back("krbsrvname", config.krbsrvname);
+    // A cut that heals is noticed when TCP sends again, up to twice its own length later. Both ends
+    // give the connection up after a few seconds instead, and a new one is made within a moment. (A
+    // server before 13 would have to be restarted for a change of this.)
+    if (version >= 130000) {
+        pairs.emplace_back("keepalives_idle", "2");
+        pairs.emplace_back("keepalives_interval", "1");
+        pairs.emplace_back("keepalives_count", "3");
+        pairs.emplace_back("tcp_user_timeout", "5000");
+        pairs.emplace_back("options",
+                           "-ctcp_user_timeout=5000 -ctcp_keepalives_idle=2 "
+                           "-ctcp_keepalives_interval=1 -ctcp_keepalives_count=3");
+    }
     // A list of hosts outside the cluster, of which only the primary has our slot.
     if (upstream.host.contains(',') && !upstream.slot_name.empty())
         pairs.emplace_back("target_session_attrs", "read-write");

@@ -24,7 +24,10 @@ TEST(PrimaryConninfo, names_the_member_and_never_holds_the_password) {
     EXPECT_EQ(text,
               "user=replicator passfile=/etc/pg/pgpass host=10.0.0.1 port=5433 sslmode=prefer "
               "gssencmode=prefer "
-              "channel_binding=prefer application_name=pg-2");
+              "channel_binding=prefer application_name=pg-2 keepalives_idle=2 "
+              "keepalives_interval=1 keepalives_count=3 tcp_user_timeout=5000 "
+              "options='-ctcp_user_timeout=5000 -ctcp_keepalives_idle=2 "
+              "-ctcp_keepalives_interval=1 -ctcp_keepalives_count=3'");
     EXPECT_FALSE(text.contains("secret"));
 }
 
@@ -35,6 +38,7 @@ TEST(PrimaryConninfo, knows_what_each_version_understands) {
         primary_conninfo(member(), upstream(), 170000, "/p").starts_with("dbname=postgres "));
     EXPECT_FALSE(primary_conninfo(member(), upstream(), 120000, "/p").contains("channel_binding"));
     EXPECT_FALSE(primary_conninfo(member(), upstream(), 110000, "/p").contains("gssencmode"));
+    EXPECT_FALSE(primary_conninfo(member(), upstream(), 120000, "/p").contains("tcp_user"));
     auto config = member();
     config.replication.options = {{"sslmode", "verify-full"}, {"sslrootcert", "/etc/my ca.crt"}};
     EXPECT_TRUE(primary_conninfo(config, upstream(), 150000, "/p")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "rest/orders.h"
 #include "rest/peer_client.h"
 #include "rest/test_api.h"
 
@@ -348,6 +349,44 @@ TEST_F(ServerTest, PeersUnderstandOneAnother) {
         EXPECT_FALSE(gone);
         if (!gone) EXPECT_EQ(gone.error().code, ErrorCode::unavailable);
     });
+}
+
+TEST_F(ServerTest, APulseIsAnsweredAndItsConnectionKept) {
+    options.authentication = net::Credentials{"admin", "s3cret"};
+    control.reply = {200, R"({"name":"pg-0","term":7,"system_id":"7711188255317205645"})"};
+    with_api([&]() -> Task<void> {
+        cluster::MemberRecord member;
+        member.name = "pg-0";
+        member.api_url = fmt::format("http://127.0.0.1:{}/patroni", api->port());
+        const auto stranger = make_peers(loop.io, loop.pool, {});
+        const auto refused = co_await stranger->pulse(member, {"pg-1", "1", 7}, 5s);
+        EXPECT_FALSE(refused);
+        if (!refused) EXPECT_EQ(refused.error().code, ErrorCode::denied);
+        EXPECT_TRUE(control.pulse_from.from.empty()) << "nobody without credentials is heard";
+
+        const auto peers =
+            make_peers(loop.io, loop.pool, {.tls = {}, .credentials = options.authentication});
+        const auto heard = co_await peers->pulse(member, {"pg-1", "77", 7}, 5s);
+        EXPECT_TRUE(heard) << heard.error().message;
+        if (heard) EXPECT_EQ(heard->name, "pg-0");
+        EXPECT_EQ(control.pulse_from.from, "pg-1");
+        EXPECT_EQ(control.pulse_from.system_id, "77");
+        EXPECT_EQ(control.pulse_from.follows, 7);
+        EXPECT_TRUE(control.orders.empty());
+    });
+}
+
+TEST(Pulse, OddOnesAreRefused) {
+    for (const char* text :
+         {"", "[]", "{}", R"({"from":""})", R"({"from":1})", R"({"from":"a","follows":-1})",
+          R"({"from":"a","follows":1.5})", R"({"from":"a","follows":18446744073709551615})",
+          R"({"from":"a","system_id":7})"})
+        EXPECT_FALSE(parse_pulse(text)) << text;
+    const auto pulse = parse_pulse(R"({"from":"a"})");
+    ASSERT_TRUE(pulse);
+    EXPECT_EQ(pulse->follows, 0);
+    for (const char* text : {"", "[]", "{}", R"({"name":7})", "null"})
+        EXPECT_FALSE(parse_pulse_answer(text)) << text;
 }
 
 TEST(PeerStatus, PatronisOwnTextIsRead) {
