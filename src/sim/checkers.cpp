@@ -69,8 +69,8 @@ std::string Checkers::why_excused(int index) const {
     // By its voters' word, or its lease, and nobody has told it that another leads.
     const auto truth = parts_.dcs.truth();
     const auto& state = who.state();
-    const Instant may_until =
-        std::max({core::serves_until(state), core::backed_until(state), state.right_until});
+    const Instant may_until = std::max({core::serves_until(state), core::backed_until(state),
+                                        core::failsafe_until(state), state.right_until});
     const bool stops = std::ranges::any_of(state.running, [](const core::Running& r) {
         return std::holds_alternative<core::KillPg>(r.effect);
     });

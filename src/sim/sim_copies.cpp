@@ -174,8 +174,11 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
         child_of_agent_ = touched_ = true;
         data_.voteless = true;
         later(takes(milliseconds(200), seconds(4)), action,
-              [this, action, from, copied = up.data_.end] {
-                  if (!source_answers(from) || fails()) {
+              [this, action, from, copied = up.data_.end, since = up.primary_since()] {
+                  // A source that stopped meanwhile took the connection with it.
+                  const SimPostgres& there = all_.at(from);
+                  const bool same = !there.recovering_ && there.primary_since() == since;
+                  if (!source_answers(from) || !same || fails()) {
                       data_.kind = DataDir::half_made;
                       return end(action, fail(ErrorCode::failed, "pg_rewind broke off"));
                   }
