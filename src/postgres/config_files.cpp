@@ -279,6 +279,12 @@ std::string ConfigFiles::main_text(const FilesRequest& request,
                                          : request.bootstrap.recovery;
         for (const auto& [name, value] : recovery)
             text += fmt::format("{} = {}\n", name, quote_guc(value));
+    } else if (request.version >= 120000) {
+        // What a promoted server was started with and cannot lose without a restart: left out, it
+        // would complain at each reload and ask for one.
+        text += "\n# recovery, if this is ever a standby\n";
+        for (const auto& [name, value] : no_recovery_target())
+            text += fmt::format("{} = {}\n", name, quote_guc(value));
     }
     return text;
 }

@@ -167,11 +167,16 @@ RecoverySettings recovery_settings(const ports::PostgresConfig& config,
     settings.values["primary_conninfo"] =
         upstream ? primary_conninfo(config, *upstream, version, pgpass_file) : "";
     settings.values["primary_slot_name"] = upstream && config.use_slots ? upstream->slot_name : "";
-    settings.values["recovery_target_timeline"] = "latest";
+    for (auto& [name, value] : no_recovery_target()) settings.values[name] = value;
+    return settings;
+}
+
+std::map<std::string, std::string> no_recovery_target() {
+    std::map<std::string, std::string> values{{"recovery_target_timeline", "latest"}};
     for (const char* name : {"recovery_target", "recovery_target_lsn", "recovery_target_name",
                              "recovery_target_time", "recovery_target_xid"})
-        settings.values[name] = "";
-    return settings;
+        values[name] = "";
+    return values;
 }
 
 RecoveryChange compare_recovery(const std::map<std::string, std::string>& wanted,

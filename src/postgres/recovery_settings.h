@@ -17,6 +17,9 @@ struct RecoverySettings {
     bool operator==(const RecoverySettings&) const = default;
 };
 
+// Recovery to the end of the newest timeline, said so that no file included before says otherwise.
+std::map<std::string, std::string> no_recovery_target();
+
 // pgpass_file: what write_pgpass wrote (absolute); empty: no password is needed.
 RecoverySettings recovery_settings(const ports::PostgresConfig& config,
                                    const std::optional<cluster::Upstream>& upstream, int version,

@@ -56,6 +56,9 @@ def pulse_power_loss_does_not_wait_for_the_lease():
         primary.start()
         verify(lab, writers, 0)
         wait_votes(lab, 2)
+        status = successor.status()
+        check(not status.get("pending_restart"), f"a promotion leaves nothing to restart for: {status}")
+        check("contains errors" not in successor.agent.tail(2000), "PostgreSQL takes its configuration")
 
 
 @scenario
