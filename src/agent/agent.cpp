@@ -20,6 +20,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       parts_(std::move(parts)),
       pulses_(io, parts_.clock, parts_.dcs, parts_.peers, state_,
               [this](core::Event event) { feed(std::move(event)); }),
+      journal_(io, parts_.blocking, parts_.configuration.local().name),
       alarm_(io),
       tasks_(io),
       schedule_alarm_(io),
@@ -87,6 +88,8 @@ Task<std::optional<int>> Agent::prepare() {
     }
     const bool taken = co_await name_is_taken();
     if (taken) co_return 1;
+    // Not before: the file may be that of the agent which answered.
+    co_await journal_.open(parts_.configuration.journal_path());
     co_return std::nullopt;
 }
 
@@ -119,6 +122,7 @@ Task<void> Agent::stop() {
     co_await parts_.dcs.stop();
     co_await pulses_.stop();
     co_await tasks_.wait();
+    co_await journal_.stop();
 }
 
 void Agent::ask_stop() {
@@ -201,7 +205,11 @@ void Agent::drain() {
         const core::Event event = std::move(events_.front());
         events_.pop_front();
         log::debug("event: {}", core::describe(event));
-        auto step = core::step(state_, event, clock());
+        const auto at = clock();
+        witness_.before(state_, event);
+        auto step = core::step(state_, event, at);
+        for (auto& entry : witness_.after(state_, event, step.effects, at))
+            journal_.add(std::move(entry));
         for (auto& issued : step.effects) carry_out(std::move(issued));
         arm(step.wake_at);
     }

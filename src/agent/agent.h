@@ -15,7 +15,9 @@
 
 #include "agent/configuration.h"
 #include "agent/group.h"
+#include "agent/journal.h"
 #include "agent/pulses.h"
+#include "agent/witness.h"
 #include "core/state.h"
 #include "os/blocking.h"
 #include "ports/clock.h"
@@ -65,6 +67,9 @@ public:
     Task<ports::Reply> reload() override;
     Task<ports::Reply> failsafe(std::string body_json) override;
     ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
+    std::string journal(std::uint64_t since, std::size_t limit) const override {
+        return journal_.answer(wall(), now(), since, limit);
+    }
 
 private:
     // agent.cpp
@@ -98,6 +103,8 @@ private:
     Parts parts_;
     core::State state_;
     Pulses pulses_;
+    Witness witness_;
+    Journal journal_;
     cluster::SnapshotReader reader_;
     std::shared_ptr<const cluster::Snapshot> first_view_;
     std::deque<core::Event> events_;

@@ -77,6 +77,12 @@ Status Configuration::reload() {
     return {};
 }
 
+std::string Configuration::journal_path() const {
+    std::string path = postgres().data_dir;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path + ".journal";
+}
+
 std::string Configuration::cache_path() const {
     return postgres().data_dir + "/patroni.dynamic.json";
 }

@@ -31,6 +31,9 @@ public:
     // The last dynamic configuration, kept in the data directory for a start without a config key.
     std::string cache_path() const;
 
+    // Beside the data directory, which may be thrown away: what happened is asked for afterwards.
+    std::string journal_path() const;
+
     core::Self self() const;
 
 private:

@@ -93,7 +93,7 @@ void Pulses::report() {
     told_term_ = listener_.term();
     told_suspects_ = suspects;
     told_alone_ = alone;
-    feed_(core::LeaderSuspected{listener_.term(), suspects, alone});
+    feed_(core::LeaderSuspected{listener_.term(), suspects, alone, listener_.silence()});
 }
 
 Task<void> Pulses::send(cluster::MemberRecord to, cluster::Revision term) {

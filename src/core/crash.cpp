@@ -74,7 +74,7 @@ bool recover_in_place(Mind& m) {
         return true;
     }
     m.tell(Note{Note::Level::warning,
-                "starting PostgreSQL again in place, the leader key is still ours"});
+                "starting PostgreSQL again in place, the leader key is still ours", "crash"});
     start_in_place(m, s.settings.primary_start_timeout);
     return true;
 }
@@ -104,7 +104,7 @@ bool crash_failover(Mind& m) {
             s.start_failures = 0;
             if (!m.may_lead()) return true;
             m.tell(Note{Note::Level::warning,
-                        "no replica can take over: starting PostgreSQL in place"});
+                        "no replica can take over: starting PostgreSQL in place", "crash"});
             // However long it takes: nobody else can, and to begin anew would only take longer.
             start_in_place(m, {});
             return true;
@@ -116,7 +116,7 @@ bool crash_failover(Mind& m) {
         p->stage = CrashFailover::Stage::release;
         s.hold_start_until = m.now.mono + s.settings.loop_wait;
         m.tell(Note{Note::Level::warning,
-                    "releasing the leader key: PostgreSQL is dead, a replica takes over"});
+                    "releasing the leader key: PostgreSQL is dead, a replica takes over", "crash"});
         m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
     }
     return true;

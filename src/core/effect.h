@@ -131,6 +131,7 @@ struct Answer {
 struct Note {
     enum class Level { info, warning, error } level = Level::info;
     std::string text;
+    std::string topic = {};  // what it is about; empty: nothing that anybody asks for later
 };
 struct Exit {
     int code = 0;

@@ -79,6 +79,7 @@ struct LeaderSuspected {
     cluster::Revision term = 0;
     bool suspected = false;
     bool alone = false;  // the DCS does not show a sign of its life either
+    Duration silence{};  // for how long nothing was heard of it; only for the record
 };
 // Enough voters follow this leader that nobody can be elected without one of them; they are asked
 // again long before `until`.

@@ -26,9 +26,10 @@ void start_standby(Mind& m, std::optional<cluster::Upstream> upstream) {
     plan.timeout = standby_start_timeout;
     s.followed = upstream;
     s.follow_known = true;
-    m.tell(Note{Note::Level::info, upstream
-                                       ? "starting as a standby of " + upstream->member
-                                       : std::string("starting as a standby without an upstream")});
+    m.tell(Note{Note::Level::info,
+                upstream ? "starting as a standby of " + upstream->member
+                         : std::string("starting as a standby without an upstream"),
+                "rejoin"});
     m.emit(StartPg{plan, Instant::max()});
 }
 
@@ -100,19 +101,20 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
         if (!divergence.twin || stopped) return false;
     }
     if (!stopped) {
-        m.tell(Note{Note::Level::warning, "stopping to repair diverged data: " + divergence.why});
+        m.tell(Note{Note::Level::warning, "stopping to repair diverged data: " + divergence.why,
+                    "rejoin"});
         s.stop_wanted = true;
         m.emit(StopPg{cluster::StopMode::fast, false, std::chrono::seconds(5), false});
         return true;
     }
     if (rewind) {
         m.tell(Note{Note::Level::warning,
-                    fmt::format("rewinding to {}: {}", leader.name, divergence.why)});
+                    fmt::format("rewinding to {}: {}", leader.name, divergence.why), "rejoin"});
         m.emit(RewindPg{address_of(m, leader)});
         return true;
     }
     m.tell(Note{Note::Level::warning,
-                fmt::format("cloning anew from {}: {}", leader.name, divergence.why)});
+                fmt::format("cloning anew from {}: {}", leader.name, divergence.why), "rejoin"});
     m.emit(ClonePg{address_of(m, leader), true, false});
     return true;
 }
@@ -175,7 +177,7 @@ bool fill_data_directory(Mind& m) {
             break;
         }
     auto from = address_of(m, *source);
-    m.tell(Note{Note::Level::info, "cloning from " + source->name});
+    m.tell(Note{Note::Level::info, "cloning from " + source->name, "rejoin"});
     m.forget("data");
     m.emit(ClonePg{from, pg.data_dir == cluster::DataDir::half_made, false});
     return true;
@@ -241,7 +243,7 @@ bool start_stopped(Mind& m) {
     }
     if (unclean(pg) && s.settings.use_pg_rewind && !s.crash_recovered) {
         m.tell(Note{Note::Level::info,
-                    "crash recovery in single-user mode, to see where our WAL ends"});
+                    "crash recovery in single-user mode, to see where our WAL ends", "rejoin"});
         m.emit(CrashRecoverPg{});
         return true;
     }

@@ -57,7 +57,7 @@ std::vector<ProbePeers::Peer> candidates(const Mind& m, const cluster::FailoverR
 
 void clear_request(Mind& m, const std::string& why) {
     if (m.committing(CommitFor::clear_failover)) return;
-    m.tell(Note{Note::Level::warning, "switchover request cleared: " + why});
+    m.tell(Note{Note::Level::warning, "switchover request cleared: " + why, "handover"});
     m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(m.s.dcs->failover_revision));
 }
 
@@ -112,14 +112,14 @@ bool consider(Mind& m) {
     HandingOver p;
     p.request = request;
     s.procedure = p;
-    m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate"});
+    m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate", "handover"});
     m.emit(ProbePeers{ProbeFor::handover, std::move(asked)});
     return true;
 }
 
 void give_up(Mind& m, const std::string& why) {
     auto& s = m.s;
-    m.tell(Note{Note::Level::warning, "switchover called off: " + why});
+    m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
     if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
         m.commit(CommitFor::clear_failover,
                  cluster::keys::clear_failover(s.dcs->failover_revision));
@@ -226,7 +226,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
     } else if (std::holds_alternative<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
         p.stage = Stage::stop;
         s.stop_wanted = true;
-        m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL"});
+        m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL", "handover"});
         m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
     } else if (std::holds_alternative<StopPg>(effect) && p.stage == Stage::stop) {
         if (done.error) return give_up(m, "PostgreSQL did not stop: " + done.error->message);
@@ -254,7 +254,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             s.race_probe_at = m.now.mono + confirm_again_after;
             return;
         }
-        m.tell(Note{Note::Level::info, "switchover: the leader key is released"});
+        m.tell(Note{Note::Level::info, "switchover: the leader key is released", "handover"});
         s.procedure = std::monostate{};
     }
 }

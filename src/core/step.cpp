@@ -39,7 +39,7 @@ void Mind::say(const std::string& topic, Note::Level level, std::string text) {
     std::string& last = s.said[topic];
     if (last == text) return;
     last = text;
-    tell(Note{level, std::move(text)});
+    tell(Note{level, std::move(text), topic});
 }
 
 bool Mind::committing(CommitFor purpose) const {

@@ -39,6 +39,8 @@ public:
     cluster::Revision term() const { return term_; }
     bool suspects() const { return suspects_; }
     bool alone() const { return suspects_ && dcs_seen_ && own_ - dcs_at_ >= patience(); }
+    // Since the last pulse, or since it is listened to. In time in which this member was awake.
+    Duration silence() const { return own_ - (heard_ ? heard_at_ : began_); }
     // suspect_after, raised with the silences that turned out to be none, to two seconds at most.
     Duration patience() const;
 

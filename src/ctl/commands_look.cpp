@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "ctl/command_tree.h"
+#include "ctl/explain.h"
 #include "ctl/query.h"
 #include "ctl/settings.h"
 #include "ctl/show.h"
@@ -45,6 +46,30 @@ void add_history(CommandTree& tree) {
     tree.group(command);
     command->callback([&tree, words] {
         tree.chosen = [words](Context& context) { return history(context, *words); };
+    });
+}
+
+void add_explain(CommandTree& tree) {
+    auto words = std::make_shared<ExplainCommand>();
+    auto* command = tree.add("explain", "Show how the leader changed, as all members saw it");
+    command
+        ->add_option("WHICH", words->words,
+                     "last (the default) or a number, 1 the oldest; and the cluster's name "
+                     "(default: the configuration's scope)")
+        ->expected(0, 2)
+        ->type_name("");
+    command
+        ->add_option_function<std::string>(
+            "-f,--format",
+            [words](const std::string& text) {
+                words->format = text == "json" ? Format::json : Format::pretty;
+            },
+            "pretty, json")
+        ->check(CLI::IsMember(std::vector<std::string>{"pretty", "json"}))
+        ->type_name("FORMAT");
+    tree.group(command);
+    command->callback([&tree, words] {
+        tree.chosen = [words](Context& context) { return explain(context, *words); };
     });
 }
 
@@ -112,6 +137,7 @@ void add_looking_commands(CommandTree& tree) {
     add_list(tree);
     add_topology(tree);
     add_history(tree);
+    add_explain(tree);
     add_show_config(tree);
     add_dsn(tree);
     add_query(tree);

@@ -133,6 +133,15 @@ Status write_file(const std::string& path, std::string_view content, mode_t mode
     return sync_directory(directory_of(path));
 }
 
+Result<std::uint64_t> append_file(const std::string& path, std::string_view content, mode_t mode) {
+    Fd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+    struct stat info{};
+    if (fd.get() < 0 || !write_all(fd.get(), content) || ::fstat(fd.get(), &info) != 0)
+        return system_error("cannot write " + path, errno);
+    if (fd.close() != 0) return system_error("cannot write " + path, errno);
+    return static_cast<std::uint64_t>(info.st_size);
+}
+
 Status remove_file(const std::string& path) {
     if (::unlink(path.c_str()) != 0) {
         if (errno == ENOENT) return {};

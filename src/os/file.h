@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,10 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = 16 <<
 // directory. Whoever reads sees the old or the new content, also after a power loss. Owner and
 // symbolic link at path are replaced.
 Status write_file(const std::string& path, std::string_view content, mode_t mode);
+
+// Adds to the file's end, and makes it when it is missing; its size then. Not durable: for what may
+// lack its last lines after a power loss.
+Result<std::uint64_t> append_file(const std::string& path, std::string_view content, mode_t mode);
 
 // Ok when it is not there. Durable.
 Status remove_file(const std::string& path);

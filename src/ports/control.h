@@ -2,6 +2,8 @@
 // tests. One thread: everything on the agent's io_context.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,6 +88,8 @@ public:
     virtual Task<Reply> failsafe(std::string body_json) = 0;
     // A member that listens to this one, ten times a second: answered from memory.
     virtual Reply pulse(const cluster::Pulse& from) = 0;
+    // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
+    virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };
 
 }  // namespace relevo::ports

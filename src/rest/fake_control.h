@@ -58,6 +58,9 @@ public:
         return reply;
     }
     cluster::Pulse pulse_from;
+    std::string journal(std::uint64_t since, std::size_t limit) const override {
+        return "{\"since\":" + std::to_string(since) + ",\"limit\":" + std::to_string(limit) + "}";
+    }
 
 private:
     ports::Reply noted(std::string what) {

@@ -3,9 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cluster/publish.h"
 #include "net/http_server.h"
 #include "rest/access.h"
@@ -107,6 +109,7 @@ struct RestApi::Impl {
     Task<Response> look_at_dcs(std::string_view what);
     Response show(const cluster::Snapshot& snapshot, std::string_view what) const;
     Response failsafe_members() const;
+    Response journal(const Request& request) const;
     Task<Response> order(Request request);
 
     Task<Response> patch_config(Request request);
@@ -183,6 +186,7 @@ Task<Response> RestApi::Impl::look(const Request& request) {
     if (name == "liveness") co_return bare(liveness_code(*view, control.now()));
     if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
     if (name == "failsafe") co_return failsafe_members();
+    if (name == "journal") co_return journal(request);
     if (name == "metrics") {
         co_return Response{.status = 200,
                            .content_type = metrics_type,
@@ -253,6 +257,21 @@ Response RestApi::Impl::failsafe_members() const {
         return text_answer(502, "the failsafe key is absent: failsafe_mode is not active");
     }
     return json_answer(spaced(cluster::failsafe_json(view->snapshot->failsafe)));
+}
+
+// Ours alone: what this member noticed and did when the leader changed (cluster/journal.h).
+Response RestApi::Impl::journal(const Request& request) const {
+    std::uint64_t wanted[] = {0, std::numeric_limits<std::uint32_t>::max()};
+    const char* const names[] = {"since", "limit"};
+    for (int i = 0; i < 2; ++i) {
+        const auto* text = net::find_query(request.query, names[i]);
+        if (text == nullptr) continue;
+        const auto number = parse_decimal(*text);
+        if (!number || *number < 0)
+            return text_answer(400, fmt::format("{} is a whole number, not negative", names[i]));
+        wanted[i] = static_cast<std::uint64_t>(*number);
+    }
+    return json_answer(control.journal(wanted[0], static_cast<std::size_t>(wanted[1])));
 }
 
 // Everything that changes something: known at all, then allowed, then well formed.

@@ -38,6 +38,19 @@ TEST_F(ServerTest, TheStatusIsShownWithItsLengthAndType) {
     });
 }
 
+TEST_F(ServerTest, TheJournalIsAskedForFromAnEntryOn) {
+    with_api([&]() -> Task<void> {
+        const auto all = co_await ask("GET", "/journal");
+        EXPECT_EQ(all.status, 200);
+        EXPECT_EQ(header(all, "Content-Type"), "application/json");
+        EXPECT_EQ(all.body, R"({"since":0,"limit":4294967295})");
+        const auto some = co_await ask("GET", "/journal?since=7&limit=3");
+        EXPECT_EQ(some.body, R"({"since":7,"limit":3})");
+        EXPECT_EQ((co_await ask("GET", "/journal?since=x")).status, 400);
+        EXPECT_EQ((co_await ask("GET", "/journal?limit=-1")).status, 400);
+    });
+}
+
 TEST_F(ServerTest, AChangedViewIsShownAtOnce) {
     with_api([&]() -> Task<void> {
         EXPECT_EQ(co_await get("/primary"), 200);

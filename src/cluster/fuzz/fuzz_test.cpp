@@ -57,6 +57,15 @@ Corpus trees() {
     return corpus;
 }
 
+const Corpus journals = {
+    R"({"seq":7,"time":"2026-01-02T03:04:05.678901+00:00","mono_ns":123456789,"member":"n2",)"
+    R"("term":4711,"kind":"counted","about":"n3","answer":"sealed","lsn":"0/5000128",)"
+    R"("timeline":3,"revision":4710,"ms":12,"text":"n3 is sealed at 0/5000128"})",
+    R"({"member":"n2","time":"2026-01-02T03:04:06Z","mono_ns":99,"entries":[)"
+    R"({"seq":1,"time":"2026-01-02T03:04:05+02:00","member":"n2","kind":"took","term":9},)"
+    R"({"seq":2,"time":"2026-01-02T03:04:05Z","member":"n3","kind":"took","term":9},{}]})",
+};
+
 // One text made from the corpus by a few random edits.
 class Mutator {
 public:
@@ -115,6 +124,7 @@ void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) 
     }
 }
 
+TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
 TEST(Fuzz, SnapshotsNeverThrowAndReportOnce) { run(trees(), 3'000, snapshot); }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "cluster/journal.h"
 #include "cluster/member.h"
 #include "cluster/publish.h"
 #include "cluster/settings.h"
@@ -46,6 +47,28 @@ void check_snapshot(const Snapshot& snapshot) {
 }
 
 }  // namespace
+
+void journal(std::string_view text) {
+    const auto check = [](const JournalEntry& entry) {
+        const auto line = to_json(entry);
+        RLV_ASSERT(line.find('\n') == std::string::npos);
+        const auto again = parse_journal_entry(line);
+        RLV_ASSERT(again.has_value() && *again == entry);
+        for (const char c : entry.text + entry.member + entry.about + entry.answer)
+            RLV_ASSERT(static_cast<unsigned char>(c) >= 0x20 && c != 0x7F);
+    };
+    if (const auto entry = parse_journal_entry(text)) check(*entry);
+    const auto read = parse_journal(text);
+    if (!read) return;
+    std::vector<std::string> lines;
+    for (const auto& entry : read->entries) {
+        check(entry);
+        lines.push_back(to_json(entry));
+    }
+    const auto again = parse_journal(
+        journal_json(read->member, read->wall, read->mono, {lines.begin(), lines.end()}));
+    RLV_ASSERT(again.has_value() && again->entries == read->entries && again->unreadable == 0);
+}
 
 void member(std::string_view text) {
     const auto read = parse_member("m", text);

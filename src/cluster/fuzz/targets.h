@@ -8,6 +8,7 @@
 
 namespace relevo::cluster::fuzz {
 
+void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
 void settings(std::string_view text);
 // Keys and values of a tree in turn, separated by line ends; the same key may come again, as its
