@@ -58,14 +58,8 @@ void add_explain(CommandTree& tree) {
                      "(default: the configuration's scope)")
         ->expected(0, 2)
         ->type_name("");
-    command
-        ->add_option_function<std::string>(
-            "-f,--format",
-            [words](const std::string& text) {
-                words->format = text == "json" ? Format::json : Format::pretty;
-            },
-            "pretty, json")
-        ->check(CLI::IsMember(std::vector<std::string>{"pretty", "json"}))
+    command->add_option("-f,--format", words->format, "pretty, json")
+        ->check(CLI::IsMember({"pretty", "json"}))
         ->type_name("FORMAT");
     tree.group(command);
     command->callback([&tree, words] {

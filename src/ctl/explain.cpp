@@ -87,6 +87,7 @@ Result<Heard> ask(Context& context, const cluster::MemberRecord& member) {
 void compare_clocks(std::map<MemberName, Heard>& heard, Gathered& out) {
     constexpr microseconds tolerated = std::chrono::milliseconds(50);
     std::vector<microseconds> offsets;
+    offsets.reserve(heard.size());
     for (const auto& [name, one] : heard) offsets.push_back(one.offset);
     std::ranges::sort(offsets);
     const auto middle = offsets.empty() ? microseconds{} : offsets[(offsets.size() - 1) / 2];
@@ -271,7 +272,7 @@ Outcome explain(Context& context, const ExplainCommand& command) {
     RLV_TRY(const auto loaded, load(context, wanted.cluster));
     auto gathered = gather(context, loaded);
     const auto changes = changes_of_leader(std::exchange(gathered.entries, {}));
-    const bool json = command.format == Format::json;
+    const bool json = command.format == "json";
     if (changes.empty()) {
         context.terminal.out(
             json ? as_json(loaded.name(), nullptr, 0, 0, gathered)

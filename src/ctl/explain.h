@@ -6,14 +6,13 @@
 
 #include "ctl/access.h"
 #include "ctl/context.h"
-#include "ctl/records.h"
 
 namespace relevo::ctl {
 
 struct ExplainCommand {
     // "last" or a number, 1 the oldest that is known; a cluster's name; both, in either order.
     std::vector<std::string> words;
-    Format format = Format::pretty;
+    std::string format = "pretty";  // or "json"
 };
 // Members that cannot be asked are named in the answer, and no failure: the host that is gone is
 // most likely why somebody asks.
