@@ -278,6 +278,8 @@ void Checkers::on_outside_start(int index) {
     if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.pause_seen())
         return;
     if (now - pg.stopped_since() < seconds(2) || now - who.deciding_since() < seconds(5)) return;
+    // It was frozen until a moment ago: its agent has not had the time either.
+    if (now - excused_since_[static_cast<std::size_t>(index)] < seconds(2)) return;
     if (now - pause_changed_ < seconds(30) || !who.state().dcs || who.state().dcs_down) return;
     fail(name(index) + ", a former primary, would come up as one when somebody started it");
 }

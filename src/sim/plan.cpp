@@ -36,7 +36,8 @@ const std::vector<BugName>& bug_names() {
          "a standby becomes a voter before it has flushed what was acknowledged", true},
         {Bug::sync_key_unguarded, "sync-key-unguarded",
          "the leader key is taken on an election that is void", true},
-        {Bug::vote_not_lost, "vote-not-lost", "a rewound or copied member votes at once"},
+        // Found by its own story (quorum_scenarios_test.cpp).
+        {Bug::vote_not_lost, "vote-not-lost", "a rewound or copied member votes at once", true},
         {Bug::promoted_alone, "promoted-alone", "a new primary waits for no standby"},
         {Bug::one_vote_too_few, "one-vote-too-few", "one vote less than needed is enough"},
         {Bug::positions_not_asked, "positions-not-asked", "the voters' positions are not compared"},

@@ -211,5 +211,49 @@ TEST(SyncStory, ACopyHasNoVoteBeforeItHasCaughtUp) {
     story.settles(30s);
 }
 
+// x is acknowledged by A alone; A's data is thrown away and copied from B, which lacks x; the
+// leader is gone. A and B together would elect one of them without x: but A has no vote any more.
+struct Recloned {
+    explicit Recloned(Bug bug) : story(plan(bug)) {
+        story.begin();
+        const int leader = story.c.leader();
+        const int a = story.others(leader)[0], b = story.others(leader)[1];
+        story.c.faults.cut(leader, b, false, 300s);
+        story.pass(500ms);
+        story.on_effect = [this, leader, a](const Member& who, const core::Effect& effect) {
+            if (gone || who.index() != a || !std::holds_alternative<core::ClonePg>(effect)) return;
+            gone = true;
+            story.c.faults.power_loss(leader);
+        };
+        story.c.faults.crash_postgres(a);
+        story.c.postgres.at(a).empty_it();
+        story.pass(60s);
+    }
+    static Plan plan(Bug bug) {
+        auto plan = sync_plan(SyncMode::quorum);
+        plan.clonefrom = {2};
+        plan.bug = bug;
+        return plan;
+    }
+    SyncStory story;
+    bool gone = false;
+};
+
+TEST(SyncStory, WhoseDataWasThrownAwayHasNoVote) {
+    const Recloned here(Bug::none);
+    ASSERT_TRUE(here.gone);
+    EXPECT_TRUE(here.story.primaries.empty());
+    EXPECT_TRUE(here.story.c.checkers.findings.failures.empty());
+}
+
+TEST(SyncStory, AVoteThatIsNotLostLosesCommits) {
+    const Recloned here(Bug::vote_not_lost);
+    ASSERT_TRUE(here.gone);
+    ASSERT_FALSE(here.story.c.checkers.findings.failures.empty());
+    EXPECT_NE(here.story.c.checkers.findings.failures.front().find("had promised"),
+              std::string::npos)
+        << here.story.c.checkers.findings.failures.front();
+}
+
 }  // namespace
 }  // namespace relevo::sim
