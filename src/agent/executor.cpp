@@ -234,7 +234,8 @@ Task<core::EffectDone> Agent::ask_failsafe(core::AskFailsafe effect) {
     };
     nlohmann::ordered_json body{{"name", state_.self.name},
                                 {"conn_url", state_.self.conn_url},
-                                {"api_url", state_.self.api_url}};
+                                {"api_url", state_.self.api_url},
+                                {"ttl", effect.ttl.count()}};
     for (const auto& [slot, position] : effect.slots) body["slots"][slot] = position.value;
     const auto text = body.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
     auto gather = std::make_shared<Gather>(io_);

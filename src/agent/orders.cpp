@@ -302,7 +302,11 @@ Task<Reply> Agent::failsafe(std::string body) {
     const auto from = name->get<std::string>();
     const auto why = core::refuses_failsafe(state_, from);
     if (!why.empty()) co_return Reply{500, why};
-    feed(core::FailsafePing{from});
+    // Ours say it; at most an hour, lest a forged one hold the lead for ever.
+    const auto told = object.find("ttl");
+    const bool number = told != object.end() && told->is_number_unsigned();
+    const auto ttl = number ? std::min<std::uint64_t>(told->get<std::uint64_t>(), 3600) : 0;
+    feed(core::FailsafePing{from, std::chrono::seconds(ttl)});
     co_return Reply{200, "Accepted"};
 }
 

@@ -137,6 +137,7 @@ void Pulses::see(const cluster::KeyTree& tree) {
     if (seen == 0 || seen == sign_seen_ || listener_.term() == 0) return;
     if (at->second.value.starts_with(fmt::format(R"({{"term":{},)", listener_.term())))
         listener_.seen_in_dcs(clock_.now());
+    report();  // before the core sees the view: it may be about to depose
 }
 
 // Where one voter alone may judge over this leader.

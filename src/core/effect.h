@@ -115,6 +115,7 @@ struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no ans
 struct AskFailsafe {
     std::vector<cluster::MemberRecord> members;
     std::map<std::string, cluster::Lsn> slots;  // for their own copies of these
+    std::chrono::seconds ttl{};                 // for which they leave the lead to this member
     Duration deadline{};
 };
 

@@ -90,6 +90,7 @@ struct LeaderBacked {
 // This member has agreed that `from` goes on as leader without the DCS.
 struct FailsafePing {
     cluster::MemberName from;
+    std::chrono::seconds ttl{};  // as the leader counts; 0: it did not say
 };
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 

@@ -10,8 +10,10 @@ constexpr Duration ask_again_after = std::chrono::seconds(1);
 
 bool in_doubt(const Mind& m) {
     const State& s = m.s;
-    return s.dcs_down || !s.lead || !s.lease ||
-           m.now.mono >= s.lease->asked_at + Duration(s.settings.ttl) / 2;
+    if (s.dcs_down || !m.view()) return true;
+    // The DCS answers: who leads is decided there.
+    if (!s.lead || !s.lease) return false;
+    return m.now.mono >= s.lease->asked_at + Duration(s.settings.ttl) / 2;
 }
 
 // It led last, by all that it knows, and its PostgreSQL is a primary.
@@ -25,13 +27,15 @@ bool goes_on(const State& s) {
 }  // namespace
 
 Instant failsafe_until(const State& s) {
+    // Where votes decide they elect another whatever was agreed to: its voters' word is enough.
+    if (sync_rules(s) && !s.dcs->sync.voters.empty()) return Instant{};
     return goes_on(s) && s.failsafe.term == s.last_led->leader->create_revision ? s.failsafe.until
                                                                                 : Instant{};
 }
 
 std::optional<cluster::MemberName> failsafe_leader(const State& s, Instant now) {
-    const bool holds = s.failsafe_ping && now < s.failsafe_ping->at + Duration(s.settings.ttl);
-    return s.settings.failsafe_mode && holds ? std::optional(s.failsafe_ping->from) : std::nullopt;
+    const bool holds = s.failsafe_ping && now < s.failsafe_ping->until;
+    return holds ? std::optional(s.failsafe_ping->from) : std::nullopt;
 }
 
 std::string refuses_failsafe(const State& s, const cluster::MemberName& from) {
@@ -46,13 +50,13 @@ std::string refuses_failsafe(const State& s, const cluster::MemberName& from) {
 
 void ask_failsafe(Mind& m) {
     State& s = m.s;
-    if (!goes_on(s) || m.running<AskFailsafe>()) return;
+    if (!goes_on(s) || m.running<AskFailsafe>() || m.running<KillPg>()) return;
     if (!in_doubt(m)) {
+        if (!s.lead || !s.lease) return;  // what was granted lasts until the key is ours again
         if (s.failsafe.until != Instant{}) m.tell(Note{Note::Level::info, "failsafe mode is over"});
         s.failsafe = {};
         m.forget("failsafe");
-        const auto& lease = *s.lease;
-        return m.wake_by(lease.asked_at + Duration(s.settings.ttl) / 2);
+        return m.wake_by(s.lease->asked_at + Duration(s.settings.ttl) / 2);
     }
     if (m.now.mono < s.failsafe.ask_again_at) return m.wake_by(s.failsafe.ask_again_at);
     AskFailsafe ask;
@@ -68,6 +72,7 @@ void ask_failsafe(Mind& m) {
     }
     for (const auto& slot : s.pg->slots)
         if (slot.type != "logical" && slot.restart) ask.slots[slot.name] = slot.restart;
+    ask.ttl = s.settings.ttl;
     ask.deadline = std::min<Duration>(std::chrono::seconds(2), Duration(s.settings.ttl) / 6);
     s.failsafe.term = s.last_led->leader->create_revision;
     s.failsafe.asked_at = m.now.mono;

@@ -239,6 +239,7 @@ void learn_suspicion(Mind& m, const LeaderSuspected& e) {
     }
     if (!s.suspected || s.suspected->term != e.term)
         s.suspected = State::Suspected{e.term, m.now.mono, false, {}, {}};
+    if (e.alone && !s.suspected->alone) s.suspected->since = m.now.mono;
     s.suspected->alone = e.alone;
 }
 
@@ -342,7 +343,10 @@ void learn(Mind& m, const Event& event) {
     } else if (const auto* backed = std::get_if<LeaderBacked>(&event)) {
         s.backed = *backed;
     } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
-        s.failsafe_ping = State::Agreed{ping->from, m.now.mono};
+        // By the longer of both ttls, and whatever is configured later: the leader may not know.
+        Instant until = m.now.mono + std::max(ping->ttl, s.settings.ttl);
+        if (s.failsafe_ping) until = std::max(until, s.failsafe_ping->until);
+        s.failsafe_ping = State::Agreed{ping->from, until};
     } else if (const auto* done = std::get_if<EffectDone>(&event)) {
         learn_done(m, *done);
     }

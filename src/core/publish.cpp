@@ -152,8 +152,13 @@ void put_failsafe(Mind& m, const cluster::Snapshot& view) {
     for (const auto& [name, member] : view.members)
         if (!member.api_url.empty()) members[name] = member.api_url;
     members[s.self.name] = s.self.api_url;
-    if (members == view.failsafe) return;
-    s.failsafe_tried = members;
+    if (members == view.failsafe) {
+        s.failsafe_tried = members;  // nothing else can be on its way
+        return;
+    }
+    if (m.now.mono < s.failsafe_again_at) return m.wake_by(s.failsafe_again_at);
+    s.failsafe_again_at = m.now.mono + std::chrono::milliseconds(500);
+    s.failsafe_tried.insert(members.begin(), members.end());
     m.commit(CommitFor::failsafe, cluster::keys::put_failsafe(members, s.lead->term));
 }
 

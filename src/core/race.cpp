@@ -207,10 +207,10 @@ std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
 // word, no more than it breaks a lease. By the votes it is safe to race.
 std::string left_to_another(const Mind& m) {
     const State& s = m.s;
-    if (!s.settings.failsafe_mode || sync_rules(s) || s.dcs->failsafe.empty() || s.pg->primary())
-        return {};
+    if (sync_rules(s) || s.pg->primary()) return {};
     if (const auto leader = failsafe_leader(s, m.now.mono))
         return *leader + " goes on as leader without the DCS (failsafe_mode)";
+    if (!s.settings.failsafe_mode || s.dcs->failsafe.empty()) return {};
     if (!s.dcs->failsafe.contains(s.self.name) && !asked_for(s))
         return "failsafe_mode: the failsafe key does not name me, so the last leader may not have "
                "asked me";
@@ -430,7 +430,7 @@ bool race(Mind& m) {
     if (!why.empty()) {
         m.say("race", Note::Level::info, "not taking the leader key: " + why);
         if (m.now.mono < s.no_race_until) m.wake_by(s.no_race_until);
-        if (s.settings.failsafe_mode) m.wake_by(m.now.mono + race_again_after);
+        if (s.settings.failsafe_mode || s.failsafe_ping) m.wake_by(m.now.mono + race_again_after);
         return false;
     }
     if (m.committing(CommitFor::acquire)) return true;

@@ -219,9 +219,10 @@ struct State {
     Failsafe failsafe;
     // As it was last written or tried: a write of unknown outcome may have named more members.
     std::map<cluster::MemberName, std::string> failsafe_tried;
+    Instant failsafe_again_at{};
     struct Agreed {
         cluster::MemberName from;
-        Instant at;
+        Instant until;
     };
     std::optional<Agreed> failsafe_ping;
     Instant started_at{};  // this agent's first step

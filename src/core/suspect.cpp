@@ -82,7 +82,8 @@ bool enough_suspect(Mind& m) {
     }
     int votes = 0;
     for (const auto& [name, answer] : *s.suspected->answers)
-        if (answer && answer->suspects == s.suspected->term && !answer->voteless) ++votes;
+        if (answer && key.names(name) && answer->suspects == s.suspected->term && !answer->voteless)
+            ++votes;
     if (votes >= key.quorum) return true;
     m.say("suspect", Note::Level::info,
           fmt::format("waiting for the lease: {} of {} other voters suspect the leader too", votes,
@@ -143,7 +144,9 @@ void depose(Mind& m) {
     }
     if (!judged_by_voters(s) || m.paused() || m.leading() || m.committing(CommitFor::depose))
         return;
+    if (m.now.mono < s.suspected->ask_again_at) return m.wake_by(s.suspected->ask_again_at);
     if (const auto why = unable(m); !why.empty()) {
+        s.suspected->answers.reset();
         m.say("suspect", Note::Level::info,
               fmt::format("the leader {} is silent; left to others: {}", view->leader->name, why));
         return;

@@ -273,7 +273,8 @@ Task<Status> Adapter::follow(std::optional<cluster::Upstream> upstream, cluster:
     auto change = RecoveryChange::restart;
     {
         auto connection = co_await server_.work(short_patience);
-        if (!connection && upstream && version_ != 0)
+        constexpr int by_reload = 130000;
+        if (!connection && upstream && version_ >= by_reload)
             co_return co_await follow_unopened(*std::move(upstream), role);
         if (!connection) co_return within("following another upstream", connection.error());
         version_ = (**connection).server_version();

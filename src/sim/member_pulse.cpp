@@ -88,7 +88,7 @@ bool Member::agrees_to(const std::string& leader) {
     if (!decides() || !state_.settings.failsafe_mode ||
         !core::refuses_failsafe(state_, leader).empty())
         return false;
-    feed(core::FailsafePing{leader});
+    feed(core::FailsafePing{leader, {}});
     return true;
 }
 
