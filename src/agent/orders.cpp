@@ -300,6 +300,7 @@ Task<Reply> Agent::failsafe(std::string body) {
     if (name == object.end() || !name->is_string())
         co_return Reply{400, "name must be that of the leader that goes on"};
     const auto from = name->get<std::string>();
+    if (from == state_.self.name) co_return Reply{500, "that is my own name"};
     const auto why = core::refuses_failsafe(state_, from);
     if (!why.empty()) co_return Reply{500, why};
     // Ours say it; at most an hour, lest a forged one hold the lead for ever.

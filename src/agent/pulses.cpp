@@ -66,7 +66,9 @@ void Pulses::listen() {
     const Instant now = clock_.now();
     const auto* leader = core::listens_to(state_);
     listener_.set_patience(state_.settings.suspect_after, state_.settings.ttl);
-    listener_.listen(leader ? state_.dcs->leader->create_revision : 0, now);
+    const auto term = leader ? state_.dcs->leader->create_revision : 0;
+    if (term != listener_.term()) heard_at_ = now;
+    listener_.listen(term, now);
     const auto due = listener_.tick(now);
     if (leader && due.pulse && pulses_out_ < pulses_max)
         tasks_.spawn(send(*leader, listener_.term()));
@@ -103,7 +105,17 @@ Task<void> Pulses::send(cluster::MemberRecord to, cluster::Revision term) {
         to, {state_.self.name, system_id, core::follows_term(state_)}, pulse_deadline);
     --pulses_out_;
     if (!answer) {
-        if (answer.error().code == ErrorCode::denied) complain(to.name, answer.error().message);
+        // A dead leader is suspected long before this: here it is only its pulses that do not come.
+        constexpr Duration worth_telling = std::chrono::seconds(10);
+        const bool lasts = listener_.term() == term && !listener_.suspects() &&
+                           clock_.now() - heard_at_ > worth_telling;
+        if (answer.error().code == ErrorCode::denied || lasts)
+            complain(
+                to.name,
+                answer.error().message +
+                    ": its pulses do not reach this member, so a restart of PostgreSQL there may "
+                    "be taken for its death, and this vote does not keep it serving without the "
+                    "DCS. Check restapi.connect_address, TLS and authentication on both");
         co_return;
     }
     const bool foreign =
@@ -116,6 +128,7 @@ Task<void> Pulses::send(cluster::MemberRecord to, cluster::Revision term) {
     }
     complained_.erase(to.name);
     if (listener_.term() != term) co_return;
+    heard_at_ = clock_.now();
     listener_.heard(clock_.now());
     report();
 }

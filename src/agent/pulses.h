@@ -55,6 +55,7 @@ private:
     core::Suspicion listener_;
     bool told_suspects_ = false, told_alone_ = false;
     cluster::Revision told_term_ = 0;
+    Instant heard_at_{};  // or since when it is listened to
     Duration told_patience_{};
     int pulses_out_ = 0, probes_out_ = 0;
 

@@ -16,10 +16,10 @@ bool in_doubt(const Mind& m) {
     return m.now.mono >= s.lease->asked_at + Duration(s.settings.ttl) / 2;
 }
 
-// It led last, by all that it knows, and its PostgreSQL is a primary.
-bool goes_on(const State& s) {
-    return s.settings.failsafe_mode && !s.settings.pause && s.pg && s.pg->primary() && s.dcs &&
-           s.last_led && s.last_led->leader->name == s.self.name &&
+// It led last, by all that it knows.
+bool led_last(const State& s) {
+    return s.settings.failsafe_mode && !s.settings.pause && s.dcs && s.last_led &&
+           s.last_led->leader->name == s.self.name &&
            s.last_led->leader->create_revision != s.given_up &&
            s.dcs->failsafe.contains(s.self.name);
 }
@@ -29,8 +29,8 @@ bool goes_on(const State& s) {
 Instant failsafe_until(const State& s) {
     // Where votes decide they elect another whatever was agreed to: its voters' word is enough.
     if (sync_rules(s) && !s.dcs->sync.voters.empty()) return Instant{};
-    return goes_on(s) && s.failsafe.term == s.last_led->leader->create_revision ? s.failsafe.until
-                                                                                : Instant{};
+    return led_last(s) && s.failsafe.term == s.last_led->leader->create_revision ? s.failsafe.until
+                                                                                 : Instant{};
 }
 
 std::optional<cluster::MemberName> failsafe_leader(const State& s, Instant now) {
@@ -40,6 +40,11 @@ std::optional<cluster::MemberName> failsafe_leader(const State& s, Instant now) 
 
 std::string refuses_failsafe(const State& s, const cluster::MemberName& from) {
     if (s.pg && (s.pg->primary() || s.lead)) return "I am a primary myself";
+    const bool taking = std::ranges::any_of(s.running, [](const Running& r) {
+        const auto* commit = std::get_if<Commit>(&r.effect);
+        return commit && commit->purpose == CommitFor::acquire;
+    });
+    if (taking) return "I am just taking the lead";
     if (!s.dcs) return "I have not seen the DCS yet";
     const bool known = s.dcs->failsafe.contains(from) && s.dcs->failsafe.contains(s.self.name);
     if (!known) return "the failsafe key does not name us both";
@@ -50,7 +55,8 @@ std::string refuses_failsafe(const State& s, const cluster::MemberName& from) {
 
 void ask_failsafe(Mind& m) {
     State& s = m.s;
-    if (!goes_on(s) || m.running<AskFailsafe>() || m.running<KillPg>()) return;
+    if (!led_last(s) || !s.pg || !s.pg->primary()) return;
+    if (m.running<AskFailsafe>() || m.running<KillPg>()) return;
     if (!in_doubt(m)) {
         if (!s.lead || !s.lease) return;  // what was granted lasts until the key is ours again
         if (s.failsafe.until != Instant{}) m.tell(Note{Note::Level::info, "failsafe mode is over"});

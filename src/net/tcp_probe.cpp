@@ -24,6 +24,7 @@ struct Probe {
     explicit Probe(asio::io_context& loop) : socket(loop), timer(loop) {}
     tcp::socket socket;
     asio::steady_timer timer;
+    bool expired = false;
 };
 
 }  // namespace
@@ -39,16 +40,23 @@ Task<bool> answers_at(asio::io_context& loop, asio::thread_pool& pool, std::stri
     probe->timer.async_wait([weak = std::weak_ptr(probe)](const boost::system::error_code& off) {
         const auto self = weak.lock();
         if (!self || off) return;
+        self->expired = true;
         boost::system::error_code ignored;
         (void)self->socket.close(ignored);
     });
-    const tcp::endpoint where(addresses->front(), port);
-    boost::system::error_code bad;
-    (void)probe->socket.open(where.protocol(), bad);
-    if (bad) co_return false;
-    close_on_exec(probe->socket.native_handle());
-    const auto [refused] = co_await probe->socket.async_connect(where, awaiting);
-    if (refused) co_return false;
+    bool connected = false;
+    for (const auto& address : *addresses) {
+        const tcp::endpoint where(address, port);
+        boost::system::error_code bad;
+        probe->socket = tcp::socket(loop);
+        (void)probe->socket.open(where.protocol(), bad);
+        if (bad) continue;
+        close_on_exec(probe->socket.native_handle());
+        const auto [refused] = co_await probe->socket.async_connect(where, awaiting);
+        connected = !refused;
+        if (connected || probe->expired) break;
+    }
+    if (!connected) co_return false;
     const auto [unsent, size] =
         co_await asio::async_write(probe->socket, asio::buffer(words), awaiting);
     if (unsent) co_return false;

@@ -285,8 +285,8 @@ Task<Response> RestApi::Impl::order(Request request) {
     }
     const auto view = control.view();
     const bool pulse_asked = found->serve == &Impl::pulse;
-    const bool by_member = pulse_asked || found->serve == &Impl::failsafe;
-    const auto refused = co_await access.refuse(request, *view, by_member);
+    const bool failsafe_asked = found->serve == &Impl::failsafe;
+    const auto refused = co_await access.refuse(request, *view, failsafe_asked);
     if (refused) co_return refusal(*refused);
     if (found->needs_body && !request.has_body) {
         co_return text_answer(411, "this request needs a JSON object as its body");

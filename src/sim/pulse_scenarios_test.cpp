@@ -2,6 +2,7 @@
 // (docs/adr/0007-takeover-before-the-lease.md).
 #include <gtest/gtest.h>
 
+#include "cluster/keys.h"
 #include "sim/sync_story.h"
 
 namespace relevo::sim {
@@ -195,6 +196,22 @@ TEST(FailsafeStory, WhoAgreedLeavesTheLeadToIt) {
     EXPECT_TRUE(story.primaries.empty());
     story.settles(60s);
     EXPECT_EQ(story.c.leader(), old);
+}
+
+// The leader cannot know that the mode was switched off: what it was promised holds.
+TEST(FailsafeStory, APromiseOutlivesTheSetting) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 60s);
+    story.pass(10s);
+    ASSERT_TRUE(story.c.postgres.at(old).accepts_writes());
+    const auto truth = story.c.dcs.truth();
+    const auto off = cluster::patch_json(truth->config->json, R"({"failsafe_mode":false})");
+    ASSERT_TRUE(off);
+    ASSERT_TRUE(story.c.dcs.operate(cluster::keys::put_config(*off, std::nullopt)));
+    ASSERT_TRUE(story.until_a_primary(30s));
+    EXPECT_FALSE(story.c.postgres.at(old).accepts_writes()) << "it stopped before";
+    for (const auto& failure : story.c.checkers.findings.failures) ADD_FAILURE() << failure;
 }
 
 // An agent that was started since does not know what it had agreed to.
