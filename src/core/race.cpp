@@ -3,14 +3,13 @@
 #include <fmt/core.h>
 
 #include "base/text.h"
+#include "core/candidate.h"
 #include "core/mind.h"
 
 namespace relevo::core {
 namespace {
 
 constexpr Duration race_again_after = std::chrono::milliseconds(500);
-// A candidate that has not got its votes by then will not get them soon.
-constexpr Duration votes_within = std::chrono::seconds(5);
 // A leader that its voters deposed leaves them this long to elect another before it goes on.
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
@@ -45,41 +44,6 @@ std::vector<ProbePeers::Peer> rivals(const Mind& m) {
     return peers;
 }
 
-// A manual failover names this member: the operator's word goes before every comparison. A
-// switchover does not: when its leader died on the way, the candidate may lack what others have.
-bool asked_for(const State& s) {
-    const auto& request = s.dcs->failover;
-    return request && !request->scheduled_at && request->member == s.self.name &&
-           request->leader.empty();
-}
-
-// Whether the votes are set aside for it: they cannot be had, or were not within five seconds.
-// Where they can, a member that an operator named takes over with them like any other.
-bool overrides_votes(const Mind& m) {
-    const State& s = m.s;
-    if (!asked_for(s)) return false;
-    const bool may_vote =
-        sync_rules(s) && may_lead_by_sync(s, s.self.name) && !s.pg->voteless && !s.pg->primary();
-    return !may_vote || (s.unlocked_since && m.now.mono >= *s.unlocked_since + votes_within);
-}
-
-// Only the leader changes: until the others hold the winner's WAL it may be the only one that has
-// all that was acknowledged, and so whoever could be elected before must do (R1). Whom an operator
-// chose against the votes may lack what the voters have: then nobody but it.
-std::optional<cluster::SyncState> sync_after_taking(const Mind& m) {
-    const State& s = m.s;
-    if (!sync_rules(s)) return std::nullopt;
-    auto sync = s.dcs->sync;
-    const bool kept = may_lead_by_sync(s, s.self.name) && !s.pg->voteless && !overrides_votes(m);
-    sync.leader = s.self.name;
-    sync.unreadable = false;
-    if (!kept) {
-        sync.voters.clear();
-        sync.quorum = 0;
-    }
-    return sync;
-}
-
 void take(Mind& m) {
     State& s = m.s;
     if (m.committing(CommitFor::acquire)) return;
@@ -99,107 +63,6 @@ void take(Mind& m) {
     s.taken_over.reset();
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
-}
-
-// How much of the cluster's own history somebody has: what goes beyond the point where the cluster
-// left that timeline is worth nothing to it.
-cluster::Lsn on_the_line(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
-    if (!s.dcs->history) return position;
-    for (const auto& line : *s.dcs->history)
-        if (line.timeline == timeline) return std::min(position, line.switch_point);
-    return position;
-}
-
-cluster::Lsn my_position(const State& s) {
-    return on_the_line(s, s.pg->timeline, s.pg->position());
-}
-
-// Too far behind to take the key itself: waiting for it would have no end. Who went beyond the line
-// that the status was written of cannot be behind it.
-bool too_far_behind(const State& s, cluster::Timeline timeline, cluster::Lsn on_line) {
-    return line_rank(s, timeline) != LineRank::beyond &&
-           distance(s.dcs->status.optime, on_line) > s.settings.maximum_lag_on_failover;
-}
-
-// In the order in which members should lead.
-struct Worth {
-    LineRank rank{};
-    cluster::Timeline timeline = 0;
-    cluster::Lsn position;
-    auto operator<=>(const Worth&) const = default;
-};
-
-Worth worth(const State& s, cluster::Timeline timeline, cluster::Lsn position) {
-    return {line_rank(s, timeline), timeline, on_the_line(s, timeline, position)};
-}
-
-Worth my_worth(const State& s) { return worth(s, s.pg->timeline, s.pg->position()); }
-
-Worth worth(const State& s, const cluster::PeerStatus& peer) {
-    return worth(s, peer.timeline ? peer.timeline : s.pg->timeline, peer.position);
-}
-
-bool no_less(const State& s, const cluster::PeerStatus& peer) {
-    return worth(s, peer) >= my_worth(s);
-}
-
-bool no_more_than(const State& s, const cluster::PeerStatus& peer) {
-    return worth(s, peer) <= my_worth(s);
-}
-
-// What the sync key says against us; empty: nothing.
-std::string unfit_by_sync(const Mind& m) {
-    const State& s = m.s;
-    if (!sync_rules(s) || overrides_votes(m)) return {};
-    const auto& key = s.dcs->sync;
-    if (key.unreadable)
-        return "the sync key cannot be read, and with it who has all that was acknowledged. "
-               "`relevoctl failover --candidate NAME` overrides this";
-    if (!key.names_or_leader(s.self.name))
-        return fmt::format(
-            "the sync key does not name me: I may lack what was acknowledged. "
-            "`relevoctl failover --candidate {}` overrides this",
-            s.self.name);
-    if (s.pg->primary())
-        return iequals(key.leader, s.self.name) ? std::string()
-                                                : key.leader + " has led since by the sync key";
-    // The leader of the key may be one that an operator chose against the votes.
-    if (s.pg->voteless && !iequals(key.leader, s.self.name))
-        return "my data was copied or rewound and has not caught up with a leader since";
-    if (!s.sealed || *s.sealed < key.mod_revision || s.pg->receiving || !s.pg->received_all)
-        return "my own WAL has not come to its end yet";
-    return {};
-}
-
-// How many of the voters say that they have cut themselves off and hold no more than we do, where
-// more are needed. nullopt: enough, or none needed. The leader that the key names needs none:
-// nobody has acknowledged anything that it lacks.
-std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
-    const State& s = m.s;
-    if (!sync_rules(s) || overrides_votes(m)) return std::nullopt;
-    const auto& key = s.dcs->sync;
-    if (iequals(key.leader, s.self.name)) return std::nullopt;
-    int votes = 0;
-    std::string without;
-    for (const auto& name : key.voters) {
-        if (iequals(name, s.self.name)) continue;
-        const auto at = s.race_answers->find(name);
-        const auto* peer = at != s.race_answers->end() && at->second ? &*at->second : nullptr;
-        const auto* member = s.dcs->member(name);
-        const bool alive = peer && peer->running && !peer->primary && !peer->voteless;
-        // Patroni's own agents cannot tell: their word is taken as Patroni takes it.
-        const bool able_to_tell = !member || !member->relevo.empty();
-        const bool ended =
-            !able_to_tell || (alive && peer->sealed >= key.mod_revision && peer->sealed != 0);
-        if (alive && ended && no_more_than(s, *peer)) {
-            ++votes;
-            continue;
-        }
-        if (alive && !ended) soon = true;
-        without += (without.empty() ? "" : ", ") + name;
-    }
-    if (votes >= key.quorum) return std::nullopt;
-    return fmt::format("{} of {} votes besides mine, without {}", votes, key.quorum, without);
 }
 
 // failsafe_mode: who gave its word leaves the lead to that leader for a ttl. What an agent had
@@ -269,11 +132,6 @@ bool lags(const Mind& m, std::string& why) {
         to_string(my_position(s)), behind, to_string(s.dcs->status.optime),
         s.settings.maximum_lag_on_failover, s.self.name);
     return true;
-}
-
-// Whether the sync key lets it lead without an operator's order.
-bool electable(const State& s, const std::string& name, const cluster::PeerStatus& peer) {
-    return !sync_rules(s) || (!peer.voteless && may_lead_by_sync(s, name));
 }
 
 // Compares with one peer's answer: true when it should lead rather than we.
@@ -408,12 +266,58 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
     return std::nullopt;
 }
 
-void wait(Mind& m, const std::string& why, Duration again_after = race_again_after) {
+void wait(Mind& m, const std::string& why, Duration again_after) {
     State& s = m.s;
     m.say("race", Note::Level::info, "not taking the leader key: " + why);
     s.race_probe_at = m.now.mono + again_after;
     s.race_answers.reset();
     m.wake_by(s.race_probe_at);
+}
+
+// The others' answers, asked for where they are not there yet. false: not now.
+bool answered(Mind& m) {
+    State& s = m.s;
+    if (s.race_answers) return true;
+    if (m.probing(ProbeFor::race)) return false;
+    if (m.now.mono < s.race_probe_at) {
+        m.wake_by(s.race_probe_at);
+        return false;
+    }
+    const auto& backoff = s.settings.primary_race_backoff;
+    if (backoff.count() > 0 && s.pg->replication_state == "streaming" && s.unlocked_since &&
+        m.now.mono < *s.unlocked_since + backoff) {
+        m.wake_by(*s.unlocked_since + backoff);
+        return false;
+    }
+    auto asked = rivals(m);
+    if (asked.empty()) {
+        s.race_answers = PeerAnswers{};
+        return true;
+    }
+    m.emit(ProbePeers{ProbeFor::race, std::move(asked)});
+    // Our own position must be as fresh as theirs. A sealed one moves no more.
+    if (!s.sealed && !m.running<Observe>()) m.emit(Observe{});
+    return false;
+}
+
+// By what the others have answered: why somebody else goes first, or not yet. Empty: take it.
+std::string must_wait(Mind& m, Duration& again_after) {
+    State& s = m.s;
+    std::string why;
+    if (const auto answer = ordered(m, why); answer && !*answer) return why;
+    if (s.pg->primary() && !(why = left_behind(s)).empty()) return why;
+    if (lags(m, why)) return why;
+    // By an operator's word it goes first; by the votes only with those who have no more than it.
+    for (const auto& [name, answer] : *s.race_answers)
+        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) return why;
+    bool soon = false;
+    if (auto missing = votes_missing(m, soon)) {
+        if (soon) again_after = vote_again_after;
+        return *std::move(missing);
+    }
+    if (const auto until = head_start(s, why); until && !asked_for(s) && m.now.mono < *until)
+        return why;
+    return {};
 }
 
 }  // namespace
@@ -426,8 +330,7 @@ bool race(Mind& m) {
         return false;
     }
     if (!view->initialized()) return false;
-    std::string why = unfit(m);
-    if (!why.empty()) {
+    if (const auto why = unfit(m); !why.empty()) {
         m.say("race", Note::Level::info, "not taking the leader key: " + why);
         if (m.now.mono < s.no_race_until) m.wake_by(s.no_race_until);
         if (s.settings.failsafe_mode || s.failsafe_ping) m.wake_by(m.now.mono + race_again_after);
@@ -448,55 +351,11 @@ bool race(Mind& m) {
         take(m);
         return true;
     }
-    if (!s.race_answers) {
-        if (m.probing(ProbeFor::race)) return true;
-        if (m.now.mono < s.race_probe_at) {
-            m.wake_by(s.race_probe_at);
-            return false;
-        }
-        const auto& backoff = s.settings.primary_race_backoff;
-        if (backoff.count() > 0 && s.pg->replication_state == "streaming" && s.unlocked_since &&
-            m.now.mono < *s.unlocked_since + backoff) {
-            m.wake_by(*s.unlocked_since + backoff);
-            return false;
-        }
-        auto asked = rivals(m);
-        if (asked.empty()) {
-            s.race_answers = PeerAnswers{};
-        } else {
-            m.emit(ProbePeers{ProbeFor::race, std::move(asked)});
-            // Our own position must be as fresh as theirs. A sealed one moves no more.
-            if (!s.sealed && !m.running<Observe>()) m.emit(Observe{});
-            return true;
-        }
-    }
+    if (!answered(m)) return m.probing(ProbeFor::race);
     if (m.running<Observe>()) return true;
-    if (const auto answer = ordered(m, why); answer && !*answer) {
-        wait(m, why);
-        return false;
-    }
-    if (s.pg->primary() && !(why = left_behind(s)).empty()) {
-        wait(m, why);
-        return false;
-    }
-    if (lags(m, why)) {
-        wait(m, why);
-        return false;
-    }
-    // By an operator's word it goes first; by the votes only with those who have no more than it.
-    for (const auto& [name, answer] : *s.race_answers) {
-        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) {
-            wait(m, why);
-            return false;
-        }
-    }
-    bool soon = false;
-    if (const auto missing = votes_missing(m, soon)) {
-        wait(m, *missing, soon ? vote_again_after : race_again_after);
-        return false;
-    }
-    if (const auto until = head_start(s, why); until && !asked_for(s) && m.now.mono < *until) {
-        wait(m, why);
+    Duration again_after = race_again_after;
+    if (const auto why = must_wait(m, again_after); !why.empty()) {
+        wait(m, why, again_after);
         return false;
     }
     take(m);

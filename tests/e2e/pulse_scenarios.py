@@ -4,12 +4,11 @@ leader that its voters follow needs no lease.
   tests/e2e/pulse_scenarios.py NAME ...   run some      tests/e2e/pulse_scenarios.py --list   their names
 """
 import json
-import os
 import signal
 import time
 
 from registry import FAST, check, run, scenario, verify
-from lab import Lab, Writers, wait_for
+from lab import Lab, Writers, signal_all, wait_for
 from sync_scenarios import QUORUM, key, others, voters, wait_votes
 
 # A lease that would be felt: whoever waits for it waits half a minute.
@@ -25,14 +24,6 @@ def quorum_lab(members=3, **more):
     lab.start()
     wait_votes(lab, members - 1)
     return lab
-
-
-def signal_all(pids, number):
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def freeze(pids):
