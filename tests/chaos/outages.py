@@ -1,4 +1,5 @@
 """The outages that `make bench-failover` measures: what happens, how it is cured, and what four writers saw."""
+import json
 import time
 
 from traffic import Traffic
@@ -122,10 +123,27 @@ ROWS = {
 }
 
 
+def told(lab):
+    """What relevoctl explain says of the last change of leader; nothing where the agents keep no journal."""
+    answer = lab.ctl("explain", "-f", "json")
+    return json.loads(answer.stdout) if answer.returncode == 0 else {}
+
+
+def shares(before, after, new, gap):
+    """How the gap divides. The journal's part begins when the old leader was last heard and ends with the promotion;
+    what is left of the writers' gap is the way to the first acknowledged write. A gap that is shorter than that part
+    (commits went on for a while unheard) leaves nothing."""
+    if after.get("count", 0) != before.get("count", 0) + 1 or after["after"]["member"] != new.name:
+        return {}
+    parts = {name: after["shares_ms"][name] / 1000 for name in ("detect", "seal", "take", "promote")
+             if name in after["shares_ms"]}
+    return {**parts, "first write": max(0.0, gap - sum(parts.values()))} if parts else {}
+
+
 def measure(lab, row, number, patience):
     """One repetition in a lab that is healed afterwards."""
     lab.wait_settled(patience)
-    outage = Outage()
+    outage, before = Outage(), told(lab)
     traffic = Traffic(lab, f"bench_{number}", followers=4, stuck=row.stuck).start()
     try:
         act = Act(lab)
@@ -149,5 +167,7 @@ def measure(lab, row, number, patience):
     found = traffic.check(primary)
     outage.gap, outage.acknowledged = book.gap(at), found.acknowledged
     outage.lost, outage.overlaps, outage.moved = len(found.lost), len(found.overlaps), primary is not act.primary
+    if outage.moved:
+        outage.shares = shares(before, told(lab), primary, outage.gap)
     return outage
 
