@@ -22,6 +22,7 @@
 #include "config/validate.h"
 #include "etcd/etcd_dcs.h"
 #include "os/clock.h"
+#include "os/init.h"
 #include "os/signals.h"
 #include "os/systemd.h"
 #include "postgres/postgres_adapter.h"
@@ -275,6 +276,10 @@ int main(int argc, char** argv) {
         return 0;
     }
     if (arguments->validate) return validate(*arguments, source);
+    if (const auto code = os::init_if_first_process()) {
+        if (*code < 0) fmt::print(stderr, "as process 1: cannot fork the agent\n");
+        return *code < 0 ? 1 : *code;
+    }
     // One arena: the pool's threads allocate little, and each arena of its own costs resident
     // memory.
     mallopt(M_ARENA_MAX, 1);
