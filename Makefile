@@ -11,7 +11,7 @@ TEST_JOBS ?= $(JOBS)
 chaos_options = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MEMBERS),--members $(MEMBERS)) \
                 $(if $(SOAK),--soak $(SOAK)) $(CHAOS)
 
-.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover asan tsan coverage lint format clean
+.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover bench-client asan tsan coverage lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ bench: build ## measure, beside Debian's Patroni
 # make bench-failover BENCH='--only power cut --repeat 3 --patroni'
 bench-failover: build ## how long nobody can write, fault by fault; needs root
 	tools/bench-failover $(BENCH)
+
+bench-client: build ## librelevo beside bare libpq
+	tools/bench-client
 
 asan tsan: deps ## unit tests under AddressSanitizer and UBSan, or ThreadSanitizer
 	cmake --preset $@

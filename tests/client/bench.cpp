@@ -1,0 +1,210 @@
+// librelevo's pool of 8 beside bare libpq with 8 threads, on one server:
+//
+//     client_bench CONNINFO SECONDS RUNS
+//
+// In turn, so that a noisy second of the machine meets both. Prints statements a second, the ratio
+// of each pair, and the client's CPU time for each, as min / median / max. On a machine that is
+// busy with other things the eight threads of bare libpq get eight shares of it and the pool's one
+// thread gets one; the CPU time is what can be compared there. tools/bench-client makes the server.
+#include <libpq-fe.h>
+#include <relevo/blocking.h>
+#include <relevo/pool.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace asio = boost::asio;
+using namespace relevo::client;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::size_t clients = 8;
+
+struct Work {
+    const char* name;
+    const char* sql;
+    bool writes;
+};
+constexpr Work works[] = {
+    {"SELECT by key", "SELECT n FROM bench WHERE id = $1", false},
+    {"transaction of one UPDATE", "UPDATE bench SET n = n + 1 WHERE id = $1", true}};
+
+void give_up(const std::string& why) {
+    std::fprintf(stderr, "%s\n", why.c_str());
+    std::exit(1);
+}
+
+void must(PGresult* result) {
+    const auto status = PQresultStatus(result);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+        give_up(PQresultErrorMessage(result));
+    PQclear(result);
+}
+
+long one_bare(const std::string& conninfo, const Work& work, std::size_t index,
+              Clock::time_point until) {
+    PGconn* connection = PQconnectdb(conninfo.c_str());
+    if (PQstatus(connection) != CONNECTION_OK) give_up(PQerrorMessage(connection));
+    long done = 0;
+    const auto id = std::to_string(index);
+    const char* values[] = {id.c_str()};
+    for (; Clock::now() < until; ++done) {
+        if (work.writes) must(PQexec(connection, "BEGIN"));
+        must(PQexecParams(connection, work.sql, 1, nullptr, values, nullptr, nullptr, 0));
+        if (work.writes) must(PQexec(connection, "COMMIT"));
+    }
+    PQfinish(connection);
+    return done;
+}
+
+// What a run showed.
+struct Figure {
+    double rate = 0, cpu_us = 0;
+};
+
+double cpu_seconds() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+template <class Run>
+Figure measured(Run run) {
+    const auto began = Clock::now();
+    const double cpu = cpu_seconds();
+    const auto done = static_cast<double>(run(began));
+    return {done / std::chrono::duration<double>(Clock::now() - began).count(),
+            (cpu_seconds() - cpu) * 1e6 / done};
+}
+
+long bare(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    std::atomic<long> total = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < clients; ++i)
+            threads.emplace_back([&, i] { total += one_bare(conninfo, work, i, until); });
+    }
+    return total;
+}
+
+Task<long> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index,
+                      Clock::time_point until) {
+    long done = 0;
+    const Parameters id{std::to_string(index)};
+    for (; Clock::now() < until; ++done) {
+        if (work.writes) {
+            const auto ok = co_await pool->transaction([&](Transaction& t) -> Task<Expected<void>> {
+                auto rows = co_await t.execute(work.sql, id);
+                if (!rows) co_return std::unexpected(rows.error());
+                co_return Expected<void>{};
+            });
+            if (!ok) give_up(ok.error().message);
+        } else {
+            const auto rows = co_await pool->execute(work.sql, id, {.idempotent = true});
+            if (!rows) give_up(rows.error().message);
+        }
+    }
+    co_return done;
+}
+
+long pooled(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    asio::io_context io(1);
+    const auto pool = Pool::make(io.get_executor(), {.conninfo = conninfo, .size = clients});
+    if (!pool) give_up(pool.error().message);
+    long total = 0;
+    std::size_t left = clients;
+    for (std::size_t i = 0; i < clients; ++i)
+        asio::co_spawn(io, one_pooled(*pool, work, i, until),
+                       [&](std::exception_ptr thrown, long done) {
+                           if (thrown) std::rethrow_exception(thrown);
+                           total += done;
+                           if (--left == 0) (*pool)->close();
+                       });
+    io.run();
+    return total;
+}
+
+long blocking(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    const auto pool = BlockingPool::make({.conninfo = conninfo, .size = clients});
+    if (!pool) give_up(pool.error().message);
+    std::atomic<long> total = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < clients; ++i)
+            threads.emplace_back([&, i] {
+                const Parameters id{std::to_string(i)};
+                for (; Clock::now() < until; ++total) {
+                    const bool ok =
+                        work.writes
+                            ? (*pool)
+                                  ->transaction([&](BlockingTransaction& t) -> Expected<void> {
+                                      auto rows = t.execute(work.sql, id);
+                                      if (!rows) return std::unexpected(rows.error());
+                                      return {};
+                                  })
+                                  .has_value()
+                            : (*pool)->execute(work.sql, id, {.idempotent = true}).has_value();
+                    if (!ok) give_up("the blocking pool failed");
+                }
+            });
+    }
+    return total;
+}
+
+void line(const char* what, std::vector<double> values, int digits) {
+    std::ranges::sort(values);
+    std::printf("  %-40s %9.*f %9.*f %9.*f\n", what, digits, values.front(), digits,
+                values[values.size() / 2], digits, values.back());
+}
+
+void print(const std::string& name, const std::vector<Figure>& its,
+           const std::vector<Figure>& alone) {
+    std::vector<double> rates, cpu, ratios;
+    for (std::size_t i = 0; i < its.size(); ++i) {
+        rates.push_back(its[i].rate);
+        cpu.push_back(its[i].cpu_us);
+        ratios.push_back(its[i].rate / alone[i].rate);
+    }
+    line((name + ", a second").c_str(), rates, 0);
+    line((name + ", client CPU us each").c_str(), cpu, 1);
+    if (&its != &alone) line((name + " / bare").c_str(), ratios, 3);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 4) give_up("usage: client_bench CONNINFO SECONDS RUNS");
+    const std::chrono::seconds length(std::atol(argv[2]));
+    const auto runs = std::atol(argv[3]);
+    for (const auto& work : works) {
+        std::vector<Figure> alone, ours, threads;
+        const auto run = [&](auto how) {
+            return measured(
+                [&](Clock::time_point began) { return how(argv[1], work, began + length); });
+        };
+        for (long i = 0; i < runs; ++i) {
+            alone.push_back(run(bare));
+            ours.push_back(run(pooled));
+            threads.push_back(run(blocking));
+        }
+        std::printf("%s, 8 clients (min / median / max)\n", work.name);
+        print("bare libpq", alone, alone);
+        print("librelevo, coroutines", ours, alone);
+        print("librelevo, blocking face", threads, alone);
+    }
+    return 0;
+}
