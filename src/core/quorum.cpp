@@ -1,7 +1,8 @@
 #include "core/quorum.h"
 
 #include <algorithm>
-#include <iterator>
+#include <bit>
+#include <cstdint>
 #include <map>
 #include <queue>
 #include <tuple>
@@ -16,20 +17,108 @@ MemberSet united(const MemberSet& a, const MemberSet& b) {
     return out;
 }
 
-MemberSet shared(const MemberSet& a, const MemberSet& b) {
-    MemberSet out;
-    std::ranges::set_intersection(a, b, std::inserter(out, out.end()));
-    return out;
-}
-
 int size(const MemberSet& set) { return static_cast<int>(set.size()); }
 
-int in_both(const MemberSet& a, const MemberSet& b) { return size(shared(a, b)); }
+int in_both(const MemberSet& a, const MemberSet& b) {
+    return static_cast<int>(
+        std::ranges::count_if(a, [&](const cluster::MemberName& one) { return b.contains(one); }));
+}
+
+// R0 by numbers. others: the voters without the leader; both: those of them that are standbys too.
+bool intersect(int others, int standbys, int both, int quorum, int count) {
+    if (others < quorum + 1) return true;  // they elect nobody without the leader
+    return std::max(0, quorum + 1 - (others - both)) + std::max(0, count - (standbys - both)) >
+           both;
+}
+
+// A set as bits: a search looks at many thousands, on the thread that keeps the lease.
+using Bits = std::uint64_t;
+constexpr std::size_t members_max = 64;
+
+int size(Bits set) { return std::popcount(set); }
+int in_both(Bits a, Bits b) { return size(a & b); }
+
+// As sets of names are ordered, when bits are given in the order of names: the ways that are
+// equally good are looked at in this order.
+bool before(Bits a, Bits b) {
+    const Bits differ = a ^ b;
+    const Bits lowest = differ & (~differ + 1);
+    const Bits from_there = ~(lowest - 1);
+    if (differ == 0) return false;
+    return (a & lowest) != 0 ? (b & from_there) != 0 : (a & from_there) == 0;
+}
+
+struct BitVotes {
+    Bits voters = 0;
+    int quorum = 0;
+    bool operator==(const BitVotes&) const = default;
+};
+struct BitNames {
+    Bits standbys = 0;
+    int count = 0;
+    bool operator==(const BitNames&) const = default;
+};
+struct BitGoal {
+    BitVotes votes;
+    BitNames names;
+    bool operator==(const BitGoal&) const = default;
+};
+struct BitMove {
+    Move::What what = Move::What::nothing;
+    BitVotes votes;
+    BitNames names;
+    bool flushed = false;
+};
+
+bool elects_no_more(const BitVotes& from, const BitVotes& to) {
+    return to.quorum >= from.quorum + size(to.voters & ~from.voters);
+}
+int flushes_needed(const BitVotes& to) { return std::max(0, size(to.voters) - to.quorum); }
+
+// The members that a search is about, in the order of their names.
+class Members {
+public:
+    Members(const Goal& now, const Goal& goal, const cluster::MemberName& leader) {
+        MemberSet all = united(now.votes.voters, now.names.standbys);
+        all.insert(goal.votes.voters.begin(), goal.votes.voters.end());
+        all.insert(goal.names.standbys.begin(), goal.names.standbys.end());
+        all.insert(leader);
+        names_.assign(all.begin(), all.end());
+    }
+    bool too_many() const { return names_.size() > members_max; }
+
+    // Names that the search is not about are left out.
+    Bits bits(const MemberSet& set) const {
+        Bits out = 0;
+        for (std::size_t i = 0; i < names_.size(); ++i)
+            if (set.contains(names_[i])) out |= Bits{1} << i;
+        return out;
+    }
+    MemberSet names(Bits set) const {
+        MemberSet out;
+        for (std::size_t i = 0; i < names_.size(); ++i)
+            if ((set >> i & 1U) != 0) out.insert(names_[i]);
+        return out;
+    }
+    BitGoal bits(const Goal& goal) const {
+        return {{bits(goal.votes.voters), goal.votes.quorum},
+                {bits(goal.names.standbys), goal.names.count}};
+    }
+    Move move(const BitMove& move) const {
+        return {move.what,
+                {names(move.votes.voters), move.votes.quorum},
+                {names(move.names.standbys), move.names.count},
+                move.flushed};
+    }
+
+private:
+    std::vector<cluster::MemberName> names_;
+};
 
 // The states that a way may pass: sets made of what is and what is wanted, with any number.
-std::vector<MemberSet> sets_between(const MemberSet& now, const MemberSet& goal) {
-    std::vector<MemberSet> out{now, goal, united(now, goal), shared(now, goal)};
-    std::ranges::sort(out);
+std::vector<Bits> sets_between(Bits now, Bits goal) {
+    std::vector<Bits> out{now, goal, now | goal, now & goal};
+    std::ranges::sort(out, before);
     const auto rest = std::ranges::unique(out);
     out.erase(rest.begin(), rest.end());
     return out;
@@ -37,28 +126,27 @@ std::vector<MemberSet> sets_between(const MemberSet& now, const MemberSet& goal)
 
 struct Way {
     int cost = 0;
-    std::optional<Move> first;  // nullopt: the beginning
+    std::optional<BitMove> first;  // nullopt: the beginning
 };
-
-using Key = std::tuple<MemberSet, int, MemberSet, int>;
-Key key_of(const Goal& g) {
-    return {g.votes.voters, g.votes.quorum, g.names.standbys, g.names.count};
-}
 
 class Search {
 public:
-    Search(const Goal& now, const Goal& goal, const cluster::MemberName& leader,
-           const MemberSet& live)
-        : now_(now), goal_(goal), leader_(leader), live_(live) {}
+    Search(const BitGoal& now, const BitGoal& goal, Bits leader, Bits live)
+        : now_(now),
+          goal_(goal),
+          leader_(leader),
+          live_(live),
+          voter_sets_(sets_between(now.votes.voters, goal.votes.voters)),
+          standby_sets_(sets_between(now.names.standbys, goal.names.standbys)) {}
 
-    std::optional<Move> first_move() {
+    std::optional<BitMove> first_move() {
         open(now_, {});
         while (!queue_.empty()) {
             const auto [cost, state] = queue_.top();
             queue_.pop();
             const Way way = seen_.at(key_of(state));
             if (cost > way.cost) continue;
-            if (state == goal_) return way.first.value_or(Move{});
+            if (state == goal_) return way.first.value_or(BitMove{});
             change_votes(state, way);
             change_names(state, way);
         }
@@ -68,53 +156,61 @@ public:
 private:
     struct Open {
         int cost;
-        Goal state;
+        BitGoal state;
         bool operator<(const Open& other) const { return cost > other.cost; }
     };
+    using Key = std::tuple<Bits, int, Bits, int>;
+    static Key key_of(const BitGoal& g) {
+        return {g.votes.voters, g.votes.quorum, g.names.standbys, g.names.count};
+    }
 
-    const Goal& now_;
-    const Goal& goal_;
-    const cluster::MemberName& leader_;
-    const MemberSet& live_;
+    const BitGoal now_, goal_;
+    const Bits leader_, live_;
+    const std::vector<Bits> voter_sets_, standby_sets_;
     std::map<Key, Way> seen_;
     std::priority_queue<Open> queue_;
 
-    void open(const Goal& state, Way way) {
+    bool intersects(const BitVotes& votes, const BitNames& names) const {
+        const Bits others = votes.voters & ~leader_;
+        return intersect(size(others), size(names.standbys), in_both(others, names.standbys),
+                         votes.quorum, names.count);
+    }
+
+    void open(const BitGoal& state, Way way) {
         const auto [at, is_new] = seen_.try_emplace(key_of(state), way);
         if (!is_new && at->second.cost <= way.cost) return;
         at->second = way;
         queue_.push({way.cost, state});
     }
 
-    void step(const Goal& next, const Way& way, Move move, int cost) {
+    void step(const BitGoal& next, const Way& way, const BitMove& move, int cost) {
         // A commit would wait for a standby that is not there; nobody could be elected.
         constexpr int stall = 100, orphan = 10;
         if (next.names.count > in_both(next.names.standbys, live_)) cost += stall;
         if (next.votes.quorum + 1 > in_both(next.votes.voters, live_)) cost += orphan;
-        open(next, {way.cost + cost, way.first ? way.first : std::optional(std::move(move))});
+        open(next, {way.cost + cost, way.first ? way.first : std::optional(move)});
     }
 
-    void change_votes(const Goal& from, const Way& way) {
-        for (const auto& voters : sets_between(now_.votes.voters, goal_.votes.voters))
+    void change_votes(const BitGoal& from, const Way& way) {
+        for (const Bits voters : voter_sets_)
             for (int quorum = 0; quorum <= std::max(size(voters), goal_.votes.quorum); ++quorum) {
-                const Votes votes{voters, quorum};
-                if (votes == from.votes || !intersect(votes, from.names, leader_)) continue;
+                const BitVotes votes{voters, quorum};
+                if (votes == from.votes || !intersects(votes, from.names)) continue;
                 const bool free = elects_no_more(from.votes, votes);
                 // Nobody is waited for who is not there.
-                const int there =
-                    in_both(voters, live_) + static_cast<int>(voters.contains(leader_));
+                const int there = in_both(voters, live_) + in_both(voters, leader_);
                 if (!free && there < flushes_needed(votes)) continue;
                 step({votes, from.names}, way, {Move::What::votes, votes, {}, !free}, free ? 2 : 3);
             }
     }
 
-    void change_names(const Goal& from, const Way& way) {
-        for (const auto& standbys : sets_between(now_.names.standbys, goal_.names.standbys))
+    void change_names(const BitGoal& from, const Way& way) {
+        for (const Bits standbys : standby_sets_)
             for (int count = 0; count <= size(standbys); ++count) {
-                const Names names{standbys, count};
-                if (names == from.names ||
-                    !intersect(from.votes, while_changing(from.names, names), leader_))
-                    continue;
+                const BitNames names{standbys, count};
+                const BitNames meanwhile{from.names.standbys | standbys,
+                                         std::min(from.names.count, count)};
+                if (names == from.names || !intersects(from.votes, meanwhile)) continue;
                 step({from.votes, names}, way, {Move::What::names, {}, names, false}, 2);
             }
     }
@@ -125,12 +221,8 @@ private:
 bool intersect(const Votes& votes, const Names& names, const cluster::MemberName& leader) {
     MemberSet others = votes.voters;
     others.erase(leader);
-    if (size(others) < votes.quorum + 1) return true;  // they elect nobody without the leader
-    const int both = in_both(others, names.standbys);
-    const int only_voters = size(others) - both;
-    const int only_standbys = size(names.standbys) - both;
-    return std::max(0, votes.quorum + 1 - only_voters) + std::max(0, names.count - only_standbys) >
-           both;
+    return intersect(size(others), size(names.standbys), in_both(others, names.standbys),
+                     votes.quorum, names.count);
 }
 
 Names while_changing(const Names& from, const Names& to) {
@@ -148,7 +240,12 @@ std::optional<Move> next_move(const Goal& now, const Goal& goal, const cluster::
                               const MemberSet& live) {
     if (now == goal) return Move{};
     if (!intersect(goal.votes, goal.names, leader)) return std::nullopt;
-    return Search(now, goal, leader, live).first_move();
+    const Members members(now, goal, leader);
+    if (members.too_many()) return std::nullopt;
+    const auto move =
+        Search(members.bits(now), members.bits(goal), members.bits({leader}), members.bits(live))
+            .first_move();
+    return move ? std::optional(members.move(*move)) : std::nullopt;
 }
 
 Names names_after_election(const Votes& votes, const cluster::MemberName& winner,

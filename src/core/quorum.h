@@ -67,7 +67,7 @@ struct Move {
 // The first move of the shortest way to the goal. live: the standbys that stream; ways on which
 // commits would have to wait for others are taken only when there is no better. `now` must fulfil
 // R0; what it is while a change of names settles is the caller's business. nullopt: no way (then
-// the goal itself breaks R0).
+// the goal itself breaks R0), or there are more than 64 members.
 std::optional<Move> next_move(const Goal& now, const Goal& goal, const cluster::MemberName& leader,
                               const MemberSet& live);
 
