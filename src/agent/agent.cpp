@@ -142,7 +142,7 @@ void Agent::ask_reload() {
 }
 
 void Agent::see_tree(const cluster::KeyTree& tree) {
-    auto snapshot = std::make_shared<const cluster::Snapshot>(reader_.read(tree));
+    auto snapshot = reader_.read_shared(tree);
     for (const auto& problem : reader_.take_problems())
         log::error("DCS key {}: {}; the last good value stays in use", problem.key, problem.what);
     take_config(*snapshot);

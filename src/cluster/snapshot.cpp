@@ -39,8 +39,9 @@ bool SyncState::names_or_leader(std::string_view member) const {
 }
 
 const MemberRecord* Snapshot::member(std::string_view name) const {
-    const auto found = members.find(std::string(name));
-    return found == members.end() ? nullptr : &found->second;
+    for (const auto& [other, record] : members)  // a handful
+        if (other == name) return &record;
+    return nullptr;
 }
 
 const MemberRecord* Snapshot::leader_member() const {
@@ -86,8 +87,8 @@ void SnapshotReader::read_initialize(const KeyTree& tree, Snapshot& next) {
     next.initialize = value->value;
     if (value->value.empty() || is_system_id(value->value)) return;
     // Before anything good was read the text itself stays: it is there, so nobody may bootstrap.
-    const bool has_last = last_.initialize && (last_.initialize->empty() || last_.initialized());
-    if (has_last) next.initialize = last_.initialize;
+    const bool has_last = last_->initialize && (last_->initialize->empty() || last_->initialized());
+    if (has_last) next.initialize = last_->initialize;
     if (!unchanged(keys::initialize, *value)) {
         problem(keys::initialize, "a system identifier has 10 or more digits", has_last);
     }
@@ -98,7 +99,7 @@ void SnapshotReader::read_config(const KeyTree& tree, Snapshot& next) {
         RLV_TRY(std::string json, parse_config(text));
         return ConfigKey{std::move(json), 0};
     };
-    next.config = good<ConfigKey>(tree, keys::config, last_.config, parse);
+    next.config = good<ConfigKey>(tree, keys::config, last_->config, parse);
     if (next.config) next.config->mod_revision = find(tree, keys::config)->mod_revision;
 }
 
@@ -116,7 +117,7 @@ void SnapshotReader::read_members(const KeyTree& tree, Snapshot& next) {
         if (!key.starts_with(prefix)) break;
         const std::string name = key.substr(prefix.size());
         if (name.empty() || name.find('/') != std::string::npos) continue;
-        const MemberRecord* record = last_.member(name);
+        const MemberRecord* record = last_->member(name);
         Result<MemberRecord> read = fail(ErrorCode::not_found, "");
         if (!unchanged(key, value)) {
             read = parse_member(name, value.value);
@@ -127,7 +128,7 @@ void SnapshotReader::read_members(const KeyTree& tree, Snapshot& next) {
             }
         }
         if (record == nullptr) continue;
-        MemberRecord& placed = next.members[name] = *record;
+        MemberRecord& placed = next.members.insert_or_assign(name, *record).first->second;
         placed.lease = value.lease;
         placed.mod_revision = value.mod_revision;
     }
@@ -135,7 +136,7 @@ void SnapshotReader::read_members(const KeyTree& tree, Snapshot& next) {
 
 void SnapshotReader::read_status(const KeyTree& tree, Snapshot& next) {
     std::optional<StatusKey> last;
-    if (last_.has_status) last = last_.status;
+    if (last_->has_status) last = last_->status;
     std::optional<StatusKey> status;
     if (find(tree, keys::status) != nullptr) {
         status = good<StatusKey>(tree, keys::status, last, parse_status);
@@ -155,10 +156,10 @@ void SnapshotReader::read_failover(const KeyTree& tree, Snapshot& next) {
     const KeyValue* const value = find(tree, keys::failover);
     if (value == nullptr) return;
     next.failover_revision = value->mod_revision;
-    next.failover = last_.failover;
+    next.failover = last_->failover;
     if (unchanged(keys::failover, *value)) return;
     auto read = parse_failover(value->value);
-    if (!read) return problem(keys::failover, read.error().message, last_.failover.has_value());
+    if (!read) return problem(keys::failover, read.error().message, last_->failover.has_value());
     next.failover.reset();
     if (read->leader.empty() && read->member.empty()) return;
     read->mod_revision = value->mod_revision;
@@ -168,13 +169,13 @@ void SnapshotReader::read_failover(const KeyTree& tree, Snapshot& next) {
 void SnapshotReader::read_sync(const KeyTree& tree, Snapshot& next) {
     const KeyValue* const value = find(tree, keys::sync);
     if (value == nullptr) return;
-    next.sync = last_.sync;
+    next.sync = last_->sync;
     if (!unchanged(keys::sync, *value)) {
         auto read = parse_sync(value->value);
         if (read) {
             next.sync = *std::move(read);
         } else {
-            const bool has_last = last_.sync.mod_revision != 0 && !last_.sync.unreadable;
+            const bool has_last = last_->sync.mod_revision != 0 && !last_->sync.unreadable;
             next.sync.unreadable = !has_last;
             problem(keys::sync, read.error().message, has_last);
         }
@@ -185,19 +186,20 @@ void SnapshotReader::read_sync(const KeyTree& tree, Snapshot& next) {
 void SnapshotReader::read_timeline(const KeyTree& tree, Snapshot& next) {
     const KeyValue* const value = find(tree, keys::timeline);
     if (value == nullptr) return;
-    next.granted = last_.granted;
+    next.granted = last_->granted;
     if (!unchanged(keys::timeline, *value)) {
         const auto read = parse_timeline(value->value);
         if (read)
             next.granted = *read;
         else
-            problem(keys::timeline, read.error().message, last_.granted.number != 0);
+            problem(keys::timeline, read.error().message, last_->granted.number != 0);
     }
     next.granted.mod_revision = value->mod_revision;
 }
 
-Snapshot SnapshotReader::read(const KeyTree& tree) {
-    Snapshot next;
+std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree) {
+    auto shared = std::make_shared<Snapshot>();
+    Snapshot& next = *shared;
     next.revision = tree.revision;
     read_initialize(tree, next);
     read_config(tree, next);
@@ -207,20 +209,35 @@ Snapshot SnapshotReader::read(const KeyTree& tree) {
     read_failover(tree, next);
     read_sync(tree, next);
     next.history =
-        good<std::vector<HistoryLine>>(tree, keys::history, last_.history, parse_history);
+        good<std::vector<HistoryLine>>(tree, keys::history, last_->history, parse_history);
     read_timeline(tree, next);
     std::optional<Deposed> last_deposed;
-    if (seen_.contains(keys::deposed)) last_deposed = last_.deposed;
+    if (seen_.contains(keys::deposed)) last_deposed = last_->deposed;
     next.deposed =
         good<Deposed>(tree, keys::deposed, last_deposed, parse_deposed).value_or(Deposed{});
     std::optional<std::map<MemberName, std::string>> last_failsafe;
-    if (seen_.contains(keys::failsafe)) last_failsafe = last_.failsafe;
+    if (seen_.contains(keys::failsafe)) last_failsafe = last_->failsafe;
     next.failsafe =
         good<std::map<MemberName, std::string>>(tree, keys::failsafe, last_failsafe, parse_failsafe)
             .value_or(std::map<MemberName, std::string>{});
-    seen_ = tree.keys;
-    last_ = next;
-    return next;
+    remember(tree);
+    last_ = std::move(shared);
+    return last_;
+}
+
+// What did not change is not copied again.
+void SnapshotReader::remember(const KeyTree& tree) {
+    auto seen = seen_.begin();
+    for (const auto& [key, value] : tree.keys) {
+        while (seen != seen_.end() && seen->first < key) seen = seen_.erase(seen);
+        if (seen == seen_.end() || seen->first != key)
+            seen_.emplace_hint(seen, key, value);
+        else {
+            if (seen->second != value) seen->second = value;
+            ++seen;
+        }
+    }
+    seen_.erase(seen, seen_.end());
 }
 
 std::vector<SnapshotReader::Problem> SnapshotReader::take_problems() {

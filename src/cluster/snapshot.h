@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -123,16 +124,18 @@ public:
     struct Problem {
         std::string key, what;  // what: what is wrong and what is done instead; never the value
     };
-    Snapshot read(const KeyTree& tree);
+    std::shared_ptr<const Snapshot> read_shared(const KeyTree& tree);
+    Snapshot read(const KeyTree& tree) { return *read_shared(tree); }
     // New since the last call; for the log.
     std::vector<Problem> take_problems();
 
 private:
-    Snapshot last_;
+    std::shared_ptr<const Snapshot> last_ = std::make_shared<const Snapshot>();
     std::map<std::string, KeyValue> seen_;  // the keys that last_ was read from
     std::vector<Problem> problems_;
 
     bool unchanged(const std::string& key, const KeyValue& value) const;
+    void remember(const KeyTree& tree);
     void problem(const std::string& key, const std::string& what, bool has_last);
     template <class T, class Parse>
     std::optional<T> good(const KeyTree& tree, const char* key, const std::optional<T>& last,

@@ -25,7 +25,7 @@ SimDcs::SimDcs(World& world) : world_(world), clients_(static_cast<std::size_t>(
 
 SnapshotPtr SimDcs::truth() {
     if (!snapshot_ || snapshot_->revision != store_.revision())
-        snapshot_ = std::make_shared<const cluster::Snapshot>(reader_.read(store_.tree()));
+        snapshot_ = reader_.read_shared(store_.tree());
     return snapshot_;
 }
 
