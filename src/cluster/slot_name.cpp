@@ -53,6 +53,12 @@ std::string slot_name(std::string_view member_name) {
     constexpr std::size_t length_max = 63;
     std::string out;
     while (!member_name.empty() && out.size() < length_max) {
+        const char plain = member_name.front();  // nearly every one
+        if ((plain >= 'a' && plain <= 'z') || (plain >= '0' && plain <= '9') || plain == '-') {
+            out += plain == '-' ? '_' : plain;
+            member_name.remove_prefix(1);
+            continue;
+        }
         const char32_t c = lower(take_code_point(member_name));
         if ((c >= U'a' && c <= U'z') || (c >= U'0' && c <= U'9') || c == U'_') {
             out += static_cast<char>(c);

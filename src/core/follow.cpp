@@ -11,11 +11,17 @@ namespace {
 constexpr Duration retry_soon = std::chrono::seconds(1);
 
 cluster::Upstream address_of(const Mind& m, const cluster::MemberRecord& member) {
+    auto& last = m.s.address;
+    const bool with_slot = m.s.settings.use_slots;
+    if (last.upstream.member == member.name && last.conn_url == member.conn_url &&
+        last.with_slot == with_slot)
+        return last.upstream;
     cluster::Upstream up;
     up.member = member.name;
     up.host = member.host();
     up.port = member.port();
-    if (m.s.settings.use_slots) up.slot_name = cluster::slot_name(m.s.self.name);
+    if (with_slot) up.slot_name = cluster::slot_name(m.s.self.name);
+    last = {member.conn_url, with_slot, up};
     return up;
 }
 
@@ -297,12 +303,12 @@ bool compare_soon(Mind& m, const cluster::MemberRecord& leader) {
 
 // A running standby whose upstream changed, or that does not stream: is its data still on the
 // leader's line?
-bool judge_running(Mind& m, const cluster::MemberRecord& leader) {
+bool judge_running(Mind& m, const cluster::MemberRecord& leader,
+                   const std::optional<cluster::Upstream>& wanted) {
     State& s = m.s;
     const auto& pg = *s.pg;
     const bool streams = pg.replication_state == "streaming" && pg.timeline != 0 &&
-                         pg.timeline == leader.timeline && s.follow_known &&
-                         s.followed == upstream_for(m);
+                         pg.timeline == leader.timeline && s.follow_known && s.followed == wanted;
     if (streams) {
         s.check_divergence = false;
         s.rewind_failed = false;
@@ -347,7 +353,7 @@ bool follow(Mind& m) {
     if (pg.replication_state != "streaming" &&
         m.now.mono >= s.check_after + Duration(s.settings.loop_wait))
         s.check_divergence = true;
-    return judge_running(m, *leader);
+    return judge_running(m, *leader, wanted);
 }
 
 }  // namespace relevo::core

@@ -138,7 +138,10 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     switch (commit.purpose) {
         case CommitFor::acquire:
         case CommitFor::finish_bootstrap:
-            if (result && !done_ok) s.taken_over.reset();
+            if (result && !done_ok) {
+                s.taken_over.reset();
+                s.fine = {};
+            }
             if (done_ok) {
                 s.lead = Lead{result->revision, m.now.mono};
                 if (commit.purpose == CommitFor::acquire && s.asked_timeline != 0)
@@ -318,13 +321,13 @@ void learn(Mind& m, const Event& event) {
         if (s.pg) s.pg->server = cluster::Server::stopped;
     } else if (const auto* self = std::get_if<SelfChanged>(&event)) {
         s.self = self->self;
-        s.slots_fine_at.reset();
+        s.fine = {};
         s.published.reset();
     } else if (const auto* settings = std::get_if<SettingsChanged>(&event)) {
         const bool resumed = s.settings.pause && !settings->settings.pause;
         if (s.lease && s.lease->ttl != settings->settings.ttl) s.lease_retry_at = m.now.mono;
         s.settings = settings->settings;
-        s.slots_fine_at.reset();
+        s.fine = {};
         if (resumed) s.check_divergence = true;
     } else if (std::holds_alternative<StopAsked>(event)) {
         s.stop_asked = true;

@@ -47,6 +47,10 @@ public:
     // The view, when there is one that is worth deciding on: read or watched within ttl, and not
     // older than our own newest write.
     const cluster::Snapshot* view() const;
+    // What State::Fine goes by.
+    std::pair<cluster::Revision, Instant> known(const cluster::Snapshot& view) const {
+        return {view.revision, s.pg_seen};
+    }
     bool leading() const { return s.lead.has_value(); }
     // The right to act as leader, with the margin that stopping a server needs.
     Instant fence_at() const;

@@ -90,24 +90,34 @@ cluster::MemberRecord member_record(const State& s) {
     return r;
 }
 
+namespace {
+
+bool same_but_positions(const cluster::MemberRecord& a, cluster::MemberRecord& b) {
+    const auto xlog = std::exchange(b.xlog_location, a.xlog_location);
+    const auto replay = std::exchange(b.replay_lsn, a.replay_lsn);
+    const auto receive = std::exchange(b.receive_lsn, a.receive_lsn);
+    const bool same = a == b;
+    b.xlog_location = xlog;
+    b.replay_lsn = replay;
+    b.receive_lsn = receive;
+    return same;
+}
+
+}  // namespace
+
 void publish(Mind& m) {
     State& s = m.s;
     if (!s.lease || !s.dcs || s.dcs_down || m.committing(CommitFor::member)) return;
-    const auto record = member_record(s);
+    auto record = member_record(s);
     if (s.published && *s.published == record) {
         // Somebody removed it, or it went with an old lease: put it again.
         const auto* shown = m.view() ? m.view()->member(s.self.name) : nullptr;
         if (!m.view() || (shown && shown->lease == s.lease->id)) return;
     }
     // Positions move all the time; they are worth a write once a loop. Everything else at once.
-    cluster::MemberRecord quiet = record;
-    if (s.published) {
-        quiet.xlog_location = s.published->xlog_location;
-        quiet.replay_lsn = s.published->replay_lsn;
-        quiet.receive_lsn = s.published->receive_lsn;
-    }
     const Instant next = s.published_at + Duration(s.settings.loop_wait) * 9 / 10;
-    if (s.published && *s.published == quiet && m.now.mono < next) return m.wake_by(next);
+    if (s.published && m.now.mono < next && same_but_positions(*s.published, record))
+        return m.wake_by(next);
     if (!s.published && m.now.mono < s.published_at + std::chrono::milliseconds(200))
         return m.wake_by(s.published_at + std::chrono::milliseconds(200));
     s.published = record;
@@ -170,6 +180,7 @@ void put_history(Mind& m, const cluster::Snapshot& view) {
             m.commit(CommitFor::history, cluster::keys::put_history({}, s.lead->term));
         return;
     }
+    if (s.fine.history == m.known(view)) return;
     // Numbers may be left out: they went to others (docs/adr/0005).
     if (s.pg->history.empty() || s.pg->history.back().timeline >= s.pg->timeline) return;
     auto lines = s.pg->history;
@@ -188,7 +199,10 @@ void put_history(Mind& m, const cluster::Snapshot& view) {
     const auto keep = static_cast<std::size_t>(std::max(0, s.settings.max_timelines_history));
     if (keep && lines.size() > keep)
         lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(keep));
-    if (view.history && *view.history == lines) return;
+    if (view.history && *view.history == lines) {
+        s.fine.history = m.known(view);
+        return;
+    }
     m.commit(CommitFor::history, cluster::keys::put_history(lines, s.lead->term));
 }
 
@@ -272,10 +286,10 @@ void keep_slots(Mind& m, const cluster::Snapshot& view) {
         s.pg->server != cluster::Server::running)
         return;
     // Nothing that matters to slots changes between two looks but the view and the settings.
-    if (s.slots_fine_at == std::pair(view.revision, s.pg_seen)) return;
+    if (s.fine.slots == m.known(view)) return;
     auto plan = slot_plan(m, view);
     if (satisfied(plan, s.pg->slots)) {
-        s.slots_fine_at = std::pair(view.revision, s.pg_seen);
+        s.fine.slots = m.known(view);
         return;
     }
     // What an earlier try did shows in the next observation; one that fails is not repeated in a

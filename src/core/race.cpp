@@ -61,6 +61,7 @@ void take(Mind& m) {
     const auto grant = s.pg->primary() ? line_as_written(m) : next_timeline(m);
     const auto sync = sync_after_taking(m);
     s.taken_over.reset();
+    s.fine = {};
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
 }

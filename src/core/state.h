@@ -240,8 +240,13 @@ struct State {
     Instant status_at{}, slots_synced_at{};
     cluster::Role announced_role = cluster::Role::uninitialized;  // last callback
     bool started_announced = false;
-    // The view and the look in which the slots were as they should be.
-    std::optional<std::pair<cluster::Revision, Instant>> slots_fine_at;
+    // The view and the look in which each of these was found as it should be. Nothing else bears on
+    // them but settings and tags, so they are not worked out again in every step between.
+    struct Fine {
+        using At = std::optional<std::pair<cluster::Revision, Instant>>;
+        At slots, history, names_ready, sync;
+    };
+    Fine fine;
     std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen
     bool checkpoint_wanted = false;            // after a promotion
     Instant checkpoint_again_at{};
@@ -256,6 +261,13 @@ struct State {
     EffectId last_id = 0;
     std::map<std::string, std::string> said;  // topic -> last sentence, so that each is logged once
     bool exiting = false;
+    // A member's address as it was last read out of its conn_url (follow.cpp).
+    struct Address {
+        std::string conn_url;
+        bool with_slot = false;
+        cluster::Upstream upstream;
+    };
+    Address address;
 
     // Until when this member may act as leader: its lease's end. The epoch when it is none.
     Instant lead_until() const;

@@ -46,18 +46,22 @@ struct Standby {
     bool votes = false;  // already
 };
 
+// Who voted before and does not stream by then is gone.
+Instant connected_by(const State& s) {
+    return std::max(s.syncing.began, s.primary_since) + connect_within;
+}
+
 // Members that stream and may be waited for, the best first (contract 7.12).
 std::vector<Standby> standbys(const Mind& m, const cluster::Snapshot& view) {
     const State& s = m.s;
     std::vector<Standby> out;
-    const Instant since = std::max(s.syncing.began, s.primary_since);
     for (const auto& [name, member] : view.members) {
         if (name == s.self.name || !member.running() || member.tags.nosync()) continue;
         const auto* sender = sender_of(s, name);
         const bool votes = view.sync.names(name);
         if (sender && sender->flush)
             out.push_back({&member, sender->flush, votes});
-        else if (votes && m.now.mono < since + connect_within)
+        else if (votes && m.now.mono < connected_by(s))
             out.push_back({&member, s.pg->wal, votes});
     }
     if (s.settings.maximum_lag_on_syncnode > 0) {
@@ -127,6 +131,7 @@ void tell(Mind& m, Names names) {
     m.say("sync names", Note::Level::info,
           text.empty() ? std::string("commits wait for no standby")
                        : fmt::format("synchronous_standby_names = '{}'", text));
+    s.fine = {};
     sync.told = std::move(names);
     sync.marker.reset();
     sync.settled = false;
@@ -180,6 +185,7 @@ bool settled(Mind& m) {
         sync.settled = true;
         sync.settled_at = m.now.mono;
         s.taken_over.reset();
+        s.fine = {};
         return true;
     }
     const Instant hangs = std::max(sync.told_at + settles_within, sync.end_senders_at);
@@ -284,6 +290,12 @@ void keep_sync(Mind& m) {
         // An agent before this one may have left a write on its way.
         if (!s.taken_over) s.syncing.unsure = key.mod_revision;
     }
+    const auto look_again = [&] {
+        m.wake_by(s.primary_since + connect_within);
+        look_by(m, look_every);
+    };
+    if (s.syncing.settled && !s.syncing.unsure && s.fine.sync == m.known(*m.view()))
+        return look_again();
     // Synchronous replication begins, or somebody led who does not keep the key: nobody but we.
     if (!key.active() || key.leader != s.self.name) return put(m, key, {});
     const Votes votes = votes_of(key);
@@ -309,26 +321,30 @@ void keep_sync(Mind& m) {
             // Set past us, or the other mode's way of writing the same.
             if (text_of(s, goal.names) != s.pg->sync_names && s.pg_asked >= s.syncing.settled_at)
                 return tell(m, goal.names);
+            if (m.now.mono >= connected_by(s)) s.fine.sync = m.known(*m.view());
             break;
         case quorum::Move::What::names: return tell(m, move->names);
         case quorum::Move::What::votes:
             if (!move->flushed || flushed(m, move->votes)) return put(m, key, move->votes);
             break;
     }
-    m.wake_by(s.primary_since + connect_within);
-    look_by(m, look_every);
+    look_again();
 }
 
-// A winner's PostgreSQL must go by the names from its first commit on. It takes its time to read
-// them; a standby that has done so beforehand is promoted at once.
+// Called with a view. A winner's PostgreSQL must go by the names from its first commit on. It takes
+// its time to read them; a standby that has done so beforehand is promoted at once.
 void keep_names_ready(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
     if (pg.server != cluster::Server::running || pg.primary() || m.leading() || m.pg_busy() ||
         m.running<SetSyncNames>())
         return;
+    if (s.fine.names_ready == m.known(*m.view())) return;
     const auto names = names_to_lead_with(s);
-    if (!names || *names == pg.sync_names || !may_lead_by_sync(s, s.self.name)) return;
+    if (!names || *names == pg.sync_names || !may_lead_by_sync(s, s.self.name)) {
+        s.fine.names_ready = m.known(*m.view());
+        return;
+    }
     if (m.now.mono < s.names_ready_again_at) return m.wake_by(s.names_ready_again_at);
     s.names_ready_again_at = m.now.mono + std::chrono::seconds(1);
     m.emit(SetSyncNames{names});
