@@ -45,12 +45,6 @@ bool Member::foreign() const {
     return std::ranges::find(members, index_) != members.end();
 }
 
-void Member::later(Duration delay, Action what) {
-    parts_.world.on_host(index_, delay, [this, incarnation = incarnation_, what = std::move(what)] {
-        if (incarnation == incarnation_ && runs_) what();
-    });
-}
-
 void Member::start_agent() {
     if (runs_ || !parts_.world.host(index_).powered) return;
     runs_ = true;
@@ -122,7 +116,7 @@ void Member::see(const SnapshotPtr& view) {
     feed(core::DcsView{std::move(other)});
 }
 
-void Member::feed(core::Event event) {
+void Member::feed(const core::Event& event) {
     if (!decides()) return;
     auto& world = parts_.world;
     if (world.trace.on()) world.say(index_, "-> " + core::describe(event));
@@ -174,7 +168,9 @@ Finish Member::finisher(core::EffectId id) {
         done.id = id;
         if (!status) done.error = status.error();
         // Never from within a step.
-        later({}, [this, incarnation, done] { answer(incarnation, done); });
+        later({}, [this, incarnation, done = std::move(done)]() mutable {
+            answer(incarnation, std::move(done));
+        });
     };
 }
 

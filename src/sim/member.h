@@ -58,7 +58,7 @@ public:
     std::optional<cluster::PeerStatus> status() const;
 
 private:
-    void feed(core::Event event);
+    void feed(const core::Event& event);
     void see(const SnapshotPtr& view);
     void wait_for_dcs();
     void arm(Instant wake_at);
@@ -75,7 +75,13 @@ private:
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void do_failsafe(core::EffectId id, const core::AskFailsafe& ask);
     bool agrees_to(const std::string& leader);
-    void later(Duration delay, Action what);  // for this incarnation of the agent
+    template <class F>
+    void later(Duration delay, F what) {  // for this incarnation of the agent
+        parts_.world.on_host(index_, delay,
+                             [this, incarnation = incarnation_, what = std::move(what)]() mutable {
+                                 if (incarnation == incarnation_ && runs_) what();
+                             });
+    }
     void distort(cluster::LocalPostgres& seen) const;
     core::SyncNamesSet told(cluster::Lsn marker) const;
     // member_pulse.cpp: listening to the leader, and being listened to

@@ -192,14 +192,12 @@ void SimDcs::wrote() {
 void SimDcs::notify(int member, Duration extra) {
     Client& c = client(member);
     c.last = std::max(c.last + microseconds(1), world_.now() + world_.latency() + extra);
-    world_.after(c.last - world_.now(),
-                 [this, member, session = c.session, stream = c.stream, view = truth()] {
-                     world_.on_host(member, {}, [this, member, session, stream, view] {
-                         Client& mine = client(member);
-                         if (mine.session == session && mine.stream == stream && mine.handler)
-                             mine.handler(view);
-                     });
-                 });
+    world_.to_host(member, c.last - world_.now(),
+                   [this, member, session = c.session, stream = c.stream, view = truth()] {
+                       Client& mine = client(member);
+                       if (mine.session == session && mine.stream == stream && mine.handler)
+                           mine.handler(view);
+                   });
 }
 
 // A stream breaks with its link, and what was under way on it is lost; when the link is back it

@@ -51,12 +51,6 @@ void SimPostgres::end(int action, Status status) {
     done(std::move(status));
 }
 
-void SimPostgres::later(Duration delay, int action, Action what) {
-    world().on_host(me_, delay, [this, action, what = std::move(what)] {
-        if (action == action_) what();
-    });
-}
-
 bool SimPostgres::accepts_writes() const {
     return is_primary() && !hung_ && world().host(me_).awake();
 }
@@ -436,8 +430,9 @@ void SimPostgres::observe(cluster::Look look, std::function<void(cluster::LocalP
     }
     world().on_host(
         me_, takes(microseconds(500), milliseconds(10)), [this, done = std::move(done)]() mutable {
-            world().on_host(me_, world().dice.between(microseconds(100), milliseconds(10)),
-                            [done = std::move(done), seen = report()] { done(seen); });
+            world().on_host(
+                me_, world().dice.between(microseconds(100), milliseconds(10)),
+                [done = std::move(done), seen = report()]() mutable { done(std::move(seen)); });
         });
 }
 

@@ -134,7 +134,12 @@ private:
     // One long action: finish is called once, by itself or by what ends it.
     int begin(Finish done);
     void end(int action, Status status);
-    void later(Duration delay, int action, Action what);
+    template <class F>
+    void later(Duration delay, int action, F what) {
+        world().on_host(me_, delay, [this, action, what = std::move(what)]() mutable {
+            if (action == action_) what();
+        });
+    }
     void leave_unfinished();
     bool restores(int epoch);
     void gone(bool tell);  // the postmaster ended, whatever the reason

@@ -87,9 +87,10 @@ void SimPostgres::receiver_sync() {
         return receiver_lost(world().plan.receiver_retry);
     receiver_.in_flight = true;
     walsender.sent = up.data_.end.lsn;
-    world().after(world().latency(), [this, session = receiver_.session, upto = up.data_.end] {
-        world().on_host(me_, {}, [this, session, upto] { receiver_arrived(session, upto); });
-    });
+    world().to_host(me_, world().latency(),
+                    [this, session = receiver_.session, upto = up.data_.end] {
+                        receiver_arrived(session, upto);
+                    });
 }
 
 void SimPostgres::receiver_arrived(int session, WalEnd upto) {

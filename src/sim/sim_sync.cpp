@@ -48,13 +48,11 @@ void SimPostgres::report_flush() {
     if (!receiver_.streaming || hung_) return;
     const int from = receiver_.from;
     if (!world().linked(me_, from)) return;  // told again when something changes
-    world().after(world().latency(),
-                  [this, from, session = receiver_.session, end = data_.end.lsn] {
-                      world().on_host(from, {}, [this, from, session, end] {
-                          if (world().linked(me_, from))
-                              all_.at(from).flush_reported(me_, session, end);
-                      });
-                  });
+    world().to_host(from, world().latency(),
+                    [this, from, session = receiver_.session, end = data_.end.lsn] {
+                        if (world().linked(me_, from))
+                            all_.at(from).flush_reported(me_, session, end);
+                    });
 }
 
 void SimPostgres::flush_reported(int standby, int session, Lsn flushed) {

@@ -51,10 +51,14 @@ void World::on_host(int member, Duration delay, Action what) {
     put(now_ + delay, {std::move(what), member, host(member).boot});
 }
 
-void World::run(Job job) {
+void World::to_host(int member, Duration delay, Action what) {
+    put(now_ + delay, {std::move(what), member, any_boot});
+}
+
+void World::run(Job& job) {
     if (job.member < 0) return job.what();
     Host& h = host(job.member);
-    if (!h.powered || h.boot != job.boot) return;
+    if (!h.powered || (job.boot != any_boot && h.boot != job.boot)) return;
     if (h.frozen)
         h.deferred.push_back(std::move(job.what));
     else
@@ -67,8 +71,10 @@ void World::run_until(Instant end) {
         const Entry entry = queue_.back();
         queue_.pop_back();
         now_ = entry.at;
+        Job& job = jobs_[entry.job];
+        run(job);
+        job.what = {};
         free_jobs_.push_back(entry.job);
-        run(std::exchange(jobs_[entry.job], {}));
     }
     if (!stopped) now_ = std::max(now_, end);
 }

@@ -6,18 +6,18 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
+#include "sim/action.h"
 #include "sim/plan.h"
 #include "sim/random.h"
 #include "sim/trace.h"
 
 namespace relevo::sim {
-
-using Action = std::function<void()>;
 
 struct Host {
     std::string name;
@@ -55,6 +55,9 @@ public:
     void after(Duration delay, Action what) { at(now_ + delay, std::move(what)); }
     // On a host: not at all when it has lost power meanwhile, later when it is frozen.
     void on_host(int member, Duration delay, Action what);
+    // What reaches a host from outside: what it is by then decides, a restart in between does not
+    // matter.
+    void to_host(int member, Duration delay, Action what);
     void run_until(Instant end);
     bool stopped = false;  // set to end run_until early
 
@@ -71,7 +74,7 @@ public:
     Duration latency();  // now and then a very long one, while faults are on
     Duration plain_latency();
     // Called after any change of links, power or freeze.
-    std::vector<Action> on_change;
+    std::vector<std::function<void()>> on_change;
     void changed();
 
     void power_off(int member);
@@ -93,11 +96,12 @@ private:
         int member = -1;  // whose host it needs; -1: none
         int boot = 0;     // which must not have lost power since
     };
+    static constexpr int any_boot = -1;
     void put(Instant when, Job job);
     static bool later(const Entry& a, const Entry& b) {
         return a.at != b.at ? a.at > b.at : a.sequence > b.sequence;
     }
-    void run(Job job);
+    void run(Job& job);
     std::size_t index(int from, int to) const {
         return static_cast<std::size_t>(from) * static_cast<std::size_t>(plan.members + 1) +
                static_cast<std::size_t>(to);
@@ -106,7 +110,7 @@ private:
     Instant now_{};
     std::uint64_t sequence_ = 0;
     std::vector<Entry> queue_;  // a heap; what is moved in it is small
-    std::vector<Job> jobs_;
+    std::deque<Job> jobs_;      // one stays where it is while it runs
     std::vector<std::uint32_t> free_jobs_;
     std::vector<char> cut_;
 };
