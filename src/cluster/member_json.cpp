@@ -1,7 +1,11 @@
 #include "cluster/member_json.h"
+
+#include <limits>
+
 #include "base/text.h"
 #include "cluster/json.h"
 #include "cluster/member.h"
+#include "cluster/plain_json.h"
 
 namespace relevo::cluster {
 namespace {
@@ -186,36 +190,116 @@ json::Ordered scheduled_restart_json(const ScheduledRestart& restart, bool with_
 }
 
 std::string to_json(const MemberRecord& member) {
-    Ordered out = {{"conn_url", member.conn_url}, {"api_url", member.api_url}};
+    plain_json::Object out;
+    out.text("conn_url", member.conn_url);
+    out.text("api_url", member.api_url);
     const bool foreign_state = member.state == State::unknown && !member.state_text.empty();
-    out["state"] = foreign_state ? member.state_text : to_string(member.state);
-    out["role"] = to_string(member.role);
-    out["version"] = member.version;
-    if (!member.relevo.empty()) out["relevo"] = member.relevo;
-    if (!member.proxy_url.empty()) out["proxy_url"] = member.proxy_url;
+    out.text("state", foreign_state ? std::string_view(member.state_text)
+                                    : std::string_view(to_string(member.state)));
+    out.text("role", to_string(member.role));
+    out.text("version", member.version);
+    if (!member.relevo.empty()) out.text("relevo", member.relevo);
+    if (!member.proxy_url.empty()) out.text("proxy_url", member.proxy_url);
     if (member.checkpoint_after_promote)
-        out["checkpoint_after_promote"] = *member.checkpoint_after_promote;
-    if (!member.tags.published.empty()) out["tags"] = tags_json(member.tags);
-    if (member.pending_restart) out["pending_restart"] = true;
+        out.flag("checkpoint_after_promote", *member.checkpoint_after_promote);
+    if (!member.tags.published.empty()) out.json("tags", json::compact(tags_json(member.tags)));
+    if (member.pending_restart) out.flag("pending_restart", true);
     if (!member.pending_restart_reason.empty()) {
-        out["pending_restart_reason"] = pending_restart_reason_json(member.pending_restart_reason);
+        out.json("pending_restart_reason",
+                 json::compact(pending_restart_reason_json(member.pending_restart_reason)));
     }
-    if (member.xlog_location) out["xlog_location"] = member.xlog_location->value;
-    if (member.replay_lsn) out["replay_lsn"] = member.replay_lsn->value;
-    if (member.receive_lsn) out["receive_lsn"] = member.receive_lsn->value;
-    if (!member.replication_state.empty()) out["replication_state"] = member.replication_state;
-    if (member.timeline != 0) out["timeline"] = member.timeline;
+    if (member.xlog_location) out.number("xlog_location", member.xlog_location->value);
+    if (member.replay_lsn) out.number("replay_lsn", member.replay_lsn->value);
+    if (member.receive_lsn) out.number("receive_lsn", member.receive_lsn->value);
+    if (!member.replication_state.empty()) out.text("replication_state", member.replication_state);
+    if (member.timeline != 0) out.number("timeline", member.timeline);
     if (member.scheduled_restart) {
-        out["scheduled_restart"] = scheduled_restart_json(*member.scheduled_restart, true);
+        out.json("scheduled_restart",
+                 json::compact(scheduled_restart_json(*member.scheduled_restart, true)));
     }
-    if (member.pause) out["pause"] = true;
-    return json::compact(out);
+    if (member.pause) out.flag("pause", true);
+    return out.take();
 }
+
+namespace {
+
+bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& member) {
+    if (key == "conn_url")
+        member.conn_url = text;
+    else if (key == "api_url")
+        member.api_url = text;
+    else if (key == "proxy_url")
+        member.proxy_url = text;
+    else if (key == "version")
+        member.version = text;
+    else if (key == "relevo")
+        member.relevo = text;
+    else if (key == "replication_state")
+        member.replication_state = text;
+    else if (key == "role")
+        member.role = parse_role(text).value_or(Role::uninitialized);
+    else if (key == "state") {
+        const auto known = parse_state(text);
+        member.state = known.value_or(State::unknown);
+        member.state_text = known ? std::string_view{} : text;
+    } else
+        return false;
+    return true;
+}
+
+bool read_plain_number(std::string_view key, std::uint64_t number, MemberRecord& member) {
+    if (key == "xlog_location")
+        member.xlog_location = Lsn{number};
+    else if (key == "replay_lsn")
+        member.replay_lsn = Lsn{number};
+    else if (key == "receive_lsn")
+        member.receive_lsn = Lsn{number};
+    else if (key == "timeline" && number <= std::numeric_limits<Timeline>::max())
+        member.timeline = static_cast<Timeline>(number);
+    else
+        return false;
+    return true;
+}
+
+bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
+    if (key == "checkpoint_after_promote")
+        member.checkpoint_after_promote = flag;
+    else if (key == "pending_restart")
+        member.pending_restart = flag;
+    else if (key == "pause")
+        member.pause = flag;
+    else
+        return false;
+    return true;
+}
+
+// nullopt: there is more in it than members mostly write.
+std::optional<MemberRecord> parse_plain(const MemberName& name, std::string_view text) {
+    using plain_json::Value;
+    MemberRecord member;
+    member.name = name;
+    plain_json::Reader reader(text);
+    std::string_view key;
+    Value value;
+    while (reader.next(key, value)) {
+        bool known = false;
+        switch (value.kind) {
+            case Value::Kind::text: known = read_plain_text(key, value.text, member); break;
+            case Value::Kind::number: known = read_plain_number(key, value.number, member); break;
+            case Value::Kind::flag: known = read_plain_flag(key, value.flag, member); break;
+        }
+        if (!known) return std::nullopt;
+    }
+    return reader.done() ? std::optional(std::move(member)) : std::nullopt;
+}
+
+}  // namespace
 
 Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     if (text.starts_with("postgres://") || text.starts_with("postgresql://")) {
         return parse_legacy(std::move(name), text);
     }
+    if (auto member = parse_plain(name, text)) return *std::move(member);
     RLV_TRY(const Json object, json::parse_object(text));
     Fields fields(object);
     MemberRecord member;

@@ -282,5 +282,37 @@ TEST(SlotName, IsPatronisForEveryMemberName) {
     EXPECT_EQ(slot_name(std::string(62, 'a') + " b"), std::string(62, 'a') + "u");
 }
 
+// What members mostly write has a reader of its own; a blank leaves the same to the general one.
+TEST(MemberRecord, ThePlainReaderAgreesWithTheGeneralOne) {
+    const std::string most =
+        R"("conn_url":"postgres://h:1/d","state":"running","role":"replica","version":"4.1.4")";
+    for (const std::string& fields : {most,
+                                      most + R"(,"xlog_location":0,"timeline":3,"pause":true)",
+                                      most + R"(,"xlog_location":007)",
+                                      most + R"(,"xlog_location":-1)",
+                                      most + R"(,"xlog_location":9999999999999999999)",
+                                      most + R"(,"timeline":4294967296)",
+                                      most + R"(,"timeline":"3")",
+                                      most + R"(,"pause":tru)",
+                                      most + R"(,"pause":null)",
+                                      most + R"(,"state":"dancing")",
+                                      most + R"(,"state":"dancing","state":"stopped")",
+                                      most + R"(,"relevo":"a\nb")",
+                                      most + ",\"relevo\":\"\xC3\xA4\"",
+                                      most + ",\"relevo\":\"\xC3\"",
+                                      most + R"(,"tags":{"nosync":true})",
+                                      most + R"(,"of another version":[1])",
+                                      most + ",",
+                                      most + R"(,"relevo")",
+                                      most + R"(,"relevo":)",
+                                      most + R"(,"relevo":"1"}{)",
+                                      std::string()}) {
+        const auto plain = parse_member("m", "{" + fields + "}");
+        const auto general = parse_member("m", " {" + fields + "}");
+        ASSERT_EQ(plain.has_value(), general.has_value()) << fields;
+        if (plain) EXPECT_EQ(*plain, *general) << fields;
+    }
+}
+
 }  // namespace
 }  // namespace relevo::cluster

@@ -18,7 +18,7 @@ const KeyValue* find(const KeyTree& tree, const std::string& key) {
 bool is_system_id(std::string_view text) {
     constexpr std::size_t length_min = 10;
     return text.size() >= length_min &&
-           text.find_first_not_of("0123456789") == std::string_view::npos;
+           std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
 Result<StatusKey> parse_optime(std::string_view text) {

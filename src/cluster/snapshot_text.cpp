@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cluster/json.h"
+#include "cluster/plain_json.h"
 #include "cluster/snapshot.h"
 
 namespace relevo::cluster {
@@ -95,17 +96,22 @@ std::string to_json(const SyncState& sync) {
 }
 
 std::string to_json(const StatusKey& status) {
-    Ordered out = {{"optime", status.optime.value}};
+    plain_json::Object out;
+    out.number("optime", status.optime.value);
     if (!status.slots.empty()) {
-        Ordered& slots = out["slots"] = Ordered::object();
-        for (const auto& [name, lsn] : status.slots) slots[name] = lsn.value;
+        plain_json::Object slots;
+        for (const auto& [name, lsn] : status.slots) slots.number(name, lsn.value);
+        out.json("slots", slots.take());
     }
     if (!status.retain_slots.empty()) {
         std::vector<std::string> names = status.retain_slots;
         std::sort(names.begin(), names.end());
-        out["retain_slots"] = names;
+        std::string list;
+        for (const auto& name : names)
+            list += (list.empty() ? "[" : ",") + plain_json::quoted(name);
+        out.json("retain_slots", list + "]");
     }
-    return json::compact(out);
+    return out.take();
 }
 
 std::string to_json(const Deposed& deposed) {

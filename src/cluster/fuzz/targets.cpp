@@ -72,6 +72,11 @@ void journal(std::string_view text) {
 
 void member(std::string_view text) {
     const auto read = parse_member("m", text);
+    if (text.starts_with('{')) {  // a blank leaves it to the general parser, with the same outcome
+        const auto general = parse_member("m", " " + std::string(text));
+        RLV_ASSERT(general.has_value() == read.has_value());
+        if (read) RLV_ASSERT(*general == *read);
+    }
     if (!read) return;
     const int port = read->port();
     RLV_ASSERT(port > 0 && port < 65536);
