@@ -90,6 +90,13 @@ private:
     bool hears(int leader) const;
     bool connects_to(int leader) const;
     bool sees_in_dcs(int leader) const;
+    struct Judged {  // by one view, in one mode
+        SnapshotPtr view;
+        cluster::SyncMode mode = cluster::SyncMode::off;
+        int listens_to = -1;
+        bool one_vote = false;
+    };
+    const Judged& judged();
     void back_leader();
     bool has_bug(Bug bug) const { return parts_.world.plan.bug == bug; }
     bool foreign() const;
@@ -102,6 +109,7 @@ private:
     int incarnation_ = 0;
     core::State state_;
     core::Suspicion listener_;
+    Judged judged_;
     bool told_suspects_ = false, told_alone_ = false;
     Instant back_again_at_{}, suspected_at_{};
     std::string seen_config_, last_exit_;

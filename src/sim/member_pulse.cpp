@@ -22,6 +22,17 @@ void Member::keep_listening() {
     });
 }
 
+// What the core says about its view holds until there is another: asked at every tick, by every
+// member, and about its leader.
+const Member::Judged& Member::judged() {
+    const auto mode = state_.settings.synchronous_mode;
+    if (judged_.view == state_.dcs && judged_.mode == mode) return judged_;
+    const auto* leader = core::listens_to(state_);
+    judged_ = {state_.dcs, mode, leader ? parts_.world.index_of(leader->name) : -1,
+               core::one_vote_is_enough(state_)};
+    return judged_;
+}
+
 bool Member::hears(int leader) const {
     auto& world = parts_.world;
     const auto& there = *parts_.members[static_cast<std::size_t>(leader)];
@@ -39,16 +50,15 @@ bool Member::connects_to(int leader) const {
 // the core's.
 bool Member::sees_in_dcs(int leader) const {
     auto& world = parts_.world;
-    const auto& there = *parts_.members[static_cast<std::size_t>(leader)];
-    return parts_.dcs.up() && there.decides() && core::one_vote_is_enough(there.state()) &&
+    auto& there = *parts_.members[static_cast<std::size_t>(leader)];
+    return parts_.dcs.up() && there.decides() && there.judged().one_vote &&
            world.host(leader).awake() && world.linked_both(leader, world.dcs_node()) &&
            world.linked_both(index_, world.dcs_node());
 }
 
 void Member::listen() {
     const Instant now = parts_.world.mono(index_);
-    const auto* leader = core::listens_to(state_);
-    const int index = leader ? parts_.world.index_of(leader->name) : -1;
+    const int index = judged().listens_to;
     listener_.set_patience(state_.settings.suspect_after, state_.settings.ttl);
     listener_.listen(index >= 0 ? state_.dcs->leader->create_revision : 0, now);
     const auto due = listener_.tick(now);

@@ -121,7 +121,13 @@ Outcome run(const Plan& plan, std::function<void(const std::string&)> trace_to) 
     const bool calm = plan.profile == Profile::quiet || plan.profile == Profile::blinks;
     if (calm || world.dice.chance(0.7)) {
         // Mostly the cluster stands before the trouble begins; bootstrap under fire is the rest.
-        if (!cluster.run_until([&] { return cluster.settled(); }, minutes(3)) && !world.stopped)
+        // Asked each millisecond: what nothing has happened to is as it was.
+        std::uint64_t asked_at = ~std::uint64_t{0};
+        const auto settled = [&] {
+            return std::exchange(asked_at, world.happened()) != world.happened() &&
+                   cluster.settled();
+        };
+        if (!cluster.run_until(settled, minutes(3)) && !world.stopped)
             cluster.checkers.fail("no cluster within three minutes of an undisturbed start: " +
                                   cluster.checkers.unrest());
         world.run_until(world.now() + seconds(10));

@@ -71,6 +71,7 @@ void World::run_until(Instant end) {
         const Entry entry = queue_.back();
         queue_.pop_back();
         now_ = entry.at;
+        ++happened_;
         Job& job = jobs_[entry.job];
         run(job);
         job.what = {};

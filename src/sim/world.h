@@ -59,7 +59,8 @@ public:
     // matter.
     void to_host(int member, Duration delay, Action what);
     void run_until(Instant end);
-    bool stopped = false;  // set to end run_until early
+    std::uint64_t happened() const { return happened_; }  // counts
+    bool stopped = false;                                 // set to end run_until early
 
     // The member's own clock, and back.
     Instant mono(int member) const;
@@ -108,7 +109,7 @@ private:
     }
 
     Instant now_{};
-    std::uint64_t sequence_ = 0;
+    std::uint64_t sequence_ = 0, happened_ = 0;
     std::vector<Entry> queue_;  // a heap; what is moved in it is small
     std::deque<Job> jobs_;      // one stays where it is while it runs
     std::vector<std::uint32_t> free_jobs_;
