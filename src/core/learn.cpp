@@ -241,7 +241,8 @@ void learn_suspicion(Mind& m, const LeaderSuspected& e) {
         return;
     }
     if (!s.suspected || s.suspected->term != e.term)
-        s.suspected = State::Suspected{e.term, m.now.mono, false, {}, {}};
+        s.suspected =
+            State::Suspected{e.term, m.now.mono, false, {}, {}, m.now.mono, m.now.mono, {}};
     if (e.alone && !s.suspected->alone) s.suspected->since = m.now.mono;
     s.suspected->alone = e.alone;
 }
@@ -304,6 +305,7 @@ void learn_done(Mind& m, const EffectDone& done) {
 
 void learn(Mind& m, const Event& event) {
     State& s = m.s;
+    notice_sleep(m);
     if (const auto* view = std::get_if<DcsView>(&event)) {
         learn_view(m, *view);
     } else if (std::holds_alternative<PostmasterExited>(event)) {

@@ -104,7 +104,8 @@ void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
 // suspect.cpp
-void depose(Mind& m);  // voters that hear nothing of the leader do not wait for its lease
+void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
+void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease
 bool was_deposed(const State& s);  // this member, by its voters, and nobody has led since
 // failsafe.cpp
 void ask_failsafe(Mind& m);  // the leader, when the DCS does not answer

@@ -206,6 +206,8 @@ struct State {
         bool alone = false;
         std::optional<PeerAnswers> answers;
         Instant ask_again_at{};
+        // This agent has not slept in between: what it asked for earlier is worth nothing.
+        Instant awake_since, stepped_at, asked_at{};
     };
     std::optional<Suspected> suspected;
     Instant read_asked{};  // when the last successful look at the DCS began

@@ -14,6 +14,12 @@ namespace relevo::core {
 namespace {
 
 constexpr Duration ask_again_after = Duration(std::chrono::milliseconds(50));
+// While it suspects, an agent that is awake takes a step this often; without one for so long it
+// slept (a host that was frozen, a machine that was suspended or starved), and what it knew of the
+// leader is of before. Listening for two pulses shows whether it still holds.
+constexpr Duration step_every = std::chrono::milliseconds(250);
+constexpr Duration slept_after = std::chrono::milliseconds(1000);
+constexpr Duration listen_for = std::chrono::milliseconds(200);
 
 bool ours(const cluster::Snapshot& view, const std::string& name) {
     const auto* record = view.member(name);
@@ -46,7 +52,8 @@ std::string unable(const Mind& m) {
 }
 
 void ask(Mind& m) {
-    const State& s = m.s;
+    State& s = m.s;
+    s.suspected->asked_at = m.now.mono;
     ProbePeers probe{ProbeFor::suspicion, {}};
     for (const auto& name : s.dcs->sync.voters) {
         const auto* member = s.dcs->member(name);
@@ -68,11 +75,11 @@ bool enough_suspect(Mind& m) {
             return false;
         }
         // The watch might be what is late.
-        if (s.read_asked >= s.suspected->since) return true;
+        if (s.read_asked >= std::max(s.suspected->since, s.suspected->awake_since)) return true;
         if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
         return false;
     }
-    if (!s.suspected->answers) {
+    if (!s.suspected->answers || s.suspected->asked_at < s.suspected->awake_since) {
         if (m.probing(ProbeFor::suspicion)) return false;
         if (m.now.mono < s.suspected->ask_again_at)
             m.wake_by(s.suspected->ask_again_at);
@@ -132,6 +139,16 @@ bool backed_by(const State& s, const std::set<cluster::MemberName>& followers) {
 bool was_deposed(const State& s) {
     return s.dcs && !s.dcs->leader && s.last_led && s.dcs->deposed.leader == s.self.name &&
            s.dcs->deposed.term == s.last_led->leader->create_revision;
+}
+
+void notice_sleep(Mind& m) {
+    auto& suspected = m.s.suspected;
+    if (!suspected) return;
+    m.wake_by(m.now.mono + step_every);
+    const Duration since = m.now.mono - std::exchange(suspected->stepped_at, m.now.mono);
+    if (since < slept_after) return;
+    suspected->awake_since = m.now.mono;
+    suspected->ask_again_at = m.now.mono + listen_for;
 }
 
 void depose(Mind& m) {

@@ -113,6 +113,27 @@ TEST(PulseStory, OfTwoMembersOneAloneAsksTheDcs) {
     story.nothing_is_lost();
 }
 
+// Seed 2000485: the answer that it had asked for was there when it awoke, and nothing else.
+TEST(PulseStory, WhoSleptListensBeforeItDeposes) {
+    auto plan = sync_plan(SyncMode::quorum, long_lease);
+    plan.members = 2;
+    PulseStory story(plan);
+    const int old = story.c.leader();
+    const int voter = story.others(old)[0];
+    bool slept = false;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        const bool asks = who.state().suspected && std::holds_alternative<core::ReadDcs>(effect);
+        if (who.index() != voter || !asks || std::exchange(slept, true)) return;
+        story.c.world.after({}, [&] { story.c.faults.freeze(voter, 4s); });
+    };
+    story.c.faults.freeze(old, 3s);
+    story.pass(15s);
+    EXPECT_TRUE(slept);
+    EXPECT_TRUE(story.nobody_was_deposed());
+    EXPECT_EQ(story.c.leader(), old);
+    story.nothing_is_lost();
+}
+
 TEST(PulseStory, TheDcsMayBeAwayForLongerThanTheLease) {
     PulseStory story(sync_plan(SyncMode::quorum, 5s));
     const int old = story.c.leader();
