@@ -1,5 +1,6 @@
 #include "cluster/member_json.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/text.h"
@@ -122,7 +123,9 @@ bool Tags::flag(std::string_view name) const {
 }
 
 std::optional<std::string> Tags::text(std::string_view name) const {
-    const auto found = published.find(std::string(name));
+    const auto found =  // a handful, mostly none
+        std::ranges::find(published, name,
+                          [](const auto& tag) { return std::string_view(tag.first); });
     if (found == published.end() || found->second.json == "null") return std::nullopt;
     const std::string& written = found->second.json;
     if (!written.starts_with('"')) return written;
@@ -273,6 +276,16 @@ bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
     return true;
 }
 
+bool read_plain_tags(std::string_view key, std::string_view object, MemberRecord& member) {
+    if (key != "tags") return false;
+    member.tags.published.clear();  // of a key that is there twice the last counts
+    plain_json::Reader reader(object);
+    plain_json::Value value;
+    while (reader.next(key, value))
+        member.tags.published[std::string(key)] = TagValue{std::string(value.json)};
+    return reader.done();
+}
+
 // nullopt: there is more in it than members mostly write.
 std::optional<MemberRecord> parse_plain(const MemberName& name, std::string_view text) {
     using plain_json::Value;
@@ -287,6 +300,7 @@ std::optional<MemberRecord> parse_plain(const MemberName& name, std::string_view
             case Value::Kind::text: known = read_plain_text(key, value.text, member); break;
             case Value::Kind::number: known = read_plain_number(key, value.number, member); break;
             case Value::Kind::flag: known = read_plain_flag(key, value.flag, member); break;
+            case Value::Kind::object: known = read_plain_tags(key, value.json, member); break;
         }
         if (!known) return std::nullopt;
     }

@@ -65,7 +65,22 @@ bool Reader::take_text(std::string_view& out) {
     return take("\"");
 }
 
+bool Reader::take_object() {
+    if (inner_) return false;
+    Reader inside(rest_);
+    inside.inner_ = true;
+    std::string_view key;
+    Value value;
+    while (inside.next(key, value)) continue;
+    rest_ = inside.rest_;
+    return inside.ended_;
+}
+
 bool Reader::take_value(Value& out) {
+    if (rest_.starts_with('{')) {
+        out.kind = Value::Kind::object;
+        return take_object();
+    }
     if (rest_.starts_with('"')) {
         out.kind = Value::Kind::text;
         return take_text(out.text);
@@ -89,15 +104,18 @@ bool Reader::take_value(Value& out) {
 }
 
 bool Reader::next(std::string_view& key, Value& value) {
-    if (done_) return false;
+    if (ended_) return false;
     if (begun_ && take("}")) {
-        done_ = rest_.empty();
-        rest_ = {};
+        ended_ = true;
         return false;
     }
     if (!take(begun_ ? "," : "{")) return false;
     begun_ = true;
-    return take_text(key) && take(":") && take_value(value);
+    if (!take_text(key) || !take(":")) return false;
+    const std::string_view from = rest_;
+    if (!take_value(value)) return false;
+    value.json = from.substr(0, from.size() - rest_.size());
+    return true;
 }
 
 }  // namespace relevo::cluster::plain_json

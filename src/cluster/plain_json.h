@@ -26,28 +26,31 @@ private:
 std::string quoted(std::string_view text);
 
 struct Value {
-    enum class Kind { text, number, flag } kind = Kind::text;
+    enum class Kind { text, number, flag, object } kind = Kind::text;
+    std::string_view json;  // as it is written
     std::string_view text;
     std::uint64_t number = 0;
     bool flag = false;
 };
 
 // Takes one field after the other off the front of an object's text: texts of printable ASCII
-// without escapes, whole numbers of up to 18 digits, booleans; no blanks, nothing nested.
+// without escapes, whole numbers of up to 18 digits, booleans, and objects of these; no blanks.
 class Reader {
 public:
     explicit Reader(std::string_view json) : rest_(json) {}
     // false: the end of the object, or something else; done() says which.
     bool next(std::string_view& key, Value& value);
-    bool done() const { return done_; }
+    bool done() const { return ended_ && rest_.empty(); }
 
 private:
+    bool take_object();
     bool take(std::string_view what);
     bool take_text(std::string_view& out);
     bool take_value(Value& out);
 
     std::string_view rest_;
-    bool begun_ = false, done_ = false;
+    bool begun_ = false, ended_ = false;
+    bool inner_ = false;  // in an object already: none more in it
 };
 
 }  // namespace relevo::cluster::plain_json
