@@ -16,7 +16,8 @@ constexpr Duration idle_tick = milliseconds(500);  // nobody is listened to
 
 void Member::keep_listening() {
     const bool idle = state_.settings.synchronous_mode == cluster::SyncMode::off;
-    later(idle ? idle_tick : tick, [this] {
+    parts_.world.tick_on_host(index_, idle ? idle_tick : tick, [this, incarnation = incarnation_] {
+        if (incarnation != incarnation_ || !runs_) return;
         if (!foreign()) listen();
         if (runs_) keep_listening();
     });

@@ -31,28 +31,55 @@ int World::index_of(const std::string& member_name) const {
     return -1;
 }
 
-void World::at(Instant when, Action what) { put(when, {std::move(what), -1, 0}); }
+void World::at(Instant when, Action&& what) { put(keep(when, -1, 0, std::move(what))); }
 
-void World::put(Instant when, Job job) {
+World::Entry World::keep(Instant when, int member, int boot, Action&& what) {
     std::uint32_t place = 0;
     if (free_jobs_.empty()) {
         place = static_cast<std::uint32_t>(jobs_.size());
-        jobs_.push_back(std::move(job));
+        jobs_.emplace_back();
     } else {
         place = free_jobs_.back();
         free_jobs_.pop_back();
-        jobs_[place] = std::move(job);
     }
-    queue_.push_back({std::max(when, now_), ++sequence_, place});
+    Job& job = jobs_[place];
+    job.what = std::move(what);
+    job.member = member;
+    job.boot = boot;
+    return {std::max(when, now_), ++sequence_, place};
+}
+
+void World::put(Entry entry) {
+    queue_.push_back(entry);
     std::ranges::push_heap(queue_, later);
 }
 
-void World::on_host(int member, Duration delay, Action what) {
-    put(now_ + delay, {std::move(what), member, host(member).boot});
+void World::on_host(int member, Duration delay, Action&& what) {
+    put(keep(now_ + delay, member, host(member).boot, std::move(what)));
 }
 
-void World::to_host(int member, Duration delay, Action what) {
-    put(now_ + delay, {std::move(what), member, any_boot});
+void World::tick_on_host(int member, Duration delay, Action&& what) {
+    ticks_.push_back(keep(now_ + delay, member, host(member).boot, std::move(what)));
+}
+
+void World::to_host(int member, Duration delay, Action&& what) {
+    put(keep(now_ + delay, member, any_boot, std::move(what)));
+}
+
+bool World::take_next(Instant end, Entry& out) {
+    const auto tick = std::ranges::max_element(ticks_, later);
+    if (tick != ticks_.end() && (queue_.empty() || later(queue_.front(), *tick))) {
+        if (tick->at > end) return false;
+        out = *tick;
+        *tick = ticks_.back();
+        ticks_.pop_back();
+        return true;
+    }
+    if (queue_.empty() || queue_.front().at > end) return false;
+    std::ranges::pop_heap(queue_, later);
+    out = queue_.back();
+    queue_.pop_back();
+    return true;
 }
 
 void World::run(Job& job) {
@@ -66,10 +93,8 @@ void World::run(Job& job) {
 }
 
 void World::run_until(Instant end) {
-    while (!queue_.empty() && !stopped && queue_.front().at <= end) {
-        std::ranges::pop_heap(queue_, later);
-        const Entry entry = queue_.back();
-        queue_.pop_back();
+    Entry entry;
+    while (!stopped && take_next(end, entry)) {
         now_ = entry.at;
         ++happened_;
         Job& job = jobs_[entry.job];

@@ -51,13 +51,15 @@ public:
     Host& host(int member) { return hosts[static_cast<std::size_t>(member)]; }
     int index_of(const std::string& member_name) const;  // -1: none
 
-    void at(Instant when, Action what);
-    void after(Duration delay, Action what) { at(now_ + delay, std::move(what)); }
+    void at(Instant when, Action&& what);
+    void after(Duration delay, Action&& what) { at(now_ + delay, std::move(what)); }
     // On a host: not at all when it has lost power meanwhile, later when it is frozen.
-    void on_host(int member, Duration delay, Action what);
+    void on_host(int member, Duration delay, Action&& what);
+    // The same, for what a member does all the time: the next of each is kept beside the queue.
+    void tick_on_host(int member, Duration delay, Action&& what);
     // What reaches a host from outside: what it is by then decides, a restart in between does not
     // matter.
-    void to_host(int member, Duration delay, Action what);
+    void to_host(int member, Duration delay, Action&& what);
     void run_until(Instant end);
     std::uint64_t happened() const { return happened_; }  // counts
     bool stopped = false;                                 // set to end run_until early
@@ -98,7 +100,9 @@ private:
         int boot = 0;     // which must not have lost power since
     };
     static constexpr int any_boot = -1;
-    void put(Instant when, Job job);
+    Entry keep(Instant when, int member, int boot, Action&& what);
+    void put(Entry entry);
+    bool take_next(Instant end, Entry& out);
     static bool later(const Entry& a, const Entry& b) {
         return a.at != b.at ? a.at > b.at : a.sequence > b.sequence;
     }
@@ -111,6 +115,7 @@ private:
     Instant now_{};
     std::uint64_t sequence_ = 0, happened_ = 0;
     std::vector<Entry> queue_;  // a heap; what is moved in it is small
+    std::vector<Entry> ticks_;  // a few, in no order
     std::deque<Job> jobs_;      // one stays where it is while it runs
     std::vector<std::uint32_t> free_jobs_;
     std::vector<char> cut_;
