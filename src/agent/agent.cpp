@@ -274,6 +274,7 @@ void Agent::show() {
     view->sealed = core::sealed_at(state_);
     view->suspects = state_.suspected ? state_.suspected->term : 0;
     view_ = std::move(view);
+    if (parts_.shown) parts_.shown();
 }
 
 }  // namespace relevo::agent

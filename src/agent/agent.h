@@ -37,6 +37,8 @@ struct Parts {
     os::Blocking blocking;
     // The local file was read again: log, API and client settings follow.
     std::function<Task<void>()> reloaded;
+    // The view was replaced; called after each step, so it must be cheap. May be empty.
+    std::function<void()> shown = {};
 };
 
 class Agent final : public ports::Control {

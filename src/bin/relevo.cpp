@@ -18,6 +18,7 @@
 #include "agent/logging.h"
 #include "agent/version.h"
 #include "base/log.h"
+#include "bin/names.h"
 #include "config/generate.h"
 #include "config/validate.h"
 #include "etcd/etcd_dcs.h"
@@ -201,15 +202,21 @@ int serve(config::Source source) {
         io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
+    NameService* naming = nullptr;
     agent::Agent agent(
-        io, {clock, **dcs, *postgres, *peers, conf, os::Blocking(pool), [&]() -> Task<void> {
+        io, {clock, **dcs, *postgres, *peers, conf, os::Blocking(pool),
+             [&]() -> Task<void> {
                  if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
                      log::error("{}", logging.error().message);
                  peers->set_options(peer_options(conf.local()));
                  if (!serving) co_return;
                  const auto applied = co_await serving->apply(rest_options(conf.local()));
                  if (!applied) log::error("restapi: {}", applied.error().message);
+             },
+             [&] {
+                 if (naming) naming->changed();
              }});
+    NameService names(io, pool, agent, conf.local().dns);
     rest::RestApi api(io, pool, agent, rest_options(conf.local()));
     serving = &api;
     const os::Signals signals(io, [&](int number) {
@@ -237,8 +244,12 @@ int serve(config::Source source) {
                 log::error("restapi: {}", listening.error().message);
                 co_await agent.stop();
             } else {
+                naming = &names;
+                names.start();
                 os::notify_ready();
                 code = co_await agent.run();
+                naming = nullptr;
+                co_await names.stop();
                 co_await api.stop();
             }
             io.stop();

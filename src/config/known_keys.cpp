@@ -15,7 +15,7 @@ using Keys = std::set<std::string_view>;
 const Keys top_keys = {
     "name", "scope", "namespace", "log", "restapi", "ctl", "etcd", "etcd3", "consul", "zookeeper",
     "exhibitor", "kubernetes", "raft", "citus", "bootstrap", "postgresql", "watchdog", "tags",
-    "thread_pool_size", "thread_stack_size",
+    "dns", "thread_pool_size", "thread_stack_size",
     // Patroni ignores them here; they belong in bootstrap.dcs and are often left here.
     "ttl", "loop_wait", "retry_timeout", "standby_cluster"};
 const Keys log_keys = {"type",
@@ -53,6 +53,10 @@ const Keys etcd3_keys = {"host",        "hosts",         "url",        "proxy",
                          "srv",         "discovery_srv", "srv_domain", "srv_suffix",
                          "use_proxies", "protocol",      "port",       "username",
                          "password",    "cacert",        "cert",       "key"};
+const Keys dns_keys = {"primary",     "replica", "ttl",    "addresses",
+                       "maximum_lag", "zone",    "update", "responder"};
+const Keys dns_update_keys = {"servers", "key_file"};
+const Keys dns_responder_keys = {"listen"};
 const Keys watchdog_keys = {"mode", "device", "safety_margin", "driver"};
 const Keys postgresql_keys = {"listen",
                               "connect_address",
@@ -107,6 +111,9 @@ const Section sections[] = {{"", &top_keys},
                             {"ctl", &ctl_keys},
                             {"etcd3", &etcd3_keys},
                             {"watchdog", &watchdog_keys},
+                            {"dns", &dns_keys},
+                            {"dns.update", &dns_update_keys},
+                            {"dns.responder", &dns_responder_keys},
                             {"postgresql", &postgresql_keys},
                             {"postgresql.authentication", &authentication_keys},
                             {"postgresql.callbacks", &callback_keys}};

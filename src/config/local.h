@@ -92,6 +92,19 @@ struct WatchdogConfig {
     bool operator==(const WatchdogConfig&) const = default;
 };
 
+// The names that follow the primary and the replicas (docs/dns.md). Not Patroni's.
+struct DnsConfig {
+    std::string primary, replica;        // empty primary: the section is absent
+    int ttl_s = 2;                       // 1 to 60
+    std::vector<std::string> addresses;  // this member's; empty: connect_address
+    std::int64_t replica_lag_bytes_max = 16 * 1024 * 1024;
+    std::string zone;              // of both names; what follows primary's first label unless given
+    std::vector<Address> servers;  // for updates; empty: none are sent
+    std::string key_file;          // of TSIG, with servers
+    std::optional<Address> responder;  // where the built-in name server listens
+    bool operator==(const DnsConfig&) const = default;
+};
+
 struct LocalConfig {
     std::string name, scope;
     std::string namespace_prefix =
@@ -101,6 +114,7 @@ struct LocalConfig {
     CtlConfig ctl;
     Etcd3Config etcd3;
     WatchdogConfig watchdog;
+    DnsConfig dns;
     cluster::Tags tags;              // as they are published
     std::string bootstrap_dcs_json;  // bootstrap.dcs as given, compact; empty: none
     // The local `postgresql` and `bootstrap` sections alone, without the dynamic configuration:

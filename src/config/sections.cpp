@@ -239,6 +239,7 @@ void read_sections(const Node& tree, For whom, const Environment& environment, L
     read_restapi(top.section("restapi"), whom, out.restapi);
     read_ctl(top.section("ctl"), out.restapi, out.ctl);
     read_watchdog(top.section("watchdog"), whom, out.watchdog);
+    read_dns(tree, out.dns, problems);
     read_dcs(tree, whom, out.etcd3, problems);
     read_tags(tree, out, problems);
     read_postgres(tree, whom, environment, out, problems);

@@ -18,6 +18,9 @@ void read_dcs(const Node& tree, For whom, Etcd3Config& out, std::vector<Problem>
 // understood.
 void apply_dcs_url(Node& tree, const std::string& url, std::vector<Problem>& problems);
 
+// The names that follow the primary (names.cpp).
+void read_dns(const Node& tree, DnsConfig& out, std::vector<Problem>& problems);
+
 // Tags as they are published (tags.cpp).
 void read_tags(const Node& tree, LocalConfig& out, std::vector<Problem>& problems);
 
