@@ -52,9 +52,10 @@ fi
 #  - postgresql-15 creates a cluster "main" when it is installed, unless
 #    postgresql-common's configuration says otherwise: a drop-in, removed at the end.
 #    A server that already runs is not touched by this file.
-#  - etcd-server starts etcd.service: a policy-rc.d that denies that one service, and
-#    patroni's, which would do nothing without a configuration. Where there already is
-#    a policy (containers have one that denies all) it stays.
+#  - etcd-server starts etcd.service: a policy-rc.d that denies that one service,
+#    patroni's, which would do nothing without a configuration, and the name servers',
+#    which would take port 53. Where there already is a policy (containers have one
+#    that denies all) it stays.
 no_cluster=/etc/postgresql-common/createcluster.d/pgrelevo-no-main-cluster.conf
 policy=/usr/sbin/policy-rc.d
 made=()
@@ -76,14 +77,15 @@ for package in "${missing[@]}"; do
         postgresql-15)
             put $no_cluster 644 <<<"create_main_cluster = false"
             ;;
-        etcd-server | patroni)
-            new_services+=("${package%-server}.service")
+        etcd-server | patroni | bind9 | knot)
+            service=${package%-server}
+            new_services+=("${service/bind9/named}.service")
             if [ ! -e $policy ]; then
                 put $policy 755 <<'POLICY'
 #!/bin/sh
 # Left by pgrelevo's tools/install-deps.sh while it runs; may be removed.
 for word; do
-    case $word in etcd|etcd.service|patroni|patroni.service) exit 101 ;; esac
+    case ${word%.service} in etcd | patroni | named | bind9 | knot) exit 101 ;; esac
 done
 exit 0
 POLICY

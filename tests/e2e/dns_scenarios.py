@@ -1,0 +1,195 @@
+"""The names that follow the primary, at real name servers (BIND and Knot) and at the agents' own.
+
+  tests/e2e/dns_scenarios.py NAME ...   run some      tests/e2e/dns_scenarios.py --list   their names
+"""
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+
+from registry import FAST, check, log_of, run, scenario, verify
+from lab import Lab, wait_for
+from names import Bind, Key, Knot, dig, first_address, free_port
+
+PRIMARY, REPLICA = "pg-primary.test", "pg-replica.test"
+DYNAMIC = {**FAST, "primary_start_timeout": 0}
+
+
+def section(servers=(), key=None, **more):
+    names = {"primary": PRIMARY, "replica": REPLICA, "ttl": 1, **more}
+    if servers:
+        names["update"] = {"servers": [s.at for s in servers], "key_file": key.path}
+    return names
+
+
+@contextlib.contextmanager
+def lab_with_servers(members=3):
+    with Lab(members=members, dynamic=DYNAMIC) as lab:
+        key = Key(lab)
+        servers = [Bind(lab, key, 101), Knot(lab, key, 102)]
+        for member in lab:
+            member.config["dns"] = section(servers, key)
+        try:
+            yield lab, servers, key
+        finally:
+            for server in servers:
+                server.stop()
+
+
+def says(server, member):
+    return first_address(server.address, server.port, PRIMARY) == member.address
+
+
+def replicas(lab, primary):
+    return sorted(m.address for m in lab if m is not primary)
+
+
+def named_everywhere(lab, servers, member, seconds=15):
+    for server in servers:
+        wait_for(f"{server.program} names {member.name}", seconds, lambda s=server: says(s, member), every=0.005)
+
+
+def secret_is_kept(lab, key):
+    for member in lab:
+        check(key.secret not in log_of(member), f"{member.name} logged the key")
+
+
+@scenario
+def dns_follows_the_primary_at_bind_and_knot():
+    with lab_with_servers() as (lab, servers, key):
+        for server in servers:
+            server.start()
+        primary = lab.start().primary()
+        named_everywhere(lab, servers, primary)
+        for server in servers:
+            wait_for(f"{server.program} names the replicas", 15,
+                     lambda s=server: s.dig(REPLICA) == replicas(lab, primary))
+            check("relevo term=" in server.dig(PRIMARY, "TXT")[0], str(server.dig(PRIMARY, "TXT")))
+            wait_for("the update's answer is believed", 5, lambda s=server: f"{s.at} says that" in log_of(primary))
+        check("not up to date" not in log_of(primary), log_of(primary))
+        for _ in range(3):
+            old = lab.primary()
+            old.kill_postmaster()
+            named_everywhere(lab, servers, lab.wait_primary(30, other_than=old), 5)
+            lab.wait_healthy(40)
+        primary = lab.primary()
+        for server in servers:
+            wait_for("all replicas are back", 15, lambda s=server: s.dig(REPLICA) == replicas(lab, primary))
+        secret_is_kept(lab, key)
+        verify(lab)
+
+
+@scenario
+def dns_a_leader_that_was_frozen_does_not_take_the_name_back():
+    with lab_with_servers() as (lab, servers, key):
+        for server in servers:
+            server.start()
+        old = lab.start().primary()
+        named_everywhere(lab, servers, old)
+        frozen = [old.agent.pid] + old.postgres_tree()
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        new = lab.wait_primary(40, other_than=old)
+        named_everywhere(lab, servers, new)
+        for pid in frozen:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            for server in servers:
+                check(says(server, new), f"{server.program} said {server.dig(PRIMARY)}, {new.name} leads")
+        verify(lab)
+
+
+@scenario
+def dns_a_newer_term_is_left_alone_and_an_edited_zone_is_mended():
+    with lab_with_servers(members=1) as (lab, servers, key):
+        for server in servers:
+            server.start()
+        primary = lab.start().primary()
+        named_everywhere(lab, servers, primary)
+        for server in servers:
+            done = server.update(f"update delete {PRIMARY} A", f"update add {PRIMARY} 5 A 192.0.2.9")
+            check(done.returncode == 0, done.stderr)
+        named_everywhere(lab, servers, primary, 15)
+        for server in servers:
+            done = server.update(f"update delete {PRIMARY} TXT", f"update delete {PRIMARY} A",
+                                 f"update add {PRIMARY} 5 TXT \"relevo term=99999999 member=x\"",
+                                 f"update add {PRIMARY} 5 A 192.0.2.9")
+            check(done.returncode == 0, done.stderr)
+        wait_for("the alarm", 15, lambda: log_of(primary).count("already carries term 99999999") >= 2)
+        check(all(s.dig(PRIMARY) == ["192.0.2.9"] for s in servers), "a newer term was overwritten")
+        for server in servers:
+            server.update(f"update delete {PRIMARY} TXT")
+        named_everywhere(lab, servers, primary, 15)
+
+
+@scenario
+def dns_servers_that_are_down_or_refuse_are_an_alarm_and_no_more():
+    with lab_with_servers(members=1) as (lab, servers, key):
+        primary = next(iter(lab))
+        other = Key(lab, "other")
+        wrong = Bind(lab, other, 103)
+        try:
+            wrong.start()
+            primary.config["dns"]["update"]["servers"].append(wrong.at)
+            lab.start()
+            wait_for("the alarm for each", 20, lambda: all(f"not up to date at {s.at}" in log_of(primary)
+                                                           for s in (*servers, wrong)))
+            check("does not know the key" in log_of(primary), log_of(primary))
+            check(primary.writable(), "PostgreSQL serves all the same")
+            check(log_of(primary).count(f"not up to date at {wrong.at}") == 1, "an alarm is said once a minute")
+            for server in servers:
+                server.start()
+            named_everywhere(lab, servers, primary, 10)
+            secret_is_kept(lab, key)
+        finally:
+            wrong.stop()
+
+
+@scenario
+def dns_the_agents_own_servers_answer_and_say_servfail_in_doubt():
+    with Lab(dynamic=DYNAMIC) as lab:
+        ports = {}
+        for member in lab:
+            ports[member.name] = free_port(member.address)
+            member.config["dns"] = section(zone="test", responder={"listen": f"{member.address}:{ports[member.name]}"})
+
+        def ask(member, name=PRIMARY, kind="A", *options):
+            return dig(member.address, ports[member.name], name, kind, options)
+
+        primary = lab.start().primary()
+        for member in lab:
+            wait_for(f"{member.name} names the primary", 10, lambda m=member: ask(m) == [primary.address])
+            wait_for(f"{member.name} names the replicas", 10,
+                     lambda m=member: ask(m, REPLICA, "A", "+tcp") == replicas(lab, primary))
+            check(ask(member, "other.test") == ["NXDOMAIN"], str(ask(member, "other.test")))
+            check(ask(member, "example.com") == ["REFUSED"], str(ask(member, "example.com")))
+        old = primary
+        old.kill_postmaster()
+        new = lab.wait_primary(30, other_than=old)
+        for member in lab:
+            wait_for(f"{member.name} names the new primary", 5, lambda m=member: ask(m) == [new.address], every=0.005)
+        lab.wait_healthy(40)
+        # Without the DCS nobody can know for long.
+        lab.etcd.stop()
+        for member in lab:
+            wait_for(f"{member.name} is in doubt", 20, lambda m=member: ask(m) == ["SERVFAIL"])
+        lab.etcd.start()
+        new = lab.wait_healthy(60)
+        for member in lab:
+            wait_for(f"{member.name} knows again", 15, lambda m=member: ask(m) == [new.address])
+
+
+if __name__ == "__main__":
+    absent = [p for p in ("named", "knotd", "dig", "nsupdate", "tsig-keygen")
+              if not shutil.which(p, path=os.environ.get("PATH", "") + ":/usr/sbin")]
+    if absent:
+        print(f"SKIPPED: {', '.join(absent)} not installed (make deps installs them)")
+        sys.exit(77)
+    os.environ["PATH"] += ":/usr/sbin"
+    run()
