@@ -10,7 +10,9 @@ constexpr Duration ask_again_after = std::chrono::seconds(1);
 
 bool in_doubt(const Mind& m) {
     const State& s = m.s;
-    if (s.dcs_down || !m.view()) return true;
+    // Not m.view(): that our own newest write does not show yet is no silence of the DCS, and who
+    // agreed for nothing is bound for a ttl, whoever may lead next.
+    if (s.dcs_down || !s.dcs_seen || m.now.mono - *s.dcs_seen > s.settings.ttl) return true;
     // The DCS answers: who leads is decided there.
     if (!s.lead || !s.lease) return false;
     return m.now.mono >= s.lease->asked_at + Duration(s.settings.ttl) / 2;

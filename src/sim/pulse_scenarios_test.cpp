@@ -195,6 +195,21 @@ TEST(FailsafeStory, ALeaderGoesOnWithoutTheDcsWhenAllAgree) {
     story.nothing_is_lost();
 }
 
+// Seed 2005753: after its agent's start it asked, while its own write did not show yet. The best
+// candidate was bound by that, and in a switchover right after it another took over, with less.
+TEST(FailsafeStory, WhoseDcsAnswersAsksNobody) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    for (int i = 0; i < 5; ++i) {
+        story.c.faults.crash_agent(old, 100ms);
+        story.pass(10s);
+    }
+    EXPECT_EQ(story.c.leader(), old);
+    EXPECT_TRUE(std::ranges::none_of(story.effects, [](const auto& seen) {
+        return std::holds_alternative<core::AskFailsafe>(seen.effect);
+    }));
+}
+
 TEST(FailsafeStory, OneThatDoesNotAgreeIsEnoughToStopIt) {
     PulseStory story(failsafe_plan());
     const int old = story.c.leader();
