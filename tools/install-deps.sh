@@ -77,7 +77,7 @@ for package in "${missing[@]}"; do
         postgresql-15)
             put $no_cluster 644 <<<"create_main_cluster = false"
             ;;
-        etcd-server | patroni | bind9 | knot)
+        etcd-server | patroni | bind9 | knot | vip-manager)
             service=${package%-server}
             new_services+=("${service/bind9/named}.service")
             if [ ! -e $policy ]; then
@@ -85,7 +85,7 @@ for package in "${missing[@]}"; do
 #!/bin/sh
 # Left by pgrelevo's tools/install-deps.sh while it runs; may be removed.
 for word; do
-    case ${word%.service} in etcd | patroni | named | bind9 | knot) exit 101 ;; esac
+    case ${word%.service} in etcd | patroni | named | bind9 | knot | vip-manager) exit 101 ;; esac
 done
 exit 0
 POLICY

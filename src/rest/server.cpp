@@ -12,6 +12,7 @@
 #include "net/http_server.h"
 #include "rest/access.h"
 #include "rest/health.h"
+#include "rest/leader_key.h"
 #include "rest/orders.h"
 
 namespace relevo::rest {
@@ -194,6 +195,8 @@ Task<Response> RestApi::Impl::look(const Request& request) {
                            .body = cluster::metrics_text(status_input(*view))};
     }
     if (name == "patroni") co_return json_answer(status_text(view));
+    if (auto key = leader_key_answer(request.path, *view, control.now()))
+        co_return json_answer(key->json, key->status);
     const int status = health_code(request.path, request.query, *view, control.now());
     co_return json_answer(status_text(view), status);
 }

@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
 from registry import FAST, check, log_of, run, scenario, verify
-from lab import Lab, wait_for
+from lab import Lab, Process, wait_for
 from names import Bind, Key, Knot, dig, first_address, free_port
 
 PRIMARY, REPLICA = "pg-primary.test", "pg-replica.test"
@@ -183,6 +184,65 @@ def dns_the_agents_own_servers_answer_and_say_servfail_in_doubt():
         new = lab.wait_healthy(60)
         for member in lab:
             wait_for(f"{member.name} knows again", 15, lambda m=member: ask(m) == [new.address])
+
+
+def in_a_network_of_its_own(name, scenario_itself):
+    """Run again where interfaces may be made and addresses put on them; skipped where that is not to be had."""
+    if os.environ.get("RELEVO_OWN_NETWORK") == name:
+        return scenario_itself()
+    probe = ["unshare", "-n", "sh", "-c", "ip link add name vip0 type veth peer name vip1"]
+    if not shutil.which("vip-manager") or subprocess.run(probe, capture_output=True).returncode != 0:
+        print(f"SKIPPED: {name}: no vip-manager, or no right to make network namespaces (root has)", flush=True)
+        sys.exit(77)
+    done = subprocess.run(["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable,
+                           os.path.abspath(__file__), name], env={**os.environ, "RELEVO_OWN_NETWORK": name})
+    check(done.returncode == 0, f"in its own network: exit code {done.returncode}")
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+@scenario
+def dns_a_virtual_address_follows_the_leader_by_vip_manager():
+    in_a_network_of_its_own("dns_a_virtual_address_follows_the_leader_by_vip_manager", virtual_address)
+
+
+def virtual_address():
+    with Lab(members=2, dynamic=DYNAMIC) as lab:
+        address = "10.99.0.100"
+        managers = {}
+        for i, member in enumerate(lab):
+            # A host's interface each; both ends are here, but each manager looks at its own only.
+            ip("link", "add", "name", f"eth{i}", "type", "veth", "peer", "name", f"peer{i}")
+            for end in ("eth", "peer"):
+                ip("link", "set", f"{end}{i}", "up")
+            ip("addr", "add", f"10.99.0.{i + 1}/24", "dev", f"eth{i}")  # vip-manager needs one there
+            managers[member.name] = f"eth{i}"
+
+        def holders():
+            return [name for name, interface in managers.items() if address in ip("addr", "show", interface)]
+
+        primary = lab.start().primary()
+        started = [Process(lab, f"{m.name}.vip", [
+            "vip-manager", "--ip", address, "--netmask", "32", "--interface", managers[m.name], "--dcs-type", "etcd",
+            "--dcs-endpoints", f"http://{m.address}:{m.rest_port}", "--trigger-key", f"/service/{lab.scope}/leader",
+            "--trigger-value", m.name, "--interval", "100"]) for m in lab]
+        try:
+            wait_for("the leader has the address", 15, lambda: holders() == [primary.name])
+            primary.kill_postmaster()
+            new = lab.wait_primary(30, other_than=primary)
+            wait_for("the new leader has it, and nobody else", 15, lambda: holders() == [new.name])
+            lab.wait_healthy(40)
+            # Without the DCS a leader steps down, and lets go of the address.
+            lab.etcd.stop()
+            wait_for("nobody has it", 30, lambda: holders() == [])
+            lab.etcd.start()
+            new = lab.wait_healthy(60)
+            wait_for("it is back", 15, lambda: holders() == [new.name])
+        finally:
+            for process in started:
+                process.stop()
 
 
 if __name__ == "__main__":
