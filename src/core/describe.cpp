@@ -139,6 +139,9 @@ std::string describe(const Effect& effect) {
             [](const AskFailsafe& e) {
                 return fmt::format("ask {} members whether to go on", e.members.size());
             },
+            [](const HoldPoolers& e) {
+                return fmt::format("hold the poolers, {} ms for transactions", to_ms(e.drain));
+            },
             [](const Callback& e) {
                 return fmt::format("callback {} {}", e.action, to_string(e.role));
             },

@@ -119,6 +119,14 @@ struct AskFailsafe {
     Duration deadline{};
 };
 
+// Clients of the poolers wait from now on: State says so as long as it is wanted (holds_poolers),
+// and this is answered when every pooler that listens says that no transaction is under way any
+// more, or `drain` is over. Error: conflict, one has a transaction that does not end, and the
+// message names it. A pooler that does not answer is no error. No payload.
+struct HoldPoolers {
+    Duration drain{};
+};
+
 // No answer to these.
 struct Callback {
     std::string action;
@@ -143,7 +151,7 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, ProbePeers, AskFailsafe, Callback, Answer, Note, Exit>;
+                 RestoreVote, ProbePeers, AskFailsafe, Callback, Answer, Note, Exit, HoldPoolers>;
 
 struct Issued {
     EffectId id = 0;  // 0: no answer is expected

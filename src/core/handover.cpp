@@ -1,7 +1,7 @@
 // Switchover and manual failover, the leader's side (failover.md section 6): find a candidate that
-// can take over, checkpoint while still serving, stop, see the candidate hold the shutdown record,
-// release the key. When the candidate cannot confirm in time the old leader starts again: never a
-// half-way house.
+// can take over, checkpoint while still serving, let the poolers hold their clients, stop, see the
+// candidate hold the shutdown record, release the key. When the candidate cannot confirm in time
+// the old leader starts again: never a half-way house.
 #include <fmt/core.h>
 
 #include "core/mind.h"
@@ -15,6 +15,9 @@ namespace {
 constexpr Duration confirm_within = std::chrono::milliseconds(1500);
 // The shutdown record, with a page header in its way. Nothing is written behind it.
 constexpr std::uint64_t shutdown_record_max = 16384;
+// A transaction that takes longer than this after the poolers were held calls the switchover off:
+// everybody else waits for it, and a pause of seconds is an outage to them.
+constexpr Duration pooler_drain = std::chrono::milliseconds(2000);
 constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
 
 bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
@@ -111,6 +114,7 @@ bool consider(Mind& m) {
     }
     HandingOver p;
     p.request = request;
+    s.handover_failure.clear();
     s.procedure = p;
     m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate", "handover"});
     m.emit(ProbePeers{ProbeFor::handover, std::move(asked)});
@@ -119,6 +123,7 @@ bool consider(Mind& m) {
 
 void give_up(Mind& m, const std::string& why) {
     auto& s = m.s;
+    s.handover_failure = why;
     m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
     if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
         m.commit(CommitFor::clear_failover,
@@ -151,8 +156,9 @@ bool hand_over(Mind& m) {
         s.procedure = std::monostate{};
         return false;
     }
-    const bool still_serving =
-        p->stage == HandingOver::Stage::validate || p->stage == HandingOver::Stage::checkpoint;
+    const bool still_serving = p->stage == HandingOver::Stage::validate ||
+                               p->stage == HandingOver::Stage::checkpoint ||
+                               p->stage == HandingOver::Stage::hold;
     if (still_serving && s.pg->server == cluster::Server::stopped) {
         give_up(m, "PostgreSQL ended unexpectedly");
         return false;
@@ -224,6 +230,11 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
         }
     } else if (std::holds_alternative<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
+        p.stage = Stage::hold;
+        p.hold = m.emit(HoldPoolers{pooler_drain});
+    } else if (std::holds_alternative<HoldPoolers>(effect) && p.stage == Stage::hold) {
+        if (done.error && done.error->code == ErrorCode::conflict)
+            return give_up(m, done.error->message);
         p.stage = Stage::stop;
         s.stop_wanted = true;
         m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL", "handover"});
@@ -257,6 +268,12 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         m.tell(Note{Note::Level::info, "switchover: the leader key is released", "handover"});
         s.procedure = std::monostate{};
     }
+}
+
+std::optional<PoolersHeld> holds_poolers(const State& state) {
+    const auto* p = std::get_if<HandingOver>(&state.procedure);
+    if (!p || p->hold == 0) return std::nullopt;
+    return PoolersHeld{p->hold, pooler_drain};
 }
 
 }  // namespace relevo::core

@@ -85,12 +85,14 @@ struct HandingOver {  // switchover, manual failover: the leader's side
     enum class Stage {
         validate,
         checkpoint,
+        hold,
         stop,
         confirm,
         release,
         call_off
     } stage = Stage::validate;
     cluster::FailoverRequest request;
+    EffectId hold = 0;  // since this effect the poolers' clients wait; 0: they do not
     Instant stopped_at;
     bool standby_made = false, seen = false;  // tried; seen stopped
     cluster::Lsn shutdown_lsn;
@@ -254,6 +256,7 @@ struct State {
     Instant checkpoint_again_at{};
 
     Procedure procedure;
+    std::string handover_failure;  // why the last switchover was called off
     bool stop_asked = false;
     std::optional<RestartAsked> restart_asked;
     std::optional<ReinitAsked> reinit_asked;
@@ -283,6 +286,15 @@ struct Step {
 // One step: learn the event, then decide on all that is known. Deterministic; touches nothing
 // outside.
 Step step(State& state, const Event& event, Now now);
+
+// A planned switchover makes the poolers' clients wait: which effect asked for it, and how long a
+// transaction may still take from then on. It ends with the procedure, however that ends, so
+// nobody needs to be told to let them go on.
+struct PoolersHeld {
+    EffectId id = 0;
+    Duration drain{};
+};
+std::optional<PoolersHeld> holds_poolers(const State& state);
 
 // What the member shows of itself in the DCS and the API.
 cluster::MemberRecord member_record(const State& state);

@@ -71,6 +71,8 @@ void Member::do_dcs(core::EffectId id, const core::Effect& effect) {
         do_probe(id, *probe);
     } else if (const auto* ask = std::get_if<core::AskFailsafe>(&effect)) {
         do_failsafe(id, *ask);
+    } else if (const auto* hold = std::get_if<core::HoldPoolers>(&effect)) {
+        do_hold(id, *hold);
     } else {
         parts_.watchers.on_failure(*this,
                                    "an effect that nobody carries out: " + core::describe(effect));
@@ -205,6 +207,23 @@ void Member::distort(cluster::LocalPostgres& seen) const {
     if (has_bug(Bug::vote_not_lost)) seen.voteless = false;
     if (has_bug(Bug::sent_taken_for_flush))
         for (auto& sender : seen.senders) sender.flush = sender.sent;
+}
+
+// The poolers answer at once, or have a transaction that does not end, or do not answer: a word of
+// theirs may take all the time that they have, and the world goes on meanwhile.
+void Member::do_hold(core::EffectId id, const core::HoldPoolers& hold) {
+    const auto answer = [this, id](std::optional<Error> error) {
+        finish(id, {}, std::move(error));
+    };
+    switch (parts_.world.plan.poolers) {
+        case Poolers::none: return later({}, [answer] { answer(std::nullopt); });
+        case Poolers::prompt: return later(milliseconds(5), [answer] { answer(std::nullopt); });
+        case Poolers::silent: return later(hold.drain, [answer] { answer(std::nullopt); });
+        case Poolers::busy:
+            return later(hold.drain, [answer] {
+                answer(Error{ErrorCode::conflict, "a transaction does not end"});
+            });
+    }
 }
 
 // A pre_promote hook may take its time; the right to lead is looked at once more after it.

@@ -74,6 +74,7 @@ private:
     void do_promote(core::EffectId id, const core::PromotePg& promote);
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void do_failsafe(core::EffectId id, const core::AskFailsafe& ask);
+    void do_hold(core::EffectId id, const core::HoldPoolers& hold);
     bool agrees_to(const std::string& leader);
     template <class F>
     void later(Duration delay, F what) {  // for this incarnation of the agent

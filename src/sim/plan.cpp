@@ -140,6 +140,13 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     // Its own dice: which seeds are synchronous changes nothing else about them.
     Random sync_dice(seed ^ 0x51C0DEU);
     draw_synchronous(plan, sync_dice);
+    // Likewise. A busy pooler calls every switchover off, so it is the rarest.
+    Random pooler_dice(seed ^ 0x900137U);
+    const auto poolers = pooler_dice.below(10);
+    plan.poolers = poolers < 5   ? Poolers::none
+                   : poolers < 7 ? Poolers::prompt
+                   : poolers < 9 ? Poolers::silent
+                                 : Poolers::busy;
     plan.config_json = config_of(plan.settings);
     if (plan.profile != Profile::rough) return plan;
     plan.loss = dice.chance(0.5) ? 0.02 : 0;

@@ -56,6 +56,9 @@ enum class Profile {
 };
 const char* to_string(Profile profile);
 
+// What stands between the clients and the leader when a switchover holds them.
+enum class Poolers { none, prompt, silent, busy };
+
 struct Plan {
     std::uint64_t seed = 1;
     int members = 3;
@@ -73,6 +76,7 @@ struct Plan {
     // Members whose agents are as Patroni's in this: they neither read nor write the timeline key,
     // and PostgreSQL chooses the number.
     std::vector<int> foreign;
+    Poolers poolers = Poolers::none;
     bool wal_log_hints = true;
     double drift = 0;  // fraction by which clocks run fast or slow, at most
     double loss = 0;   // of messages to and from the DCS

@@ -102,6 +102,57 @@ TEST(Story, ASwitchoverWhoseCandidateDiesIsCalledOff) {
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
+TEST(Story, ASwitchoverIsCalledOffWhenATransactionAtThePoolerDoesNotEnd) {
+    auto plan = calm_plan(30s, 300s);
+    plan.poolers = Poolers::busy;
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    story.pass(1s);
+    EXPECT_TRUE(core::holds_poolers(story.c.members[static_cast<std::size_t>(old)]->state()));
+    story.pass(3s);
+    EXPECT_FALSE(core::holds_poolers(story.c.members[static_cast<std::size_t>(old)]->state()));
+    EXPECT_EQ((story.count<core::StopPg, core::PromotePg>()), 0);
+    EXPECT_EQ(story.c.leader(), old);
+    EXPECT_EQ(story.c.members[static_cast<std::size_t>(old)]->state().handover_failure,
+              "a transaction does not end");
+    story.settles(10s);
+}
+
+TEST(Story, APoolerThatDoesNotAnswerDelaysASwitchoverByNoMoreThanItsTime) {
+    auto plan = calm_plan(30s, 300s);
+    plan.poolers = Poolers::silent;
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    const auto held = story.first<core::HoldPoolers>(old);
+    const auto stopped = story.first<core::StopPg>(old);
+    ASSERT_TRUE(held && stopped);
+    EXPECT_LT(*stopped - *held, 2100ms);
+    EXPECT_FALSE(core::holds_poolers(story.c.members[static_cast<std::size_t>(old)]->state()));
+    story.settles(60s);
+}
+
+TEST(Story, ALeaderThatDiesWhileThePoolersHoldIsSucceeded) {
+    auto plan = calm_plan(5s, 300s);
+    plan.poolers = Poolers::silent;
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() == old && std::holds_alternative<core::HoldPoolers>(effect))
+            story.c.world.after(100ms, [&] { story.c.faults.power_loss(old); });
+    };
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(30s));
+    EXPECT_NE(story.primaries.front().second, old);
+    story.c.faults.power_back(old);
+    story.settles(120s);
+}
+
 TEST(Story, WithoutTheDcsThePrimaryStopsWithinItsLeaseAndComesBackWithIt) {
     Story story(calm_plan(10s, 300s));
     story.begin();
