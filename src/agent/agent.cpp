@@ -21,6 +21,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       pulses_(io, parts_.clock, parts_.dcs, parts_.peers, state_,
               [this](core::Event event) { feed(std::move(event)); }),
       journal_(io, parts_.blocking, parts_.configuration.local().name),
+      poolers_(io, parts_.clock),
       alarm_(io),
       tasks_(io),
       schedule_alarm_(io),
@@ -123,6 +124,8 @@ Task<void> Agent::stop() {
     co_await pulses_.stop();
     co_await tasks_.wait();
     co_await journal_.stop();
+    last_view_ = true;
+    wake_watchers();
 }
 
 void Agent::ask_stop() {
@@ -273,8 +276,27 @@ void Agent::show() {
                             (unlocked && core::failsafe_leader(state_, now()).has_value());
     view->sealed = core::sealed_at(state_);
     view->suspects = state_.suspected ? state_.suspected->term : 0;
+    view->term = state_.lead ? state_.lead->term : 0;
+    if (const auto held = core::holds_poolers(state_))
+        view->hold = cluster::PoolerHold{
+            held->id, std::chrono::duration_cast<std::chrono::milliseconds>(held->drain)};
     view_ = std::move(view);
     if (parts_.shown) parts_.shown();
+    wake_watchers();
+}
+
+void Agent::wake_watchers() {
+    for (auto* watcher : watchers_) watcher->cancel();
+}
+
+Task<bool> Agent::view_changed(Duration at_most) {
+    if (last_view_) co_return false;
+    asio::steady_timer timer(io_);
+    timer.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(at_most));
+    const auto at = watchers_.insert(watchers_.end(), &timer);
+    co_await timer.async_wait(quietly);
+    watchers_.erase(at);
+    co_return !last_view_;
 }
 
 }  // namespace relevo::agent

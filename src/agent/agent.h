@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "agent/configuration.h"
 #include "agent/group.h"
 #include "agent/journal.h"
+#include "agent/poolers.h"
 #include "agent/pulses.h"
 #include "agent/witness.h"
 #include "core/state.h"
@@ -69,6 +71,8 @@ public:
     Task<ports::Reply> reload() override;
     Task<ports::Reply> failsafe(std::string body_json) override;
     ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
+    Task<bool> view_changed(Duration at_most) override;
+    void gateway(const cluster::GatewayReport& report) override { poolers_.report(report); }
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return journal_.answer(wall(), now(), since, limit);
     }
@@ -81,6 +85,7 @@ private:
     void see_tree(const cluster::KeyTree& tree);
     void take_config(const cluster::Snapshot& snapshot);
     void show();
+    void wake_watchers();
     void settle_config();
     Task<void> apply_config();
     Task<Status> wait_for_dcs();
@@ -89,10 +94,11 @@ private:
     // executor.cpp
     void carry_out(core::Issued issued);
     Task<void> answer(core::EffectId id, core::Effect effect);
-    Task<core::EffectDone> execute(const core::Effect& effect);
+    Task<core::EffectDone> execute(core::EffectId id, const core::Effect& effect);
     Task<core::EffectDone> probe(core::ProbePeers effect);
     Task<core::EffectDone> ask_failsafe(core::AskFailsafe effect);
     Task<core::EffectDone> promote(core::PromotePg effect);
+    Task<core::EffectDone> hold_poolers(core::EffectId id, core::HoldPoolers effect);
     // orders.cpp
     Task<std::string> infeasible(const ports::SwitchoverOrder& order,
                                  const cluster::Snapshot& snapshot);
@@ -107,6 +113,9 @@ private:
     Pulses pulses_;
     Witness witness_;
     Journal journal_;
+    Poolers poolers_;
+    std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
+    bool last_view_ = false;
     cluster::SnapshotReader reader_;
     std::shared_ptr<const cluster::Snapshot> first_view_;
     std::deque<core::Event> events_;

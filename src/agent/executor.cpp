@@ -1,5 +1,7 @@
 // Each effect of the core, done with the real part. An effect whose ground is gone (its time has
 // run out) is refused here, at the last moment before it would happen.
+#include <fmt/core.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -66,12 +68,12 @@ void Agent::carry_out(core::Issued issued) {
 }
 
 Task<void> Agent::answer(core::EffectId id, core::Effect effect) {
-    auto done = co_await execute(effect);
+    auto done = co_await execute(id, effect);
     done.id = id;
     feed(std::move(done));
 }
 
-Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
+Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& effect) {
     auto& pg = parts_.postgres;
     auto& dcs = parts_.dcs;
     if (const auto* e = std::get_if<core::Observe>(&effect)) {
@@ -126,6 +128,10 @@ Task<core::EffectDone> Agent::execute(const core::Effect& effect) {
     }
     if (const auto* e = std::get_if<core::AskFailsafe>(&effect)) {
         auto done = co_await ask_failsafe(*e);
+        co_return done;
+    }
+    if (const auto* e = std::get_if<core::HoldPoolers>(&effect)) {
+        auto done = co_await hold_poolers(id, *e);
         co_return done;
     }
     if (const auto* e = std::get_if<core::ComparePg>(&effect)) {
@@ -192,6 +198,29 @@ Task<core::EffectDone> Agent::promote(core::PromotePg effect) {
     if (now() >= effect.not_after) co_return too_late();
     const auto status = co_await parts_.postgres.promote(effect.plan);
     co_return from(status);
+}
+
+// The gateways know by the view that they shall hold; here their word is waited for.
+Task<core::EffectDone> Agent::hold_poolers(core::EffectId id, core::HoldPoolers effect) {
+    core::EffectDone done;
+    auto outcome = co_await poolers_.held(id, effect.drain);
+    for (const auto& name : outcome.silent)
+        log::warning("gateway {} did not say that its clients wait: the switchover goes on", name);
+    if (!outcome.blocked_at.empty()) {
+        std::vector<int> pids;
+        for (const auto& blocker : outcome.blockers) pids.push_back(blocker.pid);
+        auto queries = co_await parts_.postgres.queries_of(std::move(pids));
+        std::string who;
+        for (auto& blocker : outcome.blockers) {
+            blocker.query = std::move(queries[blocker.pid]);
+            who += (who.empty() ? "" : "; ") + cluster::describe(blocker);
+        }
+        done.error = Error{
+            ErrorCode::conflict,
+            fmt::format("gateway {}: a transaction did not end within {} ms ({})",
+                        outcome.blocked_at, to_ms(effect.drain), who.empty() ? "not named" : who)};
+    }
+    co_return done;
 }
 
 // All at once; the slowest deadline bounds the whole.

@@ -136,7 +136,9 @@ Task<Reply> Agent::wait_for_leader(ports::SwitchoverOrder order, std::string old
                                         failover ? "Failed" : "Switched", name, order.candidate)};
         }
         if (snapshot->leader && !snapshot->failover && now() > settled)
-            co_return Reply{503, failover ? "Failover failed" : "Switchover failed"};
+            co_return Reply{
+                503, std::string(failover ? "Failover failed" : "Switchover failed") +
+                         (state_.handover_failure.empty() ? "" : ": " + state_.handover_failure)};
     }
     co_return Reply{503, failover ? "Failover status unknown" : "Switchover status unknown"};
 }

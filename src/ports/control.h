@@ -14,6 +14,7 @@
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
+#include "cluster/stream.h"
 #include "ports/task.h"
 
 namespace relevo::ports {
@@ -32,7 +33,9 @@ struct View {
     // The right to serve as leader, until when (0: none). A leader in doubt is no leader: compare
     // with the clock at the moment of answering. Also false at once when PostgreSQL is known dead.
     Instant lead_until{};
-    bool leading = false;  // holds the key as last seen
+    bool leading = false;                     // holds the key as last seen
+    cluster::Revision term = 0;               // of that key; 0: none
+    std::optional<cluster::PoolerHold> hold;  // a planned switchover wants clients to wait
     bool failsafe_active = false;
     bool watchdog_failed = false;
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean
@@ -88,6 +91,10 @@ public:
     virtual Task<Reply> failsafe(std::string body_json) = 0;
     // A member that listens to this one, ten times a second: answered from memory.
     virtual Reply pulse(const cluster::Pulse& from) = 0;
+    // Resumes when view() was replaced, or after at_most. False: no view follows any more.
+    virtual Task<bool> view_changed(Duration at_most) = 0;
+    // A gateway is there, and what it has to say.
+    virtual void gateway(const cluster::GatewayReport& report) = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

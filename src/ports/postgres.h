@@ -108,6 +108,9 @@ public:
     // Ends walsenders that could let a commit through and have not sent up to here (they hang on a
     // standby that does not take it).
     virtual Task<Status> end_walsenders(cluster::Lsn sent_below) = 0;
+    // What these server processes (of clients) are doing, in their own words: the query of each
+    // that is still there. Empty where it cannot be told.
+    virtual Task<std::map<int, std::string>> queries_of(std::vector<int> pids) = 0;
     // clone() and rewind() make LocalPostgres::voteless true before they change anything; this ends
     // it.
     virtual Task<Status> restore_vote() = 0;

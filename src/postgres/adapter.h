@@ -44,6 +44,7 @@ public:
     Task<Result<cluster::Lsn>> set_synchronous_standby_names(
         std::optional<std::string> value) override;
     Task<Status> end_walsenders(cluster::Lsn sent_below) override;
+    Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Status> restore_vote() override;
     Task<Status> make_standby_by_default() override;
     Task<Status> reconfigure(bool force_reload) override;

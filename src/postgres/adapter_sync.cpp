@@ -143,6 +143,25 @@ Task<Status> Adapter::end_walsenders(cluster::Lsn sent_below) {
     co_return co_await postgres::end_walsenders(**connection, sent_below);
 }
 
+Task<std::map<int, std::string>> Adapter::queries_of(std::vector<int> pids) {
+    std::map<int, std::string> found;
+    std::string list;
+    for (const int pid : pids) list += (list.empty() ? "{" : ",") + std::to_string(pid);
+    if (list.empty()) co_return found;
+    auto connection = co_await server_.work(short_patience);
+    if (!connection) co_return found;
+    auto rows = co_await (*connection)
+                    ->query(
+                        "SELECT pid, left(query, 200) FROM pg_catalog.pg_stat_activity WHERE pid = "
+                        "ANY($1::int[])",
+                        {list + "}"}, short_patience);
+    if (!rows) co_return found;
+    for (const auto& row : rows->rows)
+        if (row.size() == 2 && row[0] && row[1])
+            if (const auto pid = parse_decimal(*row[0])) found[static_cast<int>(*pid)] = *row[1];
+    co_return found;
+}
+
 // Before the files are written for a start.
 Task<void> Adapter::names_for_start(const cluster::StartPlan& plan) {
     forget_waiting();

@@ -58,6 +58,17 @@ public:
         return reply;
     }
     cluster::Pulse pulse_from;
+    // The view changes by itself once, where the test says how.
+    Task<bool> view_changed(Duration at_most) override {
+        waits.push_back(at_most);
+        if (!on_wait) co_return false;
+        std::exchange(on_wait, {})();
+        co_return true;
+    }
+    void gateway(const cluster::GatewayReport& report) override { reports.push_back(report); }
+    std::function<void()> on_wait;
+    std::vector<Duration> waits;
+    std::vector<cluster::GatewayReport> reports;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return "{\"since\":" + std::to_string(since) + ",\"limit\":" + std::to_string(limit) + "}";
     }

@@ -14,6 +14,7 @@
 #include "rest/health.h"
 #include "rest/leader_key.h"
 #include "rest/orders.h"
+#include "rest/stream.h"
 
 namespace relevo::rest {
 namespace {
@@ -99,6 +100,10 @@ struct RestApi::Impl {
     // The status text of the last view asked for; 10,000 health checks a second see few views.
     std::shared_ptr<const ports::View> cached_view;
     std::string cached_status;
+    // What the streams were told last. Numbered from the wall clock on, so that a number of an
+    // earlier life is not taken for one of this one's.
+    cluster::MemberStream streamed;
+    bool stopping = false;
     net::HttpServer server;
 
     void add_headers(Response& response, bool tls) const;
@@ -107,11 +112,13 @@ struct RestApi::Impl {
 
     Task<Response> answer(Request request);
     Task<Response> look(const Request& request);
+    Task<Response> look_at_stream(const Request& request);
     Task<Response> look_at_dcs(std::string_view what);
     Response show(const cluster::Snapshot& snapshot, std::string_view what) const;
     Response failsafe_members() const;
     Response journal(const Request& request) const;
     Task<Response> order(Request request);
+    Task<Response> stream(std::uint64_t since, Duration wait, bool positions);
 
     Task<Response> patch_config(Request request);
     Task<Response> put_config(Request request);
@@ -125,6 +132,7 @@ struct RestApi::Impl {
     Task<Response> reinitialize(Request request);
     Task<Response> failsafe(Request request);
     Task<Response> pulse(Request request);
+    Task<Response> gateway(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -140,6 +148,7 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "reinitialize", &Impl::reinitialize, false},
     {"POST", "failsafe", &Impl::failsafe, true},
     {"POST", "pulse", &Impl::pulse, true},
+    {"POST", "gateway", &Impl::gateway, true},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -171,6 +180,10 @@ Task<Response> RestApi::Impl::answer(Request request) {
 Task<Response> RestApi::Impl::look(const Request& request) {
     auto view = control.view();
     const auto name = first_segment(request.path);
+    if (name == "stream") {
+        auto response = co_await look_at_stream(request);
+        co_return response;
+    }
     // Whoever asks for positions compares them: they are looked up now. Plain health checks are
     // not.
     const bool lag_asked =
@@ -225,6 +238,64 @@ const std::string& RestApi::Impl::status_text(const std::shared_ptr<const ports:
         cached_view = view;
     }
     return cached_status;
+}
+
+// A number of the query that is not negative; what it is without one.
+static std::optional<std::uint64_t> number_in(const Request& request, const char* name,
+                                              std::uint64_t without) {
+    const auto* text = net::find_query(request.query, name);
+    if (text == nullptr) return without;
+    const auto number = parse_decimal(*text);
+    if (!number || *number < 0) return std::nullopt;
+    return static_cast<std::uint64_t>(*number);
+}
+
+Task<Response> RestApi::Impl::look_at_stream(const Request& request) {
+    const auto since = number_in(request, "since", 0);
+    const auto wait = number_in(request, "wait", 0);
+    if (!since || !wait)
+        co_return text_answer(400, "since and wait (milliseconds) are whole numbers, not negative");
+    const auto most = std::chrono::milliseconds(std::min<std::uint64_t>(*wait, 60'000));
+    auto response = co_await stream(*since, most, false);
+    co_return response;
+}
+
+Task<Response> RestApi::Impl::gateway(Request request) {
+    const auto report = cluster::parse_gateway_report(request.body);
+    if (!report) co_return text_answer(400, report.error().message);
+    control.gateway(*report);
+    auto response = co_await stream(report->since, report->wait, report->positions);
+    co_return response;
+}
+
+// Answers when there is something that `since` does not have, or the time is up.
+Task<Response> RestApi::Impl::stream(std::uint64_t since, Duration wait, bool positions) {
+    // Whoever went away meanwhile is noticed only then, so no wait is long.
+    constexpr Duration wait_max = std::chrono::seconds(2);
+    const Instant end = control.now() + std::min(wait, wait_max);
+    bool more = true;
+    while (true) {
+        auto news = stream_of(*control.view(), control.now(), control.wall());
+        if (streamed.sequence == 0)
+            streamed.sequence =
+                static_cast<std::uint64_t>(control.wall().time_since_epoch().count());
+        news.sequence = streamed.sequence + (news.same_news(streamed) ? 0 : 1);
+        streamed = news;
+        const Duration left = end - control.now();
+        if (news.sequence != since || left <= Duration::zero() || !more || stopping) {
+            const bool looks = positions && news.standby && news.sequence == since;
+            if (looks) {
+                const auto seen = co_await control.fresh_view();
+                const auto fresh = stream_of(*seen, control.now(), control.wall());
+                news.lag_bytes = fresh.lag_bytes;
+                news.lag_ms = fresh.lag_ms;
+            }
+            co_return json_answer(cluster::to_json(news));
+        }
+        // The right to serve ends without an event.
+        const Duration next = news.serves() ? std::min<Duration>(left, news.serves_for) : left;
+        more = co_await control.view_changed(next);
+    }
 }
 
 Task<Response> RestApi::Impl::look_at_dcs(std::string_view what) {
@@ -287,14 +358,14 @@ Task<Response> RestApi::Impl::order(Request request) {
         co_return text_answer(501, fmt::format("there is no {} for this path", request.method));
     }
     const auto view = control.view();
-    const bool pulse_asked = found->serve == &Impl::pulse;
+    const bool poll = found->serve == &Impl::pulse || found->serve == &Impl::gateway;
     const bool failsafe_asked = found->serve == &Impl::failsafe;
     const auto refused = co_await access.refuse(request, *view, failsafe_asked);
     if (refused) co_return refusal(*refused);
     if (found->needs_body && !request.has_body) {
         co_return text_answer(411, "this request needs a JSON object as its body");
     }
-    if (!pulse_asked)  // ten a second from each member
+    if (!poll)  // several a second from each member and gateway
         log::info("received {} {} from {}", request.method, request.path, request.client_address);
     auto response = co_await (this->*found->serve)(std::move(request));
     co_return response;
@@ -402,7 +473,10 @@ Task<Status> RestApi::apply(RestOptions options) {
     co_return Status{};
 }
 
-Task<void> RestApi::stop() { return impl_->server.stop(); }
+Task<void> RestApi::stop() {
+    impl_->stopping = true;
+    return impl_->server.stop();
+}
 std::uint16_t RestApi::port() const { return impl_->server.port(); }
 
 }  // namespace relevo::rest

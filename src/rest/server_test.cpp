@@ -402,6 +402,85 @@ TEST(Pulse, OddOnesAreRefused) {
         EXPECT_FALSE(parse_pulse_answer(text)) << text;
 }
 
+struct StreamTest : testing::ApiTest {
+    Task<cluster::MemberStream> look(std::string query) {
+        const auto answer = co_await ask("GET", "/stream" + query);
+        EXPECT_EQ(answer.status, 200) << answer.body;
+        auto read = cluster::parse_stream(answer.body);
+        EXPECT_TRUE(read) << read.error().message;
+        co_return read ? *std::move(read) : cluster::MemberStream{};
+    }
+};
+
+TEST_F(StreamTest, SaysWhoServesAndWaitsForNews) {
+    control.change() = view_of_primary(control.at);
+    control.change().term = 42;
+    with_api([&]() -> Task<void> {
+        const auto first = co_await look("");
+        EXPECT_TRUE(first.serves());
+        EXPECT_EQ(first.term, 42);
+        EXPECT_EQ(first.serves_for, 10s);
+        EXPECT_TRUE(control.waits.empty());
+        control.on_wait = [&] { control.change().hold = cluster::PoolerHold{5, 2000ms}; };
+        const auto second = co_await look(fmt::format("?since={}&wait=1000", first.sequence));
+        EXPECT_EQ(second.sequence, first.sequence + 1);
+        EXPECT_TRUE(second.hold);
+        EXPECT_EQ(control.waits.size(), 1U);
+        // An agent that ends tells of no more.
+        const auto third = co_await look(fmt::format("?since={}&wait=1000", second.sequence));
+        EXPECT_EQ(third.sequence, second.sequence);
+    });
+}
+
+TEST_F(StreamTest, ARightThatIsOverIsToldAtOnce) {
+    control.change() = view_of_primary(control.at);
+    control.change().term = 42;
+    with_api([&]() -> Task<void> {
+        const auto first = co_await look("");
+        control.on_wait = [&] { control.at += 11s; };
+        const auto second = co_await look(fmt::format("?since={}&wait=60000", first.sequence));
+        EXPECT_FALSE(second.serves());
+        EXPECT_TRUE(second.primary);
+        EXPECT_LE(control.waits.at(0), 2s) << "whoever is gone must not hold a connection";
+    });
+}
+
+TEST_F(StreamTest, AGatewayIsHeardOnlyWithCredentials) {
+    options.authentication = net::Credentials{"app", "secret"};
+    cluster::GatewayReport report;
+    report.name = "gw-1";
+    report.hold = 5;
+    report.outcome = cluster::GatewayReport::Outcome::held;
+    control.change() = view_of_replica(control.at);
+    with_api([&]() -> Task<void> {
+        const auto stranger = co_await code("POST", "/gateway", cluster::to_json(report));
+        EXPECT_EQ(stranger, 401);
+        EXPECT_TRUE(control.reports.empty());
+        const auto odd = co_await code("GET", "/stream?since=x");
+        EXPECT_EQ(odd, 400);
+        const auto anybody = co_await look("");
+        EXPECT_EQ(anybody.name, "pg-1");
+    });
+}
+
+TEST_F(StreamTest, AGatewaysReportReachesTheAgent) {
+    cluster::GatewayReport report;
+    report.name = "gw-1";
+    report.hold = 5;
+    report.outcome = cluster::GatewayReport::Outcome::held;
+    control.change() = view_of_replica(control.at);
+    with_api([&]() -> Task<void> {
+        const auto heard = co_await ask("POST", "/gateway", cluster::to_json(report));
+        EXPECT_EQ(heard.status, 200);
+        EXPECT_EQ(control.reports, std::vector{report});
+        const auto read = cluster::parse_stream(heard.body);
+        EXPECT_TRUE(read);
+        if (read) EXPECT_TRUE(read->standby && read->streaming && !read->serves());
+        const auto odd = co_await code("POST", "/gateway", "{}");
+        EXPECT_EQ(odd, 400);
+    });
+}
+
 TEST(PeerStatus, PatronisOwnTextIsRead) {
     const auto status = parse_peer_status(
         R"({"state": "running", "role": "master", "xlog": {"location": 24470760}, "timeline": 1,)"

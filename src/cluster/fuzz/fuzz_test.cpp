@@ -66,6 +66,18 @@ const Corpus journals = {
     R"({"seq":2,"time":"2026-01-02T03:04:05Z","member":"n3","kind":"took","term":9},{}]})",
 };
 
+const Corpus streams = {
+    R"({"sequence":1764097237000001,"scope":"demo","name":"pg-1","system_id":"771",)"
+    R"("seen":{"leader":"pg-1","term":42},"term":42,"serves_for_ms":4200,)"
+    R"("hold":{"id":9,"drain_ms":2000},"primary":true,"standby":false,"streaming":false,)"
+    R"("timeline":3,"leader_timeline":3,"lag_bytes":0,"lag_ms":0,"host":"10.0.0.1","port":5432,)"
+    R"("members":[{"name":"pg-1","api_url":"http://10.0.0.1:8008/patroni","host":"10.0.0.1",)"
+    R"("port":5432},{"name":"pg-2","noloadbalance":true}]})",
+    R"({"name":"gw-1","since":1764097237000001,"wait_ms":300,"positions":true,"hold":9,)"
+    R"("outcome":"blocked","blockers":[{"pid":4711,"user":"app","database":"workflow",)"
+    R"("client":"10.0.0.7","query":"select 1","age_ms":5200}]})",
+};
+
 // One text made from the corpus by a few random edits.
 class Mutator {
 public:
@@ -127,6 +139,7 @@ void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) 
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
+TEST(Fuzz, StreamsNeverThrowAndSettle) { run(streams, 20'000, stream); }
 TEST(Fuzz, SnapshotsNeverThrowAndReportOnce) { run(trees(), 3'000, snapshot); }
 
 }  // namespace

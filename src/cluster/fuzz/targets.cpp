@@ -7,6 +7,7 @@
 #include "cluster/publish.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
+#include "cluster/stream.h"
 
 namespace relevo::cluster::fuzz {
 namespace {
@@ -94,6 +95,15 @@ void settings(std::string_view text) {
     if (!patched) return;  // more keys than an ordered object may have
     RLV_ASSERT(patch_json(*patched, R"({"ttl":30,"pause":null,"postgresql":{"use_slots":true}})") ==
                *patched);
+}
+
+void stream(std::string_view text) {
+    if (const auto read = parse_stream(text)) settles(to_json(*read), parse_stream);
+    const auto report = parse_gateway_report(text);
+    if (!report) return;
+    RLV_ASSERT(!report->name.empty() && report->wait.count() >= 0);
+    settles(to_json(*report), parse_gateway_report);
+    for (const auto& blocker : report->blockers) RLV_ASSERT(!describe(blocker).empty());
 }
 
 void snapshot(std::string_view text) {

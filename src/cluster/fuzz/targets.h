@@ -11,6 +11,7 @@ namespace relevo::cluster::fuzz {
 void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
 void settings(std::string_view text);
+void stream(std::string_view text);  // a member's, or a gateway's report
 // Keys and values of a tree in turn, separated by line ends; the same key may come again, as its
 // next revision.
 void snapshot(std::string_view text);
