@@ -11,7 +11,7 @@ TEST_JOBS ?= $(JOBS)
 chaos_options = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MEMBERS),--members $(MEMBERS)) \
                 $(if $(SOAK),--soak $(SOAK)) $(CHAOS)
 
-.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover bench-client asan tsan coverage lint format clean
+.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover bench-gateway bench-client asan tsan coverage lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +30,7 @@ test: build ## every test: unit, simulation, contract, real clusters
 unit: build ## the tests that need no server, in seconds
 	ctest --preset release --parallel $(TEST_JOBS) --label-regex '^unit$$'
 
-demo: build ## three members on this machine, until Ctrl-C
+demo: build ## three members and a gateway on this machine, until Ctrl-C
 	tools/demo run
 
 demo-failover: build ## kill the primary of the running demo, see what a client sees
@@ -49,6 +49,9 @@ bench-failover: build ## how long nobody can write, fault by fault; needs root
 
 bench-client: build ## librelevo beside bare libpq
 	tools/bench-client
+
+bench-gateway: build ## what applications behind a gateway see, beside PgBouncer by hand; needs root
+	tools/bench-gateway $(BENCH)
 
 asan tsan: deps ## unit tests under AddressSanitizer and UBSan, or ThreadSanitizer
 	cmake --preset $@
