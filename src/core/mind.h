@@ -103,6 +103,7 @@ void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // place goes on with those that it had: the key may have been changed by a write whose answer is
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
+void tell_waits(Mind& m);  // sync_waits.cpp: the leader, of commits that nobody can confirm
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease

@@ -129,6 +129,7 @@ Step step(State& state, const Event& event, Now now) {
     if (!state.exiting) ask_failsafe(m);
     if (!state.exiting && state.pg) {
         keep_house(m);
+        tell_waits(m);
         publish(m);
         announce(m);
     }

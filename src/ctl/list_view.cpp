@@ -235,8 +235,43 @@ std::string title_of(const Shown& shown) {
     return fmt::format("Cluster: {} ({})", shown.cluster, state);
 }
 
+// A quorum that cannot be met: whether commits wait, and whom they, or an election, wait for.
+std::string quorum_footer(const Shown& shown) {
+    const auto& sync = shown.snapshot.sync;
+    if (shown.settings.synchronous_mode == cluster::SyncMode::off || !sync.active()) return {};
+    if (sync.unreadable) return " Synchronous replication: the sync key cannot be read\n";
+    std::string missing;
+    int voters = 0, there = 0;
+    for (const auto& name : sync.voters) {
+        if (iequals(name, sync.leader)) continue;
+        ++voters;
+        const auto* member = shown.snapshot.member(name);
+        const bool streams =
+            member && member->running() &&
+            (member->replication_state == "streaming" || member->replication_state.empty());
+        there += static_cast<int>(streams);
+        if (!streams) missing += (missing.empty() ? "" : ", ") + name;
+    }
+    if (voters == 0)
+        return shown.settings.synchronous_mode_strict ? " Commits wait: synchronous_mode_strict is "
+                                                        "set, and no standby is synchronous\n"
+                                                      : "";
+    const int needed = voters - sync.quorum;
+    if (there < needed)
+        return fmt::format(
+            " Commits wait: {} of {} synchronous standbys must confirm them, {} can; "
+            "missing: {}\n",
+            needed, voters, there, missing);
+    if (there < sync.quorum + 1)
+        return fmt::format(
+            " No failover is possible now: {} voters must take part, {} can; missing: "
+            "{}\n",
+            sync.quorum + 1, there, missing);
+    return {};
+}
+
 std::string footer_of(const Shown& shown) {
-    std::string out;
+    std::string out = quorum_footer(shown);
     if (shown.settings.pause) out += " Maintenance mode: on\n";
     const auto& request = shown.snapshot.failover;
     if (request && !request->scheduled_at_text.empty()) {

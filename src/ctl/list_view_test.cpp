@@ -128,6 +128,34 @@ TEST(ListView, showsTheListingOfTheAdr) {
         << text;
 }
 
+// Of a quorum that cannot be met: who is missing, and whether writes wait.
+TEST(ListView, saysForWhomCommitsWait) {
+    Keys keys;
+    keys.put("config", R"({"synchronous_mode":"quorum"})");
+    keys.put("sync", R"({"leader":"a","quorum":1,"sync_standby":"b,c,d"})");
+    keys.leader("a", "h1:5432").replica("b", "h2:5432").replica("c", "h3:5432");
+    EXPECT_EQ(keys.text().find("Commits wait"), std::string::npos) << keys.text();
+    keys.remove("members/c");
+    keys.member("d", "h4:5432", R"("state":"stopped","role":"replica")");
+    EXPECT_NE(keys.text().find("| d "), std::string::npos);
+    EXPECT_NE(
+        keys.text().find(" Commits wait: 2 of 3 synchronous standbys must confirm them, 1 can; "
+                         "missing: c, d\n"),
+        std::string::npos)
+        << keys.text();
+}
+
+TEST(ListView, saysForWhomAnElectionWouldWait) {
+    Keys keys;
+    keys.put("config", R"({"synchronous_mode":"quorum"})");
+    keys.put("sync", R"({"leader":"a","quorum":1,"sync_standby":"b,c"})");
+    keys.leader("a", "h1:5432").replica("b", "h2:5432");
+    EXPECT_NE(keys.text().find(
+                  " No failover is possible now: 2 voters must take part, 1 can; missing: c\n"),
+              std::string::npos)
+        << keys.text();
+}
+
 TEST(ListView, ofAnUninitializedClusterIsAnEmptyTable) {
     Keys keys;
     keys.remove("initialize").remove("config").remove("status");

@@ -1,0 +1,52 @@
+// A quorum that cannot be met, said by the leader: who is missing, and that commits wait. What is
+// done about it is in sync.cpp; this looks at what PostgreSQL itself goes by, also while the DCS is
+// away and nothing can be done.
+#include <fmt/core.h>
+
+#include "base/text.h"
+#include "cluster/sync_names.h"
+#include "core/mind.h"
+
+namespace relevo::core {
+namespace {
+
+bool streams(const State& s, const std::string& name) {
+    return std::ranges::any_of(s.pg->senders, [&](const cluster::Sender& sender) {
+        return iequals(sender.application_name, name) && sender.state == "streaming";
+    });
+}
+
+// Empty: they do not wait for anybody who is not there.
+std::string why_commits_wait(const State& s) {
+    const auto names = cluster::parse_sync_names(s.pg->sync_names);
+    if (!names || names->count == 0 || names->everybody) return {};
+    int there = 0;
+    std::string missing;
+    for (const auto& name : names->names) {
+        if (streams(s, name)) {
+            ++there;
+        } else if (name != cluster::strict_placeholder) {
+            missing += (missing.empty() ? "" : ", ") + name;
+        }
+    }
+    if (there >= names->count) return {};
+    if (missing.empty())
+        return "commits wait: synchronous_mode_strict is set, and no standby streams";
+    return fmt::format(
+        "commits wait: {} of {} standbys must confirm them, {} stream{}; missing: {}", names->count,
+        names->names.size(), there == 0 ? "none" : std::to_string(there), there == 1 ? "s" : "",
+        missing);
+}
+
+}  // namespace
+
+void tell_waits(Mind& m) {
+    State& s = m.s;
+    if (!s.pg->primary() || s.pg_stale) return;
+    const auto why = why_commits_wait(s);
+    if (!why.empty()) return m.say("commits wait", Note::Level::warning, why);
+    if (s.said.erase("commits wait") > 0)
+        m.tell(Note{Note::Level::info, "commits are confirmed again"});
+}
+
+}  // namespace relevo::core
