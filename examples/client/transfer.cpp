@@ -28,7 +28,7 @@ Task<Expected<void>> move_money(Transaction& t, int from, int to, int amount) {
 Task<int> run(std::shared_ptr<Pool> pool) {
     const auto done =
         co_await pool->transaction([](Transaction& t) { return move_money(t, 1, 2, 10); },
-                                   {.isolation = Isolation::serializable});
+                                   {.want_lsn = true, .isolation = Isolation::serializable});
     if (!done) {
         // Three different things to tell whoever asked for the transfer.
         const auto& error = done.error();

@@ -78,7 +78,8 @@ private:
     // transaction.cpp
     Task<Attempt> attempt(Session& session, const Body& body, const Call& call,
                           Clock::time_point until);
-    Task<Attempt> commit(Session& session, Attempt attempt, bool writes, Clock::time_point until);
+    Task<Attempt> commit(Session& session, Attempt attempt, const Call& call,
+                         Clock::time_point until);
     std::string begin_text(Session& session, const Call& call, bool writes) const;
     std::optional<Mark> mark_from(const Session& session, const Rows& row);
     void saw_flushed(const Life& life, Lsn lsn);

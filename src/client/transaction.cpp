@@ -132,7 +132,7 @@ Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, co
         attempt.thrown = std::current_exception();
     }
     if (!attempt.thrown && !running.failed && wanted)
-        co_return co_await commit(session, std::move(attempt), writes, until);
+        co_return co_await commit(session, std::move(attempt), call, until);
 
     if (running.failed) {
         attempt.action = running.action;
@@ -149,25 +149,25 @@ Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, co
     co_return attempt;
 }
 
-Task<PoolCore::Attempt> PoolCore::commit(Session& session, Attempt attempt, bool writes,
+Task<PoolCore::Attempt> PoolCore::commit(Session& session, Attempt attempt, const Call& call,
                                          Clock::time_point until) {
     // The second statement runs only when COMMIT succeeded; its position lies behind the COMMIT
     // record and is what a replica must have replayed to show us our own writes.
     static const std::string with_receipt =
         "COMMIT; SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text";
-    static const std::string plain = "COMMIT";
+    static const std::string plain = "COMMIT;";
+    const bool writes = !call.read_only;
+    const bool receipt = writes && call.want_lsn;
     auto answer =
-        co_await session.run(writes ? with_receipt : plain, nullptr, until, Stage::commit);
+        co_await session.run(receipt ? with_receipt : plain, nullptr, until, Stage::commit);
     answer.seen.rolled_back = !answer.results.empty() && answer.results.front().tag() == "ROLLBACK";
     attempt.ends_with(classify(answer.seen), answer);
     if (answer.seen.rolled_back)
         attempt.error.message = "COMMIT was answered with ROLLBACK: a statement had failed";
     if (attempt.action == Action::in_doubt && !writes) attempt.action = Action::again;
-    if (attempt.action != Action::done) co_return attempt;
-    if (writes) {
-        attempt.lsn = lsn_or_0(answer.last().value(0, 0));
-        if (attempt.mark) saw_flushed(attempt.mark->life, lsn_or_0(answer.last().value(0, 1)));
-    }
+    if (attempt.action != Action::done || !receipt) co_return attempt;
+    attempt.lsn = lsn_or_0(answer.last().value(0, 0));
+    if (attempt.mark) saw_flushed(attempt.mark->life, lsn_or_0(answer.last().value(0, 1)));
     co_return attempt;
 }
 
@@ -199,7 +199,7 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
             if (tried.mark) resolved = co_await resolve(*tried.mark, until);
             if (resolved.verdict == Verdict::committed) {
                 ++counts_.resolved;
-                co_return Receipt{resolved.behind, attempts, true};
+                co_return Receipt{call.want_lsn ? resolved.behind : 0, attempts, true};
             }
             if (resolved.verdict == Verdict::aborted) {
                 ++counts_.resolved;

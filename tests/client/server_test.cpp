@@ -105,7 +105,7 @@ TEST_F(ClientServers, StatementsAndTransactionsInTheOrdinaryCase) {
     EXPECT_EQ(rows->value(0, 0), "42");
     EXPECT_EQ(rows->value(0, 1), std::nullopt);
     EXPECT_EQ(rows->columns(), 3);
-    const auto done = p->transaction(increment);
+    const auto done = p->transaction(increment, {.want_lsn = true});
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_GT(done->lsn, 0u);
     EXPECT_FALSE(done->resolved);
@@ -191,7 +191,7 @@ TEST_F(ClientServers, ALostAnswerToCommitIsResolvedAsCommittedAndNotRepeated) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     proxy.next(Fault::cut_answer, "COMMIT;");
-    const auto done = p->transaction(increment);
+    const auto done = p->transaction(increment, {.want_lsn = true});
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_TRUE(done->resolved);
     EXPECT_GT(done->lsn, 0u);
@@ -404,7 +404,7 @@ protected:
 TEST_F(ClientCluster, ReadsItsOwnWritesFromAReplica) {
     const auto p = pool(options({primary.port, standby.port}));
     value(standby, "SELECT pg_wal_replay_pause()");
-    const auto written = p->transaction(increment);
+    const auto written = p->transaction(increment, {.want_lsn = true});
     ASSERT_TRUE(written) << written.error().message;
     const Call old{.idempotent = true, .target = Target::replica};
     const auto stale = p->execute("SELECT n, pg_is_in_recovery() FROM public.counter", {}, old);

@@ -84,6 +84,8 @@ struct Call {
     // trips in place of one.
     bool resolve = false;
     bool read_only = false;  // transaction: BEGIN READ ONLY; nothing to resolve then
+    // transaction: Receipt::lsn is wanted, for reading one's own writes from a replica.
+    bool want_lsn = false;
     Isolation isolation = Isolation::read_committed;
     Target target = Target::primary;  // replica needs read_only or idempotent
     // On a replica: what it must have replayed. With the Receipt of one's own write this is "read
