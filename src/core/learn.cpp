@@ -50,7 +50,7 @@ void see_leader_serve(State& s) {
 
 void learn_view(Mind& m, const DcsView& e) {
     State& s = m.s;
-    if (s.dcs && e.snapshot->revision < s.dcs->revision) return;
+    if (s.rules.forward && s.dcs && e.snapshot->revision < s.dcs->revision) return;
     // A primary that the agent finds at its start gets the time of one operation to have its key
     // confirmed.
     if (!s.dcs)

@@ -131,11 +131,12 @@ struct Way {
 
 class Search {
 public:
-    Search(const BitGoal& now, const BitGoal& goal, Bits leader, Bits live)
+    Search(const BitGoal& now, const BitGoal& goal, Bits leader, Bits live, bool keep_r0)
         : now_(now),
           goal_(goal),
           leader_(leader),
           live_(live),
+          keep_r0_(keep_r0),
           voter_sets_(sets_between(now.votes.voters, goal.votes.voters)),
           standby_sets_(sets_between(now.names.standbys, goal.names.standbys)) {}
 
@@ -166,11 +167,13 @@ private:
 
     const BitGoal now_, goal_;
     const Bits leader_, live_;
+    const bool keep_r0_;
     const std::vector<Bits> voter_sets_, standby_sets_;
     std::map<Key, Way> seen_;
     std::priority_queue<Open> queue_;
 
     bool intersects(const BitVotes& votes, const BitNames& names) const {
+        if (!keep_r0_) return true;
         const Bits others = votes.voters & ~leader_;
         return intersect(size(others), size(names.standbys), in_both(others, names.standbys),
                          votes.quorum, names.count);
@@ -237,14 +240,14 @@ bool elects_no_more(const Votes& from, const Votes& to) {
 int flushes_needed(const Votes& to) { return std::max(0, size(to.voters) - to.quorum); }
 
 std::optional<Move> next_move(const Goal& now, const Goal& goal, const cluster::MemberName& leader,
-                              const MemberSet& live) {
+                              const MemberSet& live, bool keep_r0) {
     if (now == goal) return Move{};
     if (!intersect(goal.votes, goal.names, leader)) return std::nullopt;
     const Members members(now, goal, leader);
     if (members.too_many()) return std::nullopt;
-    const auto move =
-        Search(members.bits(now), members.bits(goal), members.bits({leader}), members.bits(live))
-            .first_move();
+    const auto move = Search(members.bits(now), members.bits(goal), members.bits({leader}),
+                             members.bits(live), keep_r0)
+                          .first_move();
     return move ? std::optional(members.move(*move)) : std::nullopt;
 }
 

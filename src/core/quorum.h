@@ -67,9 +67,10 @@ struct Move {
 // The first move of the shortest way to the goal. live: the standbys that stream; ways on which
 // commits would have to wait for others are taken only when there is no better. `now` must fulfil
 // R0; what it is while a change of names settles is the caller's business. nullopt: no way (then
-// the goal itself breaks R0), or there are more than 64 members.
+// the goal itself breaks R0), or there are more than 64 members. keep_r0: false only in the
+// simulator, to show that it would notice.
 std::optional<Move> next_move(const Goal& now, const Goal& goal, const cluster::MemberName& leader,
-                              const MemberSet& live);
+                              const MemberSet& live, bool keep_r0 = true);
 
 // The names with which the winner of an election by these votes may be promoted: R0 holds with the
 // votes kept as they are (R1, R15), and never fewer than one standby while there is another member

@@ -116,12 +116,24 @@ struct Reinitializing {
 };
 struct Leaving {  // the agent stops
     enum class Stage { stop, release, say, gone } stage = Stage::stop;
+    bool standby_made = false, seen = false;  // seen stopped
 };
 using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover,
                                Restarting, Reinitializing, Leaving>;
 
+// Rules of docs/adr/0006 that only the core could leave out. Each holds, always: the simulator
+// switches one off to show that it would notice (docs/adr/0008).
+struct Rules {
+    bool intersect = true;   // R0: votes and names have a member in common
+    bool flushed = true;     // R2: voters hold what was acknowledged before they are written
+    bool newer_seal = true;  // R5: a seal counts when it is not older than the sync key
+    bool forward = true;     // R6: a view that is older than the last one changes nothing
+    bool own_writes = true;  // R6, R12: nor is one decided on that lacks what we wrote
+};
+
 struct State {
     Self self;
+    Rules rules;
     cluster::Settings settings;
 
     // Known.
@@ -177,7 +189,7 @@ struct State {
     std::optional<JudgedSource> judged;
     bool check_divergence = false;
     Instant check_after{};
-    Instant retry_clone_at{}, retry_start_at{};
+    Instant retry_clone_at{}, retry_start_at{}, standby_again_at{};
     bool rewind_failed = false;
 
     // What was asked of the leader since this member streams from it: its WAL's end.

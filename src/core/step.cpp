@@ -74,7 +74,7 @@ bool Mind::pg_busy() const {
 
 const cluster::Snapshot* Mind::view() const {
     if (!s.dcs || s.dcs_down || !s.dcs_seen) return nullptr;
-    if (s.dcs->revision < s.floor) return nullptr;
+    if (s.rules.own_writes && s.dcs->revision < s.floor) return nullptr;
     if (now.mono - *s.dcs_seen > s.settings.ttl) return nullptr;
     return s.dcs.get();
 }

@@ -311,7 +311,7 @@ void keep_sync(Mind& m) {
         if (sender_of(s, one.member->name)) live.insert(one.member->name);
     const Goal now{votes, *s.syncing.told};
     const Goal goal = goal_of(m, std::move(list));
-    const auto move = quorum::next_move(now, goal, s.self.name, live);
+    const auto move = quorum::next_move(now, goal, s.self.name, live, s.rules.intersect);
     if (!move)
         return m.say("sync plan", Note::Level::error,
                      "synchronous replication cannot be changed safely: the sync key and "
@@ -325,7 +325,8 @@ void keep_sync(Mind& m) {
             break;
         case quorum::Move::What::names: return tell(m, move->names);
         case quorum::Move::What::votes:
-            if (!move->flushed || flushed(m, move->votes)) return put(m, key, move->votes);
+            if (!move->flushed || !s.rules.flushed || flushed(m, move->votes))
+                return put(m, key, move->votes);
             break;
     }
     look_again();

@@ -61,7 +61,8 @@ std::string unfit_by_sync(const Mind& m) {
     // The leader of the key may be one that an operator chose against the votes.
     if (s.pg->voteless && !iequals(key.leader, s.self.name))
         return "my data was copied or rewound and has not caught up with a leader since";
-    if (!s.sealed || *s.sealed < key.mod_revision || s.pg->receiving || !s.pg->received_all)
+    const bool old = s.rules.newer_seal && s.sealed && *s.sealed < key.mod_revision;
+    if (!s.sealed || old || s.pg->receiving || !s.pg->received_all)
         return "my own WAL has not come to its end yet";
     return {};
 }
@@ -84,8 +85,8 @@ std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
         const bool alive = peer && peer->running && !peer->primary && !peer->voteless;
         // Patroni's own agents cannot tell: their word is taken as Patroni takes it.
         const bool able_to_tell = !member || !member->relevo.empty();
-        const bool ended =
-            !able_to_tell || (alive && peer->sealed >= key.mod_revision && peer->sealed != 0);
+        const bool since = alive && (!s.rules.newer_seal || peer->sealed >= key.mod_revision);
+        const bool ended = !able_to_tell || (since && peer->sealed != 0);
         if (alive && ended && no_more_than(s, *peer)) {
             ++votes;
             continue;
