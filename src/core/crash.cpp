@@ -110,7 +110,7 @@ bool crash_failover(Mind& m) {
             return true;
         }
         if (!p->standby_made) {
-            m.emit(MakeStandby{});
+            make_standby(m);
             return true;
         }
         p->stage = CrashFailover::Stage::release;

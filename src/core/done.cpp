@@ -160,6 +160,7 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         s.retry_start_at = m.now.mono + start_again_after;
         m.say("follow", Note::Level::warning, "cannot change the upstream: " + done.error->message);
     } else if (std::holds_alternative<MakeStandby>(effect) && done.error) {
+        s.standby_again_at = m.now.mono + std::chrono::milliseconds(200);
         m.say("standby", Note::Level::error,
               "standby.signal cannot be written: " + done.error->message);
     } else if (std::holds_alternative<SetSyncNames>(effect)) {

@@ -172,8 +172,15 @@ bool lead(Mind& m) {
 // whoever starts it (systemd, an operator) gets a standby.
 bool demoted(Mind& m) {
     if (m.paused() || m.leading() || !comes_up_as_primary(m)) return false;
-    m.emit(MakeStandby{});
+    make_standby(m);
     return true;
+}
+
+// A disk that is full stays so for a while.
+void make_standby(Mind& m) {
+    if (m.running<MakeStandby>()) return;
+    if (m.now.mono < m.s.standby_again_at) return m.wake_by(m.s.standby_again_at);
+    m.emit(MakeStandby{});
 }
 
 }  // namespace relevo::core

@@ -33,6 +33,12 @@ bool leave(Mind& m) {
             m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
         }
     }
+    if (p->stage == Leaving::Stage::release) {
+        if (!s.lead)
+            p->stage = Leaving::Stage::say;
+        else if (!p->seen && !m.running<Observe>())  // a look that came too early does not count
+            m.emit(Observe{});
+    }
     if (p->stage == Leaving::Stage::say) {
         if (!m.committing(CommitFor::member)) {
             m.commit(CommitFor::member, cluster::keys::put_member(member_record(s)));
@@ -54,6 +60,7 @@ bool leave(Mind& m) {
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     using Stage = Leaving::Stage;
+    const bool made = std::holds_alternative<MakeStandby>(effect);
     if (p.stage == Stage::stop && std::holds_alternative<StopPg>(effect)) {
         if (done.error) {  // the key stays: the lease keeps others away from a server that still
                            // runs
@@ -64,11 +71,15 @@ void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& don
         p.stage = Stage::release;
         m.emit(MakeStandby{});
         m.emit(Observe{});
-    } else if (p.stage == Stage::release && std::holds_alternative<Observe>(effect)) {
-        if (!s.lead) {
+    } else if (p.stage == Stage::release && (made || std::holds_alternative<Observe>(effect))) {
+        if (made) p.standby_made = !done.error;
+        if (!made) p.seen = true;
+        // While whoever starts it next would get a primary, the key is left to its lease.
+        if (!s.lead || (made && done.error)) {
             p.stage = Stage::say;
             return;
         }
+        if (!p.standby_made || !p.seen) return;
         cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
         if (s.pg->control && s.pg->control->state == cluster::ControlState::shut_down)
             status.optime = s.pg->control->checkpoint;

@@ -75,6 +75,7 @@ bool fence(Mind& m);                      // a primary without the right to be o
 bool lead(Mind& m);                       // we hold the key
 bool comes_up_as_primary(const Mind& m);  // stopped, without a standby.signal
 bool demoted(Mind& m);                    // stopped server of a former primary: standby by default
+void make_standby(Mind& m);               // a while later where it just failed
 // timeline.cpp: the number of the timeline that a promotion begins
 cluster::keys::TimelineGrant next_timeline(Mind& m);
 void learn_grant(Mind& m);       // from the view

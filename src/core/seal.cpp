@@ -10,7 +10,9 @@
 namespace relevo::core {
 namespace {
 constexpr Duration look_again_after = std::chrono::milliseconds(10);
-}
+// A member without a vote that streams again.
+constexpr Duration catches_up_within = std::chrono::milliseconds(200);
+}  // namespace
 
 cluster::Revision sealed_at(const State& s) { return s.sealed.value_or(0); }
 
@@ -87,7 +89,16 @@ void regain_vote(Mind& m) {
             m.emit(ProbePeers{ProbeFor::vote, {{*leader, lost_peer_deadline}}});
         return;
     }
-    if (pg.position() >= s.joined->end && again()) m.emit(RestoreVote{});
+    if (pg.position() >= s.joined->end) {
+        if (again()) m.emit(RestoreVote{});
+        return;
+    }
+    // Until then a takeover would have to do without it: not only at the next full look.
+    const Instant due = s.pg_seen + catches_up_within;
+    if (m.now.mono < due)
+        m.wake_by(due);
+    else if (!m.running<Observe>())
+        m.emit(Observe{});
 }
 
 }  // namespace relevo::core
