@@ -22,12 +22,14 @@ struct Options {
     std::uint64_t seed = 0;
     int members = 3, minutes = 10;
     unsigned jobs = 1;
-    bool trace = false, keep_going = true;
+    bool trace = false, aimed = false;
     std::string bug;
 };
 
 sim::Plan plan_of(const Options& options, std::uint64_t seed, sim::Bug bug) {
-    auto plan = sim::plan_for(seed, options.members, std::chrono::minutes(options.minutes));
+    auto plan = options.aimed
+                    ? sim::aimed_plan(seed, options.members)
+                    : sim::plan_for(seed, options.members, std::chrono::minutes(options.minutes));
     plan.bug = bug;
     return plan;
 }
@@ -112,6 +114,8 @@ int main(int argc, char** argv) {
     app.add_option("--members", options.members, "members of the cluster")
         ->check(CLI::Range(1, 9))
         ->capture_default_str();
+    app.add_flag("--aimed", options.aimed,
+                 "short runs of synchronous replication whose faults strike where leaders change");
     app.add_option("--minutes", options.minutes, "simulated minutes with faults")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
@@ -123,7 +127,7 @@ int main(int argc, char** argv) {
     auto bug = sim::Bug::none;
     if (options.bug == "list") {
         for (const auto& known : sim::bug_names())
-            fmt::print("{:<26} {}\n", known.name, known.what);
+            fmt::print("{:<26} {:<6}  {}\n", known.name, known.rule, known.what);
         return 0;
     }
     if (!options.bug.empty()) {

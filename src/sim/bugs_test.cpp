@@ -1,8 +1,11 @@
-// The simulator's honesty: each deliberate bug must be found within a few thousand schedules.
+// The simulator's honesty: each deliberate bug must be found, by schedules drawn from seeds or by
+// the story that it has in holes_test.cpp.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include "sim/run.h"
@@ -10,12 +13,15 @@
 namespace relevo::sim {
 namespace {
 
+// Far fewer than they might take: what is found late today is not found tomorrow.
+constexpr std::uint64_t seeds_max = 3000;
+
 class DeliberateBugs : public testing::TestWithParam<BugName> {};
 
 TEST_P(DeliberateBugs, AreFound) {
-    constexpr std::uint64_t seeds_max = 3000;
+    const bool aimed = GetParam().hunt == Hunt::aimed;
     for (std::uint64_t seed = 1; seed <= seeds_max; ++seed) {
-        auto plan = plan_for(seed, 3, std::chrono::minutes(10));
+        auto plan = aimed ? aimed_plan(seed, 3) : plan_for(seed, 3, std::chrono::minutes(10));
         plan.bug = GetParam().bug;
         const auto outcome = run(plan);
         if (outcome.findings.failures.empty()) continue;
@@ -26,20 +32,40 @@ TEST_P(DeliberateBugs, AreFound) {
     FAIL() << "nobody noticed in " << seeds_max << " schedules: " << GetParam().what;
 }
 
-std::vector<BugName> soon_found() {
+std::vector<BugName> hunted() {
     std::vector<BugName> out;
     std::ranges::copy_if(bug_names(), std::back_inserter(out),
-                         [](const BugName& bug) { return !bug.rare; });
+                         [](const BugName& bug) { return bug.hunt != Hunt::story; });
     return out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, DeliberateBugs, testing::ValuesIn(soon_found()),
+INSTANTIATE_TEST_SUITE_P(Each, DeliberateBugs, testing::ValuesIn(hunted()),
                          [](const auto& param_info) {
                              std::string name = param_info.param.name;
                              for (auto& c : name)
                                  if (c == '-') c = '_';
                              return name;
                          });
+
+TEST(DeliberateBugs, ThereIsOneForEachRule) {
+    for (int rule = 0; rule <= 17; ++rule) {
+        if (rule == 9 || rule == 16) continue;  // not here yet (docs/adr/0006, known holes)
+        const auto name = fmt::format("R{}", rule);
+        EXPECT_TRUE(std::ranges::any_of(bug_names(), [&](const BugName& b) {
+            return b.rule == name;
+        })) << name;
+    }
+}
+
+TEST(Schedules, AimedAtWhatChangesKeepEveryPromise) {
+    for (const int members : {3, 5})
+        for (std::uint64_t seed = 1; seed <= (members == 3 ? 300 : 60); ++seed) {
+            const auto outcome = run(aimed_plan(seed, members));
+            for (const auto& failure : outcome.findings.failures)
+                ADD_FAILURE() << fmt::format("aimed seed {} ({} members): {}", seed, members,
+                                             failure);
+        }
+}
 
 }  // namespace
 }  // namespace relevo::sim

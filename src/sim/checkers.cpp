@@ -160,18 +160,34 @@ void Checkers::on_commit(int index) {
 void Checkers::on_acknowledged(int index) {
     const auto truth = parts_.dcs.truth();
     const auto& sync = truth->sync;
-    if (!parts_.postgres.promised(index)) return;
+    if (!parts_.postgres.promised(index)) return check_deposed(index);
     const auto& wal = parts_.postgres.wal;
     const WalEnd acked = wal.last_acked(data(index).end);
     int without = 0;
     for (int other = 0; other < parts_.world.size(); ++other) {
         const Data& there = data(other);
         if (other == index || !sync.names(name(other)) || there.voteless) continue;
-        if (there.kind == cluster::DataDir::initialized && !wal.covers(there.end, acked)) ++without;
+        if (there.kind == cluster::DataDir::initialized && !wal.covers(there.flushed, acked))
+            ++without;
     }
     if (without > sync.quorum)
         fail(fmt::format("{} acknowledged what {} voters lack, and {} of them elect a leader",
                          name(index), without, sync.quorum + 1));
+}
+
+// Whoever took the lead, not against the votes, has all that the one before it still acknowledges:
+// its votes are of those that stopped to follow that one, and it has what they have.
+void Checkers::check_deposed(int deposed) {
+    const auto truth = parts_.dcs.truth();
+    if (parts_.world.plan.settings.synchronous_mode == cluster::SyncMode::off) return;
+    const int winner = truth->sync.active() ? parts_.world.index_of(truth->sync.leader) : -1;
+    if (winner < 0 || winner == deposed || forced_[static_cast<std::size_t>(winner)]) return;
+    const auto& wal = parts_.postgres.wal;
+    const WalEnd acked = wal.last_acked(data(deposed).end);
+    if (data(winner).system_id != data(deposed).system_id || wal.covers(data(winner).end, acked))
+        return;
+    fail(fmt::format("{} acknowledged what {}, which leads since, lacks", name(deposed),
+                     name(winner)));
 }
 
 void Checkers::on_promoting(int winner, WalEnd from) {
@@ -278,6 +294,7 @@ void Checkers::on_outside_start(int index) {
     if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.pause_seen())
         return;
     if (now - pg.stopped_since() < seconds(2) || now - who.deciding_since() < seconds(5)) return;
+    if (parts_.world.host(index).disk_in_trouble(now)) return;
     // It was frozen until a moment ago: its agent has not had the time either.
     if (now - excused_since_[static_cast<std::size_t>(index)] < seconds(2)) return;
     if (now - pause_changed_ < seconds(30) || !who.state().dcs || who.state().dcs_down) return;

@@ -81,11 +81,7 @@ void Member::do_dcs(core::EffectId id, const core::Effect& effect) {
 
 void Member::do_commit(core::EffectId id, core::Commit commit) {
     if (too_late(id, commit.not_after)) return;
-    if (commit.purpose == core::CommitFor::acquire && has_bug(Bug::acquire_without_guard))
-        commit.txn.compares.clear();
-    if (commit.purpose == core::CommitFor::acquire && has_bug(Bug::sync_key_unguarded))
-        std::erase_if(commit.txn.compares,
-                      [](const cluster::Compare& one) { return one.key != "leader"; });
+    if (commit.purpose == core::CommitFor::acquire) distort(commit.txn);
     if (foreign()) {
         const auto ours = [](const auto& part) { return part.key == cluster::keys::timeline; };
         std::erase_if(commit.txn.compares, ours);
@@ -109,6 +105,8 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         pg().observe(look->look,
                      [this, id, incarnation = incarnation_](cluster::LocalPostgres seen) {
                          if (incarnation != incarnation_) return;
+                         if (has_bug(Bug::vote_back_at_once) && seen.receiving)
+                             pg().data_to_break().voteless = false;
                          distort(seen);
                          finish(id, std::move(seen));
                      });
@@ -197,6 +195,24 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
     return true;
 }
 
+// Bugs of the transaction that takes the leader key.
+void Member::distort(cluster::Txn& take) const {
+    const auto not_leader = [](const auto& part) { return part.key != cluster::keys::leader; };
+    const auto of_sync = [](const auto& part) { return part.key == cluster::keys::sync; };
+    if (has_bug(Bug::acquire_without_guard)) take.compares.clear();
+    if (has_bug(Bug::sync_key_unguarded)) std::erase_if(take.compares, not_leader);
+    const bool own = state_.pg && state_.pg->primary();
+    if (has_bug(Bug::own_key_unguarded) && own) std::erase_if(take.compares, not_leader);
+    if (has_bug(Bug::take_leaves_sync_key) && own) std::erase_if(take.writes, not_leader);
+    if (has_bug(Bug::take_shrinks_votes) && state_.taken_over) {
+        auto sync = state_.taken_over->sync;
+        if (std::erase(sync.voters, state_.self.name) > 0)
+            sync.quorum = std::max(0, sync.quorum - 1);
+        for (auto& write : take.writes)
+            if (of_sync(write)) write.value = cluster::to_json(sync);
+    }
+}
+
 core::SyncNamesSet Member::told(cluster::Lsn marker) const {
     if (has_bug(Bug::names_not_settled)) return {};
     return {marker};
@@ -204,6 +220,8 @@ core::SyncNamesSet Member::told(cluster::Lsn marker) const {
 
 void Member::distort(cluster::LocalPostgres& seen) const {
     if (has_bug(Bug::seal_not_done)) seen.receiving = false;
+    if (has_bug(Bug::seal_told_early) && state_.follow_known && !state_.followed)
+        seen.receiving = false;
     if (has_bug(Bug::vote_not_lost)) seen.voteless = false;
     if (has_bug(Bug::sent_taken_for_flush))
         for (auto& sender : seen.senders) sender.flush = sender.sent;
@@ -223,6 +241,18 @@ void Member::do_hold(core::EffectId id, const core::HoldPoolers& hold) {
             return later(hold.drain, [answer] {
                 answer(Error{ErrorCode::conflict, "a transaction does not end"});
             });
+    }
+}
+
+// A peer's answer.
+void Member::distort(cluster::PeerStatus& answer) const {
+    if (answer.primary) return;
+    if (has_bug(Bug::positions_not_asked)) answer.position = {};
+    if (has_bug(Bug::seals_not_asked_for) && answer.running) answer.sealed = state_.dcs->revision;
+    if (has_bug(Bug::lower_lsn_leads) && state_.pg) {  // mirrored about one's own
+        const auto mine = state_.pg->position().value;
+        const auto theirs = answer.position.value;
+        answer.position.value = theirs <= 2 * mine ? 2 * mine - theirs : 0;
     }
 }
 
@@ -259,9 +289,9 @@ void Member::do_probe(core::EffectId id, const core::ProbePeers& probe) {
         const std::string who = peer.member.name;
         gather->answers[who] = std::nullopt;
         const int other = world.index_of(who);
-        const auto there = world.plain_latency();
+        const auto there = world.latency();
         const auto thinks = world.dice.between(microseconds(500), milliseconds(8));
-        const auto back = world.plain_latency();
+        const auto back = world.latency() + (other < 0 ? Duration{} : world.lag(other, index_));
         auto settled = std::make_shared<bool>(false);
         const bool deaf =
             has_bug(Bug::race_ignores_positions) && probe.purpose == core::ProbeFor::race;
@@ -286,8 +316,7 @@ void Member::do_probe(core::EffectId id, const core::ProbePeers& probe) {
                     index_, back, [this, who, status, gather, settled, closed, incarnation] {
                         if (incarnation != incarnation_ || std::exchange(*settled, true)) return;
                         gather->answers[who] = *status;
-                        if (has_bug(Bug::positions_not_asked) && !status->primary)
-                            gather->answers[who]->position = {};
+                        distort(*gather->answers[who]);
                         closed();
                     });
             });

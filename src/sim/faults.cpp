@@ -29,7 +29,15 @@ int Faults::leader_or_anyone() const {
     return anyone();
 }
 
+int Faults::another(int member) const {
+    if (world().size() < 2) return member;
+    const auto others = static_cast<std::uint64_t>(world().size() - 1);
+    const auto picked = static_cast<int>(world().dice.below(others));
+    return picked < member ? picked : picked + 1;
+}
+
 Duration Faults::length() const {
+    if (world().plan.aimed) return world().dice.between(milliseconds(100), seconds(5));
     const auto ttl = Duration(world().plan.settings.ttl);
     if (world().dice.chance(0.5)) return world().dice.between(milliseconds(10), seconds(5));
     return world().dice.between(seconds(1), 2 * ttl + seconds(10));
@@ -46,6 +54,7 @@ void Faults::power_back(int index) {
     if (world().host(index).powered) return;
     happened(index, "power is back");
     world().power_on(index);
+    service_starts_it(index);
     world().on_host(index, world().dice.between(milliseconds(500), seconds(5)),
                     [this, index] { member(index).start_agent(); });
 }
@@ -116,6 +125,46 @@ void Faults::dcs_away(Duration how_long) {
     });
 }
 
+// The old leader's followers are cut off with answers on their way; leases begin anew.
+void Faults::dcs_new_leader() {
+    if (!parts_.dcs.up()) return;
+    happened(-1, "the DCS elects another leader");
+    parts_.dcs.go_down();
+    world().after(world().dice.between({}, milliseconds(300)), [this] { parts_.dcs.come_back(); });
+}
+
+void Faults::split(int index, bool one_way, Duration how_long) {
+    const bool out = world().dice.chance(0.5);
+    for (int other = 0; other < world().size(); ++other)
+        if (other != index) cut(out ? index : other, out ? other : index, one_way, how_long);
+}
+
+void Faults::slow_disk(int index, Duration at_most, Duration how_long) {
+    happened(index, fmt::format("its disk takes up to {:.2f} s for {:.1f} s", to_s(at_most),
+                                to_s(how_long)));
+    world().host(index).disk_slow = at_most;
+    world().after(how_long, [this, index] {
+        happened(index, "its disk is as fast as ever");
+        world().host(index).disk_slow = {};
+        world().host(index).disk_mended = world().now();
+    });
+}
+
+void Faults::full_disk(int index, Duration how_long) {
+    happened(index, fmt::format("its disk is full for {:.1f} s", to_s(how_long)));
+    world().host(index).disk_full = true;
+    world().after(how_long, [this, index] {
+        happened(index, "there is room on its disk");
+        world().host(index).disk_full = false;
+        world().host(index).disk_mended = world().now();
+    });
+}
+
+void Faults::step_clock(int index, Duration by) {
+    happened(index, fmt::format("its wall clock is set by {:.1f} s", to_s(by)));
+    world().host(index).wall_offset += by;
+}
+
 void Faults::switchover(const std::string& leader, const std::string& candidate, Duration ahead) {
     happened(-1, fmt::format("an operator asks: {} from '{}' to '{}'",
                              leader.empty() ? "failover" : "switchover", leader, candidate));
@@ -173,7 +222,7 @@ void Faults::operator_acts() {
 void Faults::one() {
     auto& dice = world().dice;
     const int index = leader_or_anyone();
-    switch (dice.below(14)) {
+    switch (dice.below(20)) {
         case 0:
             power_loss(index);
             if (dice.chance(0.8)) world().after(length(), [this, index] { power_back(index); });
@@ -186,7 +235,18 @@ void Faults::one() {
         case 3: crash_postgres(index); break;
         case 4: freeze(index, length()); break;
         case 5: hang(index, length()); break;
-        case 6: cut(index, anyone(), dice.chance(0.4), length()); break;
+        case 6:
+        case 14: cut(index, another(index), dice.chance(0.4), length()); break;
+        case 15: split(index, dice.chance(0.4), length()); break;
+        case 16: dcs_new_leader(); break;
+        case 17:
+        case 18: slow_disk(index, dice.between(milliseconds(20), seconds(4)), length()); break;
+        case 19:
+            if (dice.chance(0.5))
+                full_disk(index, length());
+            else
+                step_clock(index, dice.between(-seconds(7200), seconds(7200)));
+            break;
         case 7:
         case 8:
             if (dice.chance(0.3))
@@ -225,6 +285,7 @@ void Faults::one() {
 
 void Faults::on_effect(const Member& who, const core::Issued& issued) {
     if (!world().faults_on || world().plan.profile != Profile::rough) return;
+    if (world().plan.aimed) return aim(who, issued.effect);
     const auto* commit = std::get_if<core::Commit>(&issued.effect);
     const auto* probe = std::get_if<core::ProbePeers>(&issued.effect);
     if (probe && probe->purpose == core::ProbeFor::race)
@@ -245,19 +306,32 @@ void Faults::on_effect(const Member& who, const core::Issued& issued) {
 
 void Faults::ambush(int index) {
     auto& dice = world().dice;
-    switch (dice.below(5)) {
+    switch (dice.below(7)) {
         case 0:
             power_loss(index);
             world().after(length(), [this, index] { power_back(index); });
             break;
         case 1: freeze(index, length()); break;
         case 2: crash_postgres(index); break;
-        case 3: cut(index, anyone(), dice.chance(0.4), length()); break;
+        case 3: cut(index, another(index), dice.chance(0.4), length()); break;
+        case 4: {
+            // A flush that takes its time, and the power gone before it ends.
+            const auto at_most = dice.between(milliseconds(20), seconds(2));
+            slow_disk(index, at_most, length());
+            if (!dice.chance(0.6)) break;
+            world().after(dice.between({}, at_most), [this, index, generation = generation_] {
+                if (generation != generation_ || !world().host(index).powered) return;
+                power_loss(index);
+                world().after(length(), [this, index] { power_back(index); });
+            });
+            break;
+        }
+        case 5: split(index, dice.chance(0.4), length()); break;
         default: {
             // Cut off from the DCS and from one other, with somebody left to acknowledge to.
             const auto how_long = length();
             cut(index, world().dcs_node(), false, how_long);
-            cut(index, anyone(), false, how_long);
+            cut(index, another(index), false, how_long);
             break;
         }
     }
@@ -277,6 +351,8 @@ void Faults::next() {
                 ttl - core::fence_margin(s) - std::min<Duration>(s.loop_wait, ttl / 3) - seconds(1);
             if (worst > milliseconds(200))
                 dcs_away(world().dice.between(milliseconds(10), worst * 8 / 10));
+        } else if (world().plan.aimed) {
+            strike(leader_or_anyone());
         } else {
             one();
             // Trouble seldom comes alone.
@@ -299,6 +375,8 @@ void Faults::mend() {
     world().heal_all();
     parts_.dcs.come_back();
     for (int m = 0; m < world().size(); ++m) {
+        world().host(m).disk_slow = {};
+        world().host(m).disk_full = false;
         if (world().host(m).frozen) {
             checkers_.excuse(m);
             world().thaw(m);

@@ -28,6 +28,11 @@ public:
     void hang(int member, Duration how_long);
     void cut(int a, int b, bool one_way, Duration how_long);
     void dcs_away(Duration how_long);
+    void dcs_new_leader();
+    void split(int member, bool one_way, Duration how_long);  // from all others, not from the DCS
+    void slow_disk(int member, Duration at_most, Duration how_long);
+    void full_disk(int member, Duration how_long);
+    void step_clock(int member, Duration by);
     void switchover(const std::string& leader, const std::string& candidate, Duration ahead);
     void pause(bool on);
 
@@ -38,10 +43,15 @@ private:
             parts_.world.dice.below(static_cast<std::uint64_t>(parts_.world.size())));
     }
     int leader_or_anyone() const;
+    int another(int member) const;
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     void next();
     void one();
     void ambush(int member);
+    // faults_aimed.cpp
+    void aim(const Member& who, const core::Effect& effect);
+    void strike(int member);
+    void service_starts_it(int member);
     void operator_acts();
     void happened(int member, const std::string& what);
     Duration length() const;
@@ -49,6 +59,7 @@ private:
     Parts parts_;
     Checkers& checkers_;
     int generation_ = 0;
+    Instant struck_{};
 };
 
 }  // namespace relevo::sim

@@ -55,6 +55,7 @@ void Member::start_agent() {
     told_suspects_ = told_alone_ = false;
     back_again_at_ = {};
     state_.self = self_of(parts_.world, index_);
+    state_.rules = rules();
     state_.settings = parts_.world.plan.settings;  // the local file's, until the DCS's are read
     state_.settings.pause = false;
     pause_seen_ = false;
@@ -73,6 +74,16 @@ void Member::kill_agent() {
     pg().agent_gone();
     state_ = core::State{};
     if (parts_.world.trace.on()) parts_.world.say(index_, "== the agent is gone");
+}
+
+core::Rules Member::rules() const {
+    core::Rules rules;
+    rules.intersect = !has_bug(Bug::names_do_not_meet);
+    rules.flushed = !has_bug(Bug::votes_before_flush);
+    rules.newer_seal = !has_bug(Bug::old_seal_counts);
+    rules.forward = !has_bug(Bug::old_view_believed);
+    rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
+    return rules;
 }
 
 // Nothing is decided before the DCS was read once (agent/agent.cpp, wait_for_dcs).
@@ -155,7 +166,10 @@ void Member::arm(Instant wake_at) {
 }
 
 void Member::answer(int incarnation, core::EffectDone done) {
-    if (incarnation == incarnation_ && runs_) feed(std::move(done));
+    if (incarnation != incarnation_ || !runs_) return;
+    if (parts_.world.stutters())
+        later(parts_.world.dice.between({}, seconds(2)), [this, done] { feed(done); });
+    feed(std::move(done));
 }
 
 void Member::finish(core::EffectId id, core::Payload payload, std::optional<Error> error) {

@@ -83,7 +83,11 @@ private:
                                  if (incarnation == incarnation_ && runs_) what();
                              });
     }
+    // Deliberate bugs.
+    core::Rules rules() const;
     void distort(cluster::LocalPostgres& seen) const;
+    void distort(cluster::PeerStatus& answer) const;
+    void distort(cluster::Txn& take) const;
     core::SyncNamesSet told(cluster::Lsn marker) const;
     // member_pulse.cpp: listening to the leader, and being listened to
     void keep_listening();

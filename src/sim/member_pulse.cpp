@@ -90,8 +90,13 @@ void Member::back_leader() {
         const auto& there = *parts_.members[static_cast<std::size_t>(other)];
         if (core::follows_term(there.state()) == term) followers.insert(parts_.world.name(other));
     }
-    if (core::backed_by(state_, followers))
-        feed(core::LeaderBacked{term, now + milliseconds(1500)});
+    if (!core::backed_by(state_, followers)) return;
+    // Their word counts for 400 ms (agent/pulses.cpp): it may be that old when it is added up.
+    const Duration old =
+        parts_.world.faults_on ? parts_.world.dice.between({}, milliseconds(400)) : Duration{};
+    later(old, [this, term] {
+        feed(core::LeaderBacked{term, parts_.world.mono(index_) + milliseconds(1500)});
+    });
 }
 
 // Its answer to POST /failsafe.

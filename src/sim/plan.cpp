@@ -11,50 +11,6 @@ namespace relevo::sim {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const std::vector<BugName>& bug_names() {
-    static const std::vector<BugName> names = {
-        {Bug::fence_never_fires, "fence-never-fires", "a kill is answered with done and not done"},
-        {Bug::acquire_without_guard, "acquire-without-guard",
-         "the leader key is put over another's"},
-        {Bug::race_ignores_positions, "race-ignores-positions",
-         "the race does not see who is ahead"},
-        {Bug::release_before_stopped, "release-before-stopped",
-         "the key is given away by a running primary"},
-        {Bug::wipe_without_leader, "wipe-without-leader",
-         "a data directory is emptied with no leader about"},
-        {Bug::lease_counted_from_reply, "lease-counted-from-reply",
-         "the lease is believed to last longer"},
-        {Bug::late_promotion, "late-promotion", "a promotion that had to wait is not called off"},
-        {Bug::pause_not_heard, "pause-not-heard", "maintenance mode never reaches a member"},
-        {Bug::two_actions, "two-actions", "a start is reported done while it goes on"},
-        {Bug::no_standby_signal, "no-standby-signal",
-         "a former primary may come up as one by itself"},
-        {Bug::seal_not_done, "seal-not-done", "a sealed voter goes on streaming", true},
-        {Bug::names_not_settled, "names-not-settled",
-         "a change of synchronous_standby_names counts before every walsender has read it", true},
-        {Bug::sent_taken_for_flush, "sent-taken-for-flush",
-         "a standby becomes a voter before it has flushed what was acknowledged", true},
-        {Bug::sync_key_unguarded, "sync-key-unguarded",
-         "the leader key is taken on an election that is void", true},
-        // Found by its own story (quorum_scenarios_test.cpp).
-        {Bug::vote_not_lost, "vote-not-lost", "a rewound or copied member votes at once", true},
-        {Bug::promoted_alone, "promoted-alone", "a new primary waits for no standby"},
-        {Bug::one_vote_too_few, "one-vote-too-few", "one vote less than needed is enough"},
-        {Bug::positions_not_asked, "positions-not-asked", "the voters' positions are not compared"},
-        {Bug::suspects_everybody, "suspects-everybody",
-         "a voter says that it suspects the leader, whatever it hears"},
-        {Bug::timeline_by_itself, "timeline-by-itself",
-         "PostgreSQL chooses the timeline's number itself"},
-    };
-    return names;
-}
-
-std::optional<Bug> parse_bug(std::string_view name) {
-    for (const auto& known : bug_names())
-        if (name == known.name) return known.bug;
-    return std::nullopt;
-}
-
 const char* to_string(Profile profile) {
     switch (profile) {
         case Profile::rough: return "rough";
@@ -150,9 +106,45 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     plan.config_json = config_of(plan.settings);
     if (plan.profile != Profile::rough) return plan;
     plan.loss = dice.chance(0.5) ? 0.02 : 0;
+    Random disk_dice(seed ^ 0xD15CU);
+    plan.disk_max = milliseconds(disk_dice.chance(0.5) ? disk_dice.number(1, 20) : 0);
     plan.fault_every = seconds(dice.number(4, 60));
     plan.slow = dice.chance(0.2) ? dice.number(5, 40) : 1;
     plan.failures = dice.chance(0.5) ? 0.1 : 0;
+    return plan;
+}
+
+Plan aimed_plan(std::uint64_t seed, int members) {
+    Plan plan;
+    plan.seed = seed;
+    plan.members = members;
+    plan.aimed = true;
+    plan.faults_for = seconds(60);
+    Random dice(seed ^ 0xA13EDU);
+    auto& s = plan.settings;
+    s.ttl = seconds(dice.number(3, 6));
+    s.retry_timeout = seconds(1);
+    s.loop_wait = seconds(1);
+    s.primary_start_timeout = seconds(dice.chance(0.5) ? 0 : 300);
+    s.use_pg_rewind = true;
+    s.use_slots = dice.chance(0.8);
+    s.remove_data_directory_on_diverged_timelines = dice.chance(0.3);
+    s.remove_data_directory_on_rewind_failure = true;
+    s.synchronous_mode = dice.chance(0.25) ? cluster::SyncMode::on : cluster::SyncMode::quorum;
+    s.synchronous_mode_strict = dice.chance(0.2);
+    s.synchronous_node_count =
+        dice.number(1, members > 3 ? 2 : 1 + static_cast<int>(dice.below(2)));
+    s.suspect_after = milliseconds(dice.number(200, 500));
+    plan.config_json = config_of(s);
+    if (dice.chance(0.1)) plan.nofailover.push_back(dice.number(1, members - 1));
+    if (dice.chance(0.5)) plan.clonefrom.push_back(dice.number(0, members - 1));
+    plan.latency_max = milliseconds(dice.chance(0.2) ? 30 : 3);
+    plan.disk_max = milliseconds(dice.chance(0.5) ? 10 : 0);
+    plan.write_every = milliseconds(dice.number(40, 150));
+    plan.receiver_timeout = seconds(5);
+    plan.receiver_retry = milliseconds(500);
+    plan.loss = dice.chance(0.3) ? 0.02 : 0;
+    plan.fault_every = milliseconds(dice.number(500, 3000));
     return plan;
 }
 

@@ -119,7 +119,7 @@ Outcome run(const Plan& plan, std::function<void(const std::string&)> trace_to) 
     world.trace.sink = std::move(trace_to);
     cluster.start();
     const bool calm = plan.profile == Profile::quiet || plan.profile == Profile::blinks;
-    if (calm || world.dice.chance(0.7)) {
+    if (calm || plan.aimed || world.dice.chance(0.7)) {
         // Mostly the cluster stands before the trouble begins; bootstrap under fire is the rest.
         // Asked each millisecond: what nothing has happened to is as it was.
         std::uint64_t asked_at = ~std::uint64_t{0};
@@ -130,7 +130,7 @@ Outcome run(const Plan& plan, std::function<void(const std::string&)> trace_to) 
         if (!cluster.run_until(settled, minutes(3)) && !world.stopped)
             cluster.checkers.fail("no cluster within three minutes of an undisturbed start: " +
                                   cluster.checkers.unrest());
-        world.run_until(world.now() + seconds(10));
+        world.run_until(world.now() + seconds(plan.aimed ? 2 : 10));
         cluster.checkers.formed = true;
     }
     cluster.faults.begin();

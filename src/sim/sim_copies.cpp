@@ -26,6 +26,7 @@ void SimPostgres::bootstrap(Finish done) {
         data_.kind = DataDir::initialized;
         data_.system_id = fmt::format("70000000000000000{:02}", ++all_.systems);
         data_.end = {all_.wal.root(me_), Lsn{0x1500000}};
+        flush_now();
         data_.control = ControlState::shut_down;
         data_.checkpoint = Lsn{0x1500000 - 0x70};
         data_.checkpoint_timeline = 1;
@@ -83,7 +84,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
     }
     data_ = Data{};
     data_.kind = DataDir::half_made;
-    data_.voteless = true;
+    lose_vote();
     child_of_agent_ = touched_ = true;
     later(takes(seconds(1), seconds(8)), action, [this, action, from] {
         if (!source_answers(from) || fails())
@@ -91,11 +92,12 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_ = Data{};
         const Data& theirs = all_.at(from).data_;
         data_.kind = DataDir::initialized;
-        data_.voteless = true;
+        lose_vote();
         data_.standby_signal = true;
         data_.system_id = theirs.system_id;
         data_.roles = theirs.roles;
-        data_.end = theirs.end;
+        data_.end = theirs.flushed;
+        flush_now();
         data_.backup_label = true;
         data_.control = ControlState::in_production;  // as the source's was when it was copied
         data_.checkpoint = theirs.checkpoint;
@@ -103,6 +105,12 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         aside_.reset();
         end(action, {});
     });
+}
+
+void SimPostgres::lose_vote() {
+    const Kept before = data_;
+    data_.voteless = true;
+    if (world().plan.bug == Bug::voteless_not_durable) never_durable(before, true);
 }
 
 // The table of contract 7.9, on numbers as PostgreSQL shows them.
@@ -172,9 +180,9 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
         if (!source_answers(from) || up.recovering_ || !up.checkpointed_)
             return end(action, fail(ErrorCode::unavailable, "the source is not ready"));
         child_of_agent_ = touched_ = true;
-        data_.voteless = true;
+        lose_vote();
         later(takes(milliseconds(200), seconds(4)), action,
-              [this, action, from, copied = up.data_.end, since = up.primary_since()] {
+              [this, action, from, copied = up.data_.flushed, since = up.primary_since()] {
                   // A source that stopped meanwhile took the connection with it.
                   const SimPostgres& there = all_.at(from);
                   const bool same = !there.recovering_ && there.primary_since() == since;
@@ -184,7 +192,8 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
                   }
                   data_.standby_signal = true;  // pg_rewind removes it, the adapter puts it back
                   data_.end = copied;
-                  data_.needs = all_.at(from).data_.end;
+                  flush_now();
+                  data_.needs = all_.at(from).data_.flushed;
                   data_.control = ControlState::in_archive_recovery;
                   end(action, {});
               });
@@ -200,6 +209,7 @@ void SimPostgres::crash_recover(Finish done) {
         data_.checkpoint = data_.end.lsn;
         data_.checkpoint_timeline = all_.wal.timeline(data_.end);
         data_.end.lsn.value += 0x70;
+        flush_now();
         data_.control = ControlState::shut_down;
         end(action, {});
     });

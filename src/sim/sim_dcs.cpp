@@ -39,6 +39,7 @@ bool SimDcs::operate(const cluster::Txn& txn) {
 
 void SimDcs::go_down() {
     up_ = false;
+    ++downs_;
     links_changed();
 }
 
@@ -56,7 +57,23 @@ void SimDcs::reset(int member) {
     const int stream = c.stream + 1;
     c = Client{};
     c.session = session;
+    c.since = world_.now();
     c.stream = stream;
+    c.since = world_.now();
+}
+
+// What a read finds: the truth. With the bug a member that has just started asks a server of the
+// DCS that lags.
+SnapshotPtr SimDcs::seen_by(int member) {
+    constexpr Duration lag = seconds(3);
+    const Client& c = client(member);
+    const bool again = c.session > 1;  // not its very first start
+    if (world_.plan.bug != Bug::old_read_at_start || !again || world_.now() - c.since > lag)
+        return truth();
+    SnapshotPtr found;
+    for (const auto& [at, view] : past_)
+        if (!found || at <= world_.now() - lag) found = view;
+    return found ? found : truth();
 }
 
 SimDcs::CallPtr SimDcs::make_call(int member, Duration deadline, bool repeatable) {
@@ -97,14 +114,17 @@ void SimDcs::attempt(const CallPtr& call) {
     if (call->repeatable)
         world_.on_host(call->member, attempt_timeout, [this, call] { attempt(call); });
     if (world_.faults_on && world_.dice.chance(world_.plan.loss)) return;
-    world_.after(world_.latency(), [this, call] {
+    const Duration lag = world_.lag(call->member, world_.dcs_node());
+    world_.after(world_.latency() + lag, [this, call] {
         if (!up_ || !world_.linked(call->member, world_.dcs_node())) return;
         const auto before = store_.revision();
         call->apply();
         arm_expiry();
         if (store_.revision() != before) wrote();
         if (world_.faults_on && world_.dice.chance(world_.plan.loss)) return;
-        world_.after(world_.latency(), [this, call] {
+        world_.after(world_.latency(), [this, call, downs = downs_] {
+            // What it had answered may go down with it.
+            if (downs != downs_ && world_.dice.chance(0.5)) return;
             if (world_.linked(world_.dcs_node(), call->member)) settle(call, Fate::answered);
         });
     });
@@ -113,7 +133,7 @@ void SimDcs::attempt(const CallPtr& call) {
 void SimDcs::read(int member, Duration deadline, ReadDone done) {
     auto call = make_call(member, deadline, true);
     auto found = std::make_shared<SnapshotPtr>();
-    call->apply = [this, found] { *found = truth(); };
+    call->apply = [this, member, found] { *found = seen_by(member); };
     call->finish = [found, done = std::move(done)](Fate fate) {
         if (fate == Fate::answered) return done(*found);
         done(fail(ErrorCode::unavailable, "the DCS cannot be reached"));
@@ -183,7 +203,12 @@ void SimDcs::watch(int member, std::function<void(SnapshotPtr)> handler) {
     links_changed();
 }
 
+void SimDcs::tell(int member, SnapshotPtr view) {
+    if (client(member).handler) client(member).handler(std::move(view));
+}
+
 void SimDcs::wrote() {
+    if (world_.plan.bug == Bug::old_read_at_start) past_.emplace_back(world_.now(), truth());
     for (int m = 0; m < world_.size(); ++m)
         if (client(m).watching) notify(m, {});
     if (on_write) on_write();
@@ -191,9 +216,16 @@ void SimDcs::wrote() {
 
 void SimDcs::notify(int member, Duration extra) {
     Client& c = client(member);
-    c.last = std::max(c.last + microseconds(1), world_.now() + world_.latency() + extra);
+    const Duration lag = extra + world_.lag(world_.dcs_node(), member);
+    c.last = std::max(c.last + microseconds(1), world_.now() + world_.latency() + lag);
+    if (world_.stutters())
+        world_.to_host(member, c.last - world_.now() + world_.dice.between({}, seconds(3)),
+                       [this, member, session = c.session, view = truth()] {
+                           Client& mine = client(member);
+                           if (mine.session == session && mine.handler) mine.handler(view);
+                       });
     world_.to_host(member, c.last - world_.now(),
-                   [this, member, session = c.session, stream = c.stream, view = truth()] {
+                   [this, member, session = c.session, stream = c.stream, view = seen_by(member)] {
                        Client& mine = client(member);
                        if (mine.session == session && mine.stream == stream && mine.handler)
                            mine.handler(view);

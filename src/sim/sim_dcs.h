@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -40,6 +41,7 @@ public:
     void commit(int member, cluster::Txn txn, Duration deadline, CommitDone done);
     using LeaseDone = std::function<void(Result<cluster::Lease>)>;
     void keep_lease(int member, std::chrono::seconds ttl, Duration deadline, LeaseDone done);
+    void tell(int member, SnapshotPtr view);  // a view that comes late, for stories
     void watch(int member, std::function<void(SnapshotPtr)> handler);
 
     // After each write, with the revision before it.
@@ -50,6 +52,7 @@ private:
     enum class Fate { answered, unreachable, unknown };
     struct Client {
         int session = 0;
+        Instant since;
         cluster::LeaseId lease = 0;
         std::chrono::seconds ttl{};
         std::function<void(SnapshotPtr)> handler;
@@ -77,6 +80,7 @@ private:
     void attempt(const CallPtr& call);
     void settle(const CallPtr& call, Fate fate);
     void wrote();
+    SnapshotPtr seen_by(int member);
     void notify(int member, Duration extra);
     void links_changed();
     void arm_expiry();
@@ -85,7 +89,10 @@ private:
     cluster::MemoryStore store_;
     cluster::SnapshotReader reader_;
     SnapshotPtr snapshot_;
+    // Kept for Bug::old_read_at_start.
+    std::vector<std::pair<Instant, SnapshotPtr>> past_;
     bool up_ = true;
+    int downs_ = 0;  // how often it went away
     std::vector<Client> clients_;
     Instant expiry_armed_ = Instant::max();
 };

@@ -33,7 +33,7 @@ Duration SimPostgres::takes(Duration low, Duration high) const {
 }
 
 bool SimPostgres::fails() const {
-    return world().faults_on && world().dice.chance(world().plan.failures);
+    return full() || (world().faults_on && world().dice.chance(world().plan.failures));
 }
 
 int SimPostgres::begin(Finish done) {
@@ -56,16 +56,15 @@ bool SimPostgres::accepts_writes() const {
 }
 
 void SimPostgres::write(std::uint64_t bytes) {
+    if (full()) return crash();  // PANIC
     const Branch& branch = all_.wal.at(data_.end.branch);
     if (branch.writer != me_)
         all_.on_impossible(
             fmt::format("{} writes on a timeline of another primary", world().name(me_)));
     data_.end.lsn.value += bytes;
     waiting_.push_back(data_.end.lsn);
-    if (!commits_wait_) acknowledge(data_.end.lsn);
     all_.on_commit(me_);
-    for (auto& other : all_.servers)
-        if (other->receiver_.from == me_) other->receiver_sync();
+    flush_soon();
 }
 
 // Everything that the end of a postmaster means here; the agent hears of it through pidfd.
@@ -75,6 +74,10 @@ void SimPostgres::gone(bool tell) {
     hung_ = false;
     started_outside_ = false;
     ++epoch_;
+    flushing_ = false;
+    // WAL that was in memory only.
+    if (!recovering_ && data_.end != data_.flushed && world().dice.chance(0.5))
+        data_.end = data_.flushed;
     receiver_stopped(tell);
     waiting_.clear();  // nobody is told of them
     walsenders_.assign(walsenders_.size(), {});
@@ -101,16 +104,19 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     if (data_.kind != cluster::DataDir::initialized)
         return later(milliseconds(5), action,
                      [this, action] { end(action, fail(ErrorCode::failed, "no data directory")); });
+    const Kept before = data_;
+    const Duration writes = world().disk(me_);
     data_.standby_signal = !plan.as_primary;
     data_.upstream = plan.as_primary ? std::nullopt : plan.upstream;
     if (plan.sync_names) data_.sync_names = *plan.sync_names;
+    being_written(before, writes);
     read_names();
     commits_wait_ = names_.count > 0;
     const int epoch = ++epoch_;
     server_ = Server::starting;
     recovering_ = data_.standby_signal;
     const bool unclean = data_.control == ControlState::in_production;
-    Duration takes_time = takes(milliseconds(100), milliseconds(600));
+    Duration takes_time = writes + takes(milliseconds(100), milliseconds(600));
     if (unclean) takes_time += takes(milliseconds(50), seconds(world().dice.chance(0.1) ? 30 : 3));
     if (plan.timeout > Duration::zero())
         later(plan.timeout, action,
@@ -125,7 +131,8 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
         }
         arm_consistency(epoch, action);
     });
-    if (recovering_ && data_.upstream) receiver_soon(milliseconds(50));
+    flush_soon();  // a server that was not shut down has everything flushed at its start
+    if (recovering_ && data_.upstream) receiver_soon(writes + milliseconds(50));
 }
 
 // A rewound standby opens when it has come as far as its source was: PostgreSQL compares positions,
@@ -173,6 +180,7 @@ void SimPostgres::started(int epoch) {
         all_.on_impossible(world().name(me_) + " came up as a primary on a timeline of another");
     if (data_.control == ControlState::in_production) data_.end.lsn.value += record_bytes;
     data_.control = ControlState::in_production;
+    flush_now();
     data_.checkpoint = data_.end.lsn;
     data_.checkpoint_timeline = all_.wal.timeline(data_.end);
     checkpointed_ = true;
@@ -184,6 +192,7 @@ void SimPostgres::adopt_running(const std::string& system_id) {
     data_.kind = cluster::DataDir::initialized;
     data_.system_id = system_id;
     data_.end = {all_.wal.root(me_), Lsn{0x3000000}};
+    flush_now();
     data_.roles = true;
     server_ = Server::running;
     recovering_ = false;
@@ -219,19 +228,23 @@ Duration SimPostgres::walsenders_wait() const {
 }
 
 void SimPostgres::shut_down_cleanly() {
+    flush_now();
     if (recovering_) {
         data_.control = ControlState::shut_down_in_recovery;
     } else {
         data_.checkpoint = data_.end.lsn;
         data_.checkpoint_timeline = all_.wal.timeline(data_.end);
         data_.end.lsn.value += record_bytes;
+        flush_now();
         data_.control = ControlState::shut_down;
         // What walsenders still deliver before they end.
         for (auto& other : all_.servers)
             if (other->receiver_.from == me_ && other->receiver_.streaming &&
                 world().linked_both(me_, other->me_) && world().host(other->me_).awake() &&
-                !other->hung_ && all_.wal.covers(data_.end, other->data_.end))
+                !other->hung_ && all_.wal.covers(data_.end, other->data_.end)) {
                 other->data_.end = data_.end;
+                other->flush_soon();
+            }
     }
 }
 
@@ -265,7 +278,7 @@ void SimPostgres::stop_fast(int action, int epoch) {
     }
     const bool was_running = server_ == Server::running;
     if (was_running) server_ = Server::stopping;
-    world().on_host(me_, takes(milliseconds(20), milliseconds(200)),
+    world().on_host(me_, takes(milliseconds(20), milliseconds(200)) + world().disk(me_),
                     [this, action, epoch, was_running] {
                         if (epoch != epoch_) return;
                         const Duration senders = recovering_ ? Duration{} : walsenders_wait();
@@ -297,11 +310,15 @@ void SimPostgres::kill(Finish done) {
 }
 
 void SimPostgres::make_standby(Finish done) {
-    world().on_host(me_, world().dice.between(milliseconds(1), milliseconds(8)),
+    const Duration writes = world().disk(me_);
+    world().on_host(me_, writes + world().dice.between(milliseconds(1), milliseconds(8)),
                     [this, done = std::move(done)] {
                         if (data_.kind != cluster::DataDir::initialized)
                             return done(fail(ErrorCode::failed, "no data directory"));
+                        if (full()) return done(fail(ErrorCode::failed, "no space left"));
+                        const Kept before = data_;
                         data_.standby_signal = true;
+                        if (world().plan.bug == Bug::signal_not_durable) never_durable(before);
                         done({});
                     });
 }
@@ -317,13 +334,16 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         return later(milliseconds(5), action, [this, action] {
             end(action, fail(ErrorCode::conflict, "this timeline was begun here already"));
         });
+    const Duration writes = world().disk(me_);
     if (plan.sync_names) {
+        const Kept before = data_;
         data_.sync_names = *plan.sync_names;
+        being_written(before, writes);
         read_names();
         commits_wait_ = names_.count > 0;
         for (auto& one : walsenders_) one.names = names_;
     }
-    const Duration wait = takes(milliseconds(10), milliseconds(60));
+    const Duration wait = writes + takes(milliseconds(10), milliseconds(60));
     const int epoch = epoch_;
     if (!hung_)
         world().on_host(me_, wait / 2, [this, epoch, plan] {
@@ -342,6 +362,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         // What an agent that is gone had asked for came to its end meanwhile.
         if (!recovering_) return end(action, {});
         receiver_stopped(true);
+        flush_now();
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
         data_.end.branch = all_.wal.fork(from, me_, plan.to);
@@ -351,6 +372,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
             all_.on_impossible(fmt::format("{} began timeline {}, which another one has",
                                            world().name(me_), all_.wal.timeline(data_.end)));
         data_.end.lsn.value += record_bytes;
+        flush_now();
         data_.standby_signal = false;
         data_.upstream.reset();
         data_.control = ControlState::in_production;
@@ -364,9 +386,9 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
 
 void SimPostgres::checkpoint(Finish done) {
     const int epoch = epoch_;
-    Duration wait = takes(milliseconds(20), milliseconds(800));
+    Duration wait = takes(milliseconds(20), milliseconds(800)) + world().disk(me_);
     world().on_host(me_, wait, [this, epoch, done = std::move(done)] {
-        if (epoch != epoch_ || server_ != Server::running || hung_)
+        if (epoch != epoch_ || server_ != Server::running || hung_ || full())
             return done(fail(ErrorCode::failed, "no connection"));
         if (!recovering_) {
             checkpointed_ = true;
@@ -381,14 +403,6 @@ void SimPostgres::crash() {
     if (server_ == Server::stopped) return;
     gone(true);
     if (pending_ && !child_of_agent_) end(action_, fail(ErrorCode::failed, "the postmaster ended"));
-}
-
-void SimPostgres::power_lost() {
-    leave_unfinished();
-    if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
-    pending_ = nullptr;
-    ++action_;
-    gone(false);
 }
 
 void SimPostgres::hang(bool hung) {
@@ -470,7 +484,7 @@ cluster::LocalPostgres SimPostgres::report() const {
         pg.problem = "a new connection got no answer in time";
         return pg;
     }
-    pg.timeline = all_.wal.timeline(data_.end);
+    pg.timeline = all_.wal.timeline(data_.flushed);
     pg.slots = slots_;
     pg.sync_names = to_text(names_);
     for (const auto& other : all_.servers) {
@@ -485,16 +499,17 @@ cluster::LocalPostgres SimPostgres::report() const {
         pg.senders.push_back(std::move(row));
     }
     if (!recovering_) {
-        pg.wal = data_.end.lsn;
+        pg.wal = data_.flushed.lsn;
         pg.checkpoint_after_promote = checkpointed_;
         pg.history = all_.wal.history(data_.end.branch);
         return pg;
     }
-    pg.replay = data_.end.lsn;
+    pg.replay = data_.flushed.lsn;
     pg.received_all = true;
-    pg.receiving = receiver_.streaming;
+    // A walreceiver that is told to end flushes first.
+    pg.receiving = receiver_.streaming || data_.end != data_.flushed;
     if (receiver_.streaming) {
-        pg.receive = data_.end.lsn;
+        pg.receive = data_.flushed.lsn;
         pg.replication_state = "streaming";
     }
     if (data_.upstream) {

@@ -22,19 +22,24 @@ namespace relevo::sim {
 
 using Finish = std::function<void(Status)>;
 
-struct Data {
-    cluster::DataDir kind = cluster::DataDir::empty;
+// Small files of the agent's in and beside the data directory.
+struct Kept {
     bool standby_signal = false;
+    std::optional<cluster::Upstream> upstream;
+    std::string sync_names;  // as the configuration file has them
+    bool voteless = false;   // beside the data directory
+};
+
+struct Data : Kept {
+    cluster::DataDir kind = cluster::DataDir::empty;
     bool backup_label = false;
     std::string system_id;
-    WalEnd end;
-    WalEnd needs;  // not consistent before its WAL is there (after a rewind)
+    WalEnd end;      // as the files have it: what was written outlives the processes
+    WalEnd flushed;  // what outlives a loss of power
+    WalEnd needs;    // not consistent before its WAL is there (after a rewind)
     cluster::ControlState control = cluster::ControlState::unknown;
     cluster::Lsn checkpoint;
     cluster::Timeline checkpoint_timeline = 0;
-    std::optional<cluster::Upstream> upstream;
-    std::string sync_names;       // as the configuration file has them
-    bool voteless = false;        // beside the data directory, durable
     bool unfinished = false;      // half made by a bootstrap
     bool roles = false;           // post_bootstrap was done, here or where it was copied from
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
@@ -149,6 +154,7 @@ private:
     void stop_fast(int action, int epoch);
     Duration walsenders_wait() const;
 
+    void change_receiver();
     void receiver_try(int session);
     void receiver_stopped(bool told);
     void receiver_soon(Duration delay);
@@ -157,6 +163,18 @@ private:
     void receiver_lost(Duration retry);
     void network_changed();
     bool source_answers(int from) const;
+    void deliver();  // to those who stream from here
+
+    // sim_disk.cpp: what a loss of power leaves.
+    bool full() const { return world().host(me_).disk_full; }
+    void flush_soon();
+    void flushed_upto(WalEnd upto);
+    void flush_now() { data_.flushed = data_.end; }
+    // A change of small files that is durable after `takes`: until then power decides.
+    void being_written(const Kept& before, Duration takes);
+    void lose_vote();
+    // Deliberate bugs: nothing makes it durable.
+    void never_durable(const Kept& before, bool only_vote = false);
 
     // sim_sync.cpp: who waits for whose flush.
     struct Walsender {
@@ -183,6 +201,13 @@ private:
     int me_;
     Data data_;
     std::optional<Data> aside_;
+    struct Unsynced {
+        Kept before;
+        bool surely = false, only_vote = false;
+    };
+    std::optional<Unsynced> unsynced_;  // what a loss of power may bring back
+    int writing_ = 0;
+    bool flushing_ = false;
     cluster::Server server_ = cluster::Server::stopped;
     bool hung_ = false;
     bool recovering_ = true;

@@ -19,17 +19,36 @@ bool SimPostgres::source_answers(int from) const {
 
 void SimPostgres::follow(std::optional<cluster::Upstream> upstream, Finish done) {
     const int action = begin(std::move(done));
-    later(takes(milliseconds(3), milliseconds(30)), action,
+    later(takes(milliseconds(3), milliseconds(30)) + world().disk(me_), action,
           [this, action, upstream = std::move(upstream)] {
               if (server_ == Server::stopped || hung_ || !recovering_)
                   return end(action, fail(ErrorCode::failed, "no standby is running"));
+              if (full()) return end(action, fail(ErrorCode::failed, "no space left"));
               if (data_.upstream != upstream) {
+                  const Kept before = data_;
                   data_.upstream = upstream;
-                  receiver_stopped(true);
-                  if (upstream) receiver_soon(milliseconds(5));
+                  if (world().plan.bug == Bug::seal_not_durable && !upstream)
+                      never_durable(before);
+                  else
+                      being_written(before, {});
+                  change_receiver();
               }
               end(action, {});
           });
+}
+
+// The startup process reads the change and ends the receiver: some 30 ms later, measured.
+void SimPostgres::change_receiver() {
+    const auto change = [this] {
+        receiver_stopped(true);
+        if (data_.upstream) receiver_soon(milliseconds(5));
+    };
+    if (!receiver_.streaming) return change();
+    const int session = receiver_.session;
+    world().on_host(me_, world().dice.between(milliseconds(1), milliseconds(40)),
+                    [this, session, change, epoch = epoch_] {
+                        if (epoch == epoch_ && session == receiver_.session) change();
+                    });
 }
 
 // The walsender of a receiver that is gone ends at once when it is told, or when it has heard
@@ -56,16 +75,18 @@ void SimPostgres::receiver_try(int session) {
     const int from = world().index_of(data_.upstream->member);
     const auto again = [this] { receiver_soon(world().plan.receiver_retry); };
     if (hung_ || !source_answers(from)) return again();
+    if (data_.end != data_.flushed) return receiver_soon(milliseconds(10));  // the last one ends
     SimPostgres& up = all_.at(from);
     if (up.data_.system_id != data_.system_id) return again();
-    if (!all_.wal.covers(up.data_.end, data_.end)) {
+    if (!all_.wal.covers(up.data_.flushed, data_.end)) {
         // PostgreSQL compares numbers: two promotions apart from each other that chose the same
         // timeline number look like one history to it.
         const bool same_number = all_.wal.timeline(up.data_.end) == all_.wal.timeline(data_.end) &&
                                  up.data_.end.branch != data_.end.branch &&
                                  up.data_.end.lsn >= data_.end.lsn;
         if (!same_number) return again();
-        data_.end = up.data_.end;
+        data_.end = up.data_.flushed;
+        flush_now();
     }
     receiver_.from = from;
     receiver_.streaming = true;
@@ -80,15 +101,19 @@ void SimPostgres::receiver_try(int session) {
 void SimPostgres::receiver_sync() {
     if (!receiver_.streaming || receiver_.in_flight || hung_) return;
     SimPostgres& up = all_.at(receiver_.from);
-    if (up.data_.end == data_.end || !source_answers(receiver_.from)) return;
+    if (up.data_.flushed == data_.end || !source_answers(receiver_.from)) return;
     auto& walsender = up.walsender(me_);
     if (walsender.reads_later) return;  // it reads the names before it sends any more
-    if (!all_.wal.covers(up.data_.end, data_.end))
+    if (flushing_) {                    // what is sent meanwhile waits in the socket
+        walsender.sent = up.data_.flushed.lsn;
+        return;
+    }
+    if (!all_.wal.covers(up.data_.flushed, data_.end))
         return receiver_lost(world().plan.receiver_retry);
     receiver_.in_flight = true;
-    walsender.sent = up.data_.end.lsn;
+    walsender.sent = up.data_.flushed.lsn;
     world().to_host(me_, world().latency(),
-                    [this, session = receiver_.session, upto = up.data_.end] {
+                    [this, session = receiver_.session, upto = up.data_.flushed] {
                         receiver_arrived(session, upto);
                     });
 }
@@ -98,11 +123,9 @@ void SimPostgres::receiver_arrived(int session, WalEnd upto) {
     receiver_.in_flight = false;
     if (!world().linked(receiver_.from, me_) || hung_) return;  // sent again when the link is back
     if (!all_.wal.covers(upto, data_.end)) return receiver_lost(world().plan.receiver_retry);
+    if (full()) return crash();
     data_.end = upto;
-    report_flush();
-    for (auto& other : all_.servers)
-        if (other->receiver_.from == me_) other->receiver_sync();
-    receiver_sync();
+    flush_soon();
 }
 
 void SimPostgres::receiver_lost(Duration retry) {

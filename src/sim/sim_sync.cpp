@@ -49,7 +49,7 @@ void SimPostgres::report_flush() {
     const int from = receiver_.from;
     if (!world().linked(me_, from)) return;  // told again when something changes
     world().to_host(from, world().latency(),
-                    [this, from, session = receiver_.session, end = data_.end.lsn] {
+                    [this, from, session = receiver_.session, end = data_.flushed.lsn] {
                         if (world().linked(me_, from))
                             all_.at(from).flush_reported(me_, session, end);
                     });
@@ -64,6 +64,7 @@ void SimPostgres::flush_reported(int standby, int session, Lsn flushed) {
 
 void SimPostgres::acknowledge(Lsn upto) {
     Branch& branch = all_.wal.at(data_.end.branch);
+    upto = std::min(upto, data_.flushed.lsn);
     std::size_t done = 0;
     for (; done < waiting_.size() && waiting_[done] <= upto; ++done)
         branch.acked.push_back(
@@ -111,46 +112,53 @@ void SimPostgres::walsender_reads(int standby, int session) {
 
 void SimPostgres::set_sync_names(const std::optional<std::string>& text,
                                  std::function<void(Result<Lsn>)> done) {
-    world().on_host(
-        me_, takes(milliseconds(2), milliseconds(30)), [this, text, done = std::move(done)] {
-            if (server_ != Server::running || hung_)
-                return done(fail(ErrorCode::failed, "no answer"));
-            const bool breaks = fails();
-            if (breaks && world().dice.chance(0.5))
-                return done(fail(ErrorCode::failed, "could not be written"));
-            data_.sync_names = text.value_or("");
-            read_names();
-            const int told = ++names_told_;
-            for (int standby = 0; standby < world().size(); ++standby) {
-                Walsender& one = walsender(standby);
-                if (one.session < 0) continue;
-                one.reads_later = true;
-                const Duration reads = world().dice.chance(0.3)
-                                           ? world().dice.between(milliseconds(20), seconds(4))
-                                           : world().dice.between({}, milliseconds(20));
-                world().on_host(me_, reads, [this, standby, session = one.session] {
-                    walsender_reads(standby, session);
-                });
-            }
-            // Backends wait, or no longer, once the checkpointer has read it; the agent sees that a
-            // commit waits before it marks the place.
-            const Duration backends = world().dice.between({}, milliseconds(50));
-            world().on_host(me_, backends, [this, told] {
-                if (told != names_told_) return;
-                commits_wait_ = names_.count > 0;
-                if (!commits_wait_) release_all();
-            });
-            if (breaks) return done(fail(ErrorCode::outcome_unknown, "no answer in time"));
-            if (recovering_) return done(Lsn{});
-            world().on_host(me_, backends + milliseconds(1), [this, told, done] {
-                if (told != names_told_)
-                    return done(fail(ErrorCode::outcome_unknown, "it ended meanwhile"));
-                data_.end.lsn.value += 0x60;
-                for (auto& other : all_.servers)
-                    if (other->receiver_.from == me_) other->receiver_sync();
-                done(data_.end.lsn);
-            });
-        });
+    world().on_host(me_, takes(milliseconds(2), milliseconds(30)) + world().disk(me_),
+                    [this, text, done = std::move(done)] {
+                        if (server_ != Server::running || hung_)
+                            return done(fail(ErrorCode::failed, "no answer"));
+                        if (full()) return done(fail(ErrorCode::failed, "no space left"));
+                        const bool breaks = fails();
+                        if (breaks && world().dice.chance(0.5))
+                            return done(fail(ErrorCode::failed, "could not be written"));
+                        data_.sync_names = text.value_or("");
+                        read_names();
+                        const int told = ++names_told_;
+                        for (int standby = 0; standby < world().size(); ++standby) {
+                            Walsender& one = walsender(standby);
+                            if (one.session < 0) continue;
+                            one.reads_later = true;
+                            const Duration reads =
+                                world().dice.chance(0.3)
+                                    ? world().dice.between(milliseconds(20), seconds(4))
+                                    : world().dice.between({}, milliseconds(20));
+                            world().on_host(me_, reads, [this, standby, session = one.session] {
+                                walsender_reads(standby, session);
+                            });
+                            // Until then it may hear of its standby, which reports now and then in
+                            // any case.
+                            world().on_host(standby, world().dice.between({}, status_interval),
+                                            [&other = all_.at(standby)] { other.report_flush(); });
+                        }
+                        // Backends wait, or no longer, once the checkpointer has read it; the agent
+                        // sees that a commit waits before it marks the place.
+                        const Duration backends = world().dice.between({}, milliseconds(50));
+                        world().on_host(me_, backends, [this, told] {
+                            if (told != names_told_) return;
+                            commits_wait_ = names_.count > 0;
+                            if (!commits_wait_) release_all();
+                        });
+                        if (breaks)
+                            return done(fail(ErrorCode::outcome_unknown, "no answer in time"));
+                        if (recovering_) return done(Lsn{});
+                        world().on_host(me_, backends + milliseconds(1), [this, told, done] {
+                            if (told != names_told_)
+                                return done(fail(ErrorCode::outcome_unknown, "it ended meanwhile"));
+                            data_.end.lsn.value += 0x60;
+                            const Lsn marker = data_.end.lsn;
+                            flush_soon();
+                            done(marker);
+                        });
+                    });
 }
 
 void SimPostgres::end_walsenders(Lsn sent_below, Finish done) {
@@ -170,8 +178,9 @@ void SimPostgres::end_walsenders(Lsn sent_below, Finish done) {
 }
 
 void SimPostgres::restore_vote(Finish done) {
-    world().on_host(me_, world().dice.between(milliseconds(1), milliseconds(8)),
+    world().on_host(me_, world().disk(me_) + world().dice.between(milliseconds(1), milliseconds(8)),
                     [this, done = std::move(done)] {
+                        if (full()) return done(fail(ErrorCode::failed, "no space left"));
                         data_.voteless = false;
                         done({});
                     });

@@ -14,6 +14,7 @@ using std::chrono::seconds;
 World::World(const Plan& p) : plan(p), dice(p.seed), trace(p.trace) {
     const auto nodes = static_cast<std::size_t>(plan.members) + 1;
     cut_.assign(nodes * nodes, 0);
+    lag_.assign(nodes * nodes, Duration{});
     for (int i = 0; i < plan.members; ++i) {
         Host host;
         host.name = fmt::format("pg-{}", i + 1);
@@ -127,13 +128,25 @@ WallTime World::wall(int member) const {
 
 void World::set_cut(int from, int to, bool cut) { cut_[index(from, to)] = cut ? 1 : 0; }
 
-void World::heal_all() { std::ranges::fill(cut_, 0); }
+void World::heal_all() {
+    std::ranges::fill(cut_, 0);
+    std::ranges::fill(lag_, Duration{});
+}
 
 Duration World::latency() {
     if (faults_on && plan.profile == Profile::rough && dice.chance(0.003))
         return dice.between(milliseconds(10), seconds(3));
     return plain_latency();
 }
+
+Duration World::disk(int member) {
+    const Host& h = host(member);
+    if (h.disk_slow > Duration{}) return dice.between({}, h.disk_slow);
+    if (plan.disk_max == Duration{}) return {};
+    return dice.between({}, plan.disk_max);
+}
+
+bool World::stutters() { return faults_on && plan.profile == Profile::rough && dice.chance(0.002); }
 
 Duration World::plain_latency() { return dice.between(microseconds(100), plan.latency_max); }
 

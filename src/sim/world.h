@@ -27,6 +27,14 @@ struct Host {
     double rate = 1;  // of its clock against the world's
     Duration clock_start{};
     Duration wall_offset{};
+    Duration disk_slow{};  // how long its disk may take to flush now; 0: as the plan says
+    bool disk_full = false;
+    Instant disk_mended{};
+    // Something that waits for the disk may not have happened yet.
+    bool disk_in_trouble(Instant now) const {
+        return disk_full || disk_slow > Duration{} ||
+               (disk_mended != Instant{} && now - disk_mended < std::chrono::seconds(5));
+    }
     std::vector<Action> deferred;
     bool awake() const { return powered && !frozen; }
 };
@@ -74,8 +82,16 @@ public:
     bool linked_both(int a, int b) const { return linked(a, b) && linked(b, a); }
     void set_cut(int from, int to, bool cut);
     void heal_all();
+    // How much later than usual what `from` says arrives at `to`: questions to peers and the DCS.
+    Duration lag(int from, int to) const { return lag_[index(from, to)]; }
+    void set_lag(int from, int to, Duration by) { lag_[index(from, to)] = by; }
     Duration latency();  // now and then a very long one, while faults are on
     Duration plain_latency();
+    // How long this host's disk takes to make a write durable. Zero is a disk that is faster than
+    // anything else here.
+    Duration disk(int member);
+    // Whether this message is told twice, the second time late.
+    bool stutters();
     // Called after any change of links, power or freeze.
     std::vector<std::function<void()>> on_change;
     void changed();
@@ -119,6 +135,7 @@ private:
     std::deque<Job> jobs_;      // one stays where it is while it runs
     std::vector<std::uint32_t> free_jobs_;
     std::vector<char> cut_;
+    std::vector<Duration> lag_;
 };
 
 }  // namespace relevo::sim
