@@ -274,6 +274,7 @@ void Agent::show() {
     const bool unlocked = !state_.dcs || state_.dcs_down || !state_.dcs->leader;
     view->failsafe_active = core::failsafe_until(state_) > now() ||
                             (unlocked && core::failsafe_leader(state_, now()).has_value());
+    view->watchdog_failed = core::watchdog_failed(state_);
     view->sealed = core::sealed_at(state_);
     view->suspects = state_.suspected ? state_.suspected->term : 0;
     view->term = state_.lead ? state_.lead->term : 0;

@@ -27,6 +27,7 @@
 #include "ports/dcs.h"
 #include "ports/peers.h"
 #include "ports/postgres.h"
+#include "ports/watchdog.h"
 
 namespace relevo::agent {
 
@@ -35,6 +36,7 @@ struct Parts {
     ports::Dcs& dcs;
     ports::Postgres& postgres;
     ports::Peers& peers;
+    ports::Watchdog& watchdog;
     Configuration& configuration;
     os::Blocking blocking;
     // The local file was read again: log, API and client settings follow.
@@ -97,6 +99,7 @@ private:
     Task<core::EffectDone> execute(core::EffectId id, const core::Effect& effect);
     Task<core::EffectDone> probe(core::ProbePeers effect);
     Task<core::EffectDone> ask_failsafe(core::AskFailsafe effect);
+    Task<core::EffectDone> tell_watchdog(const core::Effect& effect);
     Task<core::EffectDone> promote(core::PromotePg effect);
     Task<core::EffectDone> hold_poolers(core::EffectId id, core::HoldPoolers effect);
     // orders.cpp

@@ -100,6 +100,10 @@ core::Self Configuration::self() const {
     self.tags = local_.tags;
     self.may_bootstrap = pg.bootstrap.present;
     self.initial_config = dynamic_;
+    self.watchdog.mode = local_.watchdog.mode == "required"    ? core::WatchdogUse::Mode::required
+                         : local_.watchdog.mode == "automatic" ? core::WatchdogUse::Mode::automatic
+                                                               : core::WatchdogUse::Mode::off;
+    self.watchdog.safety_margin = std::chrono::seconds(local_.watchdog.safety_margin);
     self.has_pre_promote = !pg.pre_promote.empty();
     return self;
 }

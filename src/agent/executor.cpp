@@ -134,6 +134,10 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         auto done = co_await hold_poolers(id, *e);
         co_return done;
     }
+    if (core::is_watchdog(effect)) {
+        auto done = co_await tell_watchdog(effect);
+        co_return done;
+    }
     if (const auto* e = std::get_if<core::ComparePg>(&effect)) {
         auto verdict = co_await pg.compare(e->source);
         co_return with(std::move(verdict));
@@ -188,6 +192,29 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
     else if (std::holds_alternative<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);
+}
+
+Task<core::EffectDone> Agent::tell_watchdog(const core::Effect& effect) {
+    auto& device = parts_.watchdog;
+    Result<ports::Watchdog::Fed> fed;
+    if (const auto* arm = std::get_if<core::ArmWatchdog>(&effect)) {
+        fed = co_await device.arm(arm->timeout, arm->not_after);
+    } else if (const auto* feed = std::get_if<core::FeedWatchdog>(&effect)) {
+        fed = co_await device.feed(feed->not_after);
+    } else {
+        auto status = Status{};
+        if (std::holds_alternative<core::DisarmWatchdog>(effect))
+            status = co_await device.disarm();
+        else
+            status = co_await device.usable();
+        co_return from(status);
+    }
+    core::EffectDone done;
+    if (fed)
+        done.payload = core::WatchdogFed{fed->timeout, fed->at};
+    else
+        done.error = fed.error();
+    co_return done;
 }
 
 Task<core::EffectDone> Agent::promote(core::PromotePg effect) {

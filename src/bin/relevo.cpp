@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/host_watchdog.h"
 #include "agent/logging.h"
 #include "agent/version.h"
 #include "base/log.h"
@@ -200,11 +201,12 @@ int serve(config::Source source) {
     }
     auto postgres = postgres::make_postgres(
         io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
+    agent::HostWatchdog watchdog([&] { return conf.local().watchdog; });
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
     NameService* naming = nullptr;
     agent::Agent agent(
-        io, {clock, **dcs, *postgres, *peers, conf, os::Blocking(pool),
+        io, {clock, **dcs, *postgres, *peers, watchdog, conf, os::Blocking(pool),
              [&]() -> Task<void> {
                  if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
                      log::error("{}", logging.error().message);

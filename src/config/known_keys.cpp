@@ -153,9 +153,6 @@ void name_the_rest(const Node& tree, LocalConfig& out) {
     for (const auto& [path, why] : without_effect)
         if (tree.at(path) != nullptr)
             out.not_implemented.push_back(fmt::format("{}: {}", path, why));
-    if (tree.find("watchdog") != nullptr && out.watchdog.mode != "off")
-        out.not_implemented.emplace_back(
-            "watchdog: not implemented yet; the leader's lease alone fences");
 }
 
 }  // namespace relevo::config

@@ -87,8 +87,9 @@ struct Etcd3Config {
 
 struct WatchdogConfig {
     std::string mode = "automatic";  // off, automatic, required
-    std::string device = "/dev/watchdog", driver = "default";
-    int safety_margin = 5;  // s; -1: the timeout is ttl/2
+    std::string device = "/dev/watchdog";
+    std::string driver = "default";  // testing: device is a file or FIFO that is told everything
+    int safety_margin = 5;           // s; -1: the timeout is ttl/2
     bool operator==(const WatchdogConfig&) const = default;
 };
 

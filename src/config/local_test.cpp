@@ -316,13 +316,20 @@ TEST(LocalConfig, NamesKeysWithoutEffectAndUnknownOnes) {
         "loop_wiat: 3\n");
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_THAT(config->unknown, ElementsAre("loop_wiat", "postgresql.pg_hab"));
-    EXPECT_THAT(config->not_implemented,
-                ElementsAre(StartsWith("thread_pool_size: "), StartsWith("watchdog: ")));
+    EXPECT_THAT(config->not_implemented, ElementsAre(StartsWith("thread_pool_size: ")));
 }
 
-TEST(LocalConfig, RefusesAWatchdogItCannotKeep) {
-    EXPECT_THAT(problems_of(minimal + "watchdog: {mode: required}\n"),
-                HasSubstr("watchdog.mode: "));
+TEST(LocalConfig, TakesAWatchdogAndRefusesAnUnknownModeOrDriver) {
+    const auto config = load_text(
+        minimal +
+        "watchdog: {mode: required, device: /run/fifo, driver: testing, safety_margin: -1}\n");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->watchdog.mode, "required");
+    EXPECT_EQ(config->watchdog.driver, "testing");
+    EXPECT_EQ(config->watchdog.safety_margin, -1);
+    EXPECT_THAT(problems_of(minimal + "watchdog: {mode: always}\n"), HasSubstr("watchdog.mode: "));
+    EXPECT_THAT(problems_of(minimal + "watchdog: {driver: ipmi}\n"),
+                HasSubstr("watchdog.driver: "));
 }
 
 TEST(Files, OfADirectoryAreMergedByName) {

@@ -142,7 +142,7 @@ void read_ctl(Reader section, const RestConfig& restapi, CtlConfig& out) {
     section.text("keyfile_password", out.keyfile_password);
 }
 
-void read_watchdog(Reader section, For whom, WatchdogConfig& out) {
+void read_watchdog(Reader section, WatchdogConfig& out) {
     const Node* mode = section.raw("mode");
     if (mode != nullptr && mode->is(Node::Kind::boolean) && mode->text == "false") {
         out.mode = "off";  // an unquoted `off`
@@ -150,13 +150,8 @@ void read_watchdog(Reader section, For whom, WatchdogConfig& out) {
         section.word("mode", out.mode, {"off", "automatic", "required"});
     }
     section.text("device", out.device);
-    section.text("driver", out.driver);
+    section.word("driver", out.driver, {"default", "testing"});
     section.integer("safety_margin", out.safety_margin, -1, INT32_MAX);
-    // Who asks for it wants no leader without one; to go on silently would break that.
-    if (out.mode == "required" && whom == For::agent)
-        section.problem("mode",
-                        "the watchdog is not implemented yet, so `required` cannot be kept; "
-                        "set it to automatic or off");
 }
 
 std::string normal_namespace(std::string_view text) {
@@ -238,7 +233,7 @@ void read_sections(const Node& tree, For whom, const Environment& environment, L
     read_log(top.section("log"), out.log);
     read_restapi(top.section("restapi"), whom, out.restapi);
     read_ctl(top.section("ctl"), out.restapi, out.ctl);
-    read_watchdog(top.section("watchdog"), whom, out.watchdog);
+    read_watchdog(top.section("watchdog"), out.watchdog);
     read_dns(tree, out.dns, problems);
     read_dcs(tree, whom, out.etcd3, problems);
     read_tags(tree, out, problems);

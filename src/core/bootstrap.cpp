@@ -207,6 +207,11 @@ bool bootstrap(Mind& m) {
               "waiting for another member to bootstrap the cluster");
         return false;
     }
+    if (watchdog_failed(s)) {
+        m.say("bootstrap", Note::Level::error,
+              "not bootstrapping: watchdog.mode is required, but " + s.watchdog.problem);
+        return false;
+    }
     // The claim hangs on the lease: on one that is good, or it would be refused in a loop.
     if (!s.lease || m.now.mono >= s.lease->until || s.lease_retry_at > s.lease->asked_at)
         return false;

@@ -73,6 +73,7 @@ bool recover_in_place(Mind& m) {
         m.wake_by(s.retry_start_at);
         return true;
     }
+    if (!watchdog_stands(m)) return true;
     m.tell(Note{Note::Level::warning,
                 "starting PostgreSQL again in place, the leader key is still ours", "crash"});
     start_in_place(m, s.settings.primary_start_timeout);
@@ -102,7 +103,7 @@ bool crash_failover(Mind& m) {
         if (!p->candidate_found) {
             s.procedure = std::monostate{};
             s.start_failures = 0;
-            if (!m.may_lead()) return true;
+            if (!m.may_lead() || !watchdog_stands(m)) return true;
             m.tell(Note{Note::Level::warning,
                         "no replica can take over: starting PostgreSQL in place", "crash"});
             // However long it takes: nobody else can, and to begin anew would only take longer.

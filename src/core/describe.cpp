@@ -60,35 +60,37 @@ const char* server(cluster::Server s) {
 
 std::string payload(const Payload& p) {
     return std::visit(
-        Match{[](std::monostate) { return std::string(); },
-              [](const cluster::TxnResult& r) {
-                  return fmt::format(" {} at {}", r.succeeded ? "written" : "refused", r.revision);
-              },
-              [](const LeaseKept& l) {
-                  return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : "");
-              },
-              [](const cluster::LocalPostgres& pg) {
-                  return fmt::format(" {} {} timeline {} at {}", server(pg.server),
-                                     pg.in_recovery ? "standby" : "primary", pg.timeline,
-                                     to_string(pg.position()));
-              },
-              [](const cluster::Divergence& d) {
-                  return fmt::format(" {} ({})", verdict(d.verdict), d.why);
-              },
-              [](const SyncNamesSet& set) {
-                  return fmt::format(" told before {}", to_string(set.marker));
-              },
-              [](const PeerAnswers& peers) {
-                  std::string text;
-                  for (const auto& [who, answer] : peers)
-                      text += answer ? fmt::format(" {}:{}{}{}", who, to_string(answer->position),
-                                                   answer->primary ? "(primary)" : "",
-                                                   answer->sealed     ? "(sealed)"
-                                                   : answer->suspects ? "(suspects)"
-                                                                      : "")
-                                     : fmt::format(" {}:silent", who);
-                  return text;
-              }},
+        Match{
+            [](std::monostate) { return std::string(); },
+            [](const cluster::TxnResult& r) {
+                return fmt::format(" {} at {}", r.succeeded ? "written" : "refused", r.revision);
+            },
+            [](const LeaseKept& l) {
+                return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : "");
+            },
+            [](const cluster::LocalPostgres& pg) {
+                return fmt::format(" {} {} timeline {} at {}", server(pg.server),
+                                   pg.in_recovery ? "standby" : "primary", pg.timeline,
+                                   to_string(pg.position()));
+            },
+            [](const cluster::Divergence& d) {
+                return fmt::format(" {} ({})", verdict(d.verdict), d.why);
+            },
+            [](const WatchdogFed& fed) { return fmt::format(" counting {} s", to_s(fed.timeout)); },
+            [](const SyncNamesSet& set) {
+                return fmt::format(" told before {}", to_string(set.marker));
+            },
+            [](const PeerAnswers& peers) {
+                std::string text;
+                for (const auto& [who, answer] : peers)
+                    text += answer ? fmt::format(" {}:{}{}{}", who, to_string(answer->position),
+                                                 answer->primary ? "(primary)" : "",
+                                                 answer->sealed     ? "(sealed)"
+                                                 : answer->suspects ? "(suspects)"
+                                                                    : "")
+                                   : fmt::format(" {}:silent", who);
+                return text;
+            }},
         p);
 }
 
@@ -142,6 +144,12 @@ std::string describe(const Effect& effect) {
             [](const HoldPoolers& e) {
                 return fmt::format("hold the poolers, {} ms for transactions", to_ms(e.drain));
             },
+            [](const ArmWatchdog& e) {
+                return fmt::format("arm the watchdog ({} s)", to_s(e.timeout));
+            },
+            [](const FeedWatchdog&) { return std::string("feed the watchdog"); },
+            [](const DisarmWatchdog&) { return std::string("disarm the watchdog"); },
+            [](const CheckWatchdog&) { return std::string("look at the watchdog"); },
             [](const Callback& e) {
                 return fmt::format("callback {} {}", e.action, to_string(e.role));
             },

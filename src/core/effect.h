@@ -127,6 +127,17 @@ struct HoldPoolers {
     Duration drain{};
 };
 
+// The host's watchdog device (ports/watchdog.h).
+struct ArmWatchdog {  // WatchdogFed
+    Duration timeout{};
+    Instant not_after;  // later it would reset the host only after the right to lead has ended
+};
+struct FeedWatchdog {  // WatchdogFed
+    Instant not_after;
+};
+struct DisarmWatchdog {};  // also what an agent before us left counting
+struct CheckWatchdog {};   // whether it could be armed, as far as that shows without doing it
+
 // No answer to these.
 struct Callback {
     std::string action;
@@ -151,7 +162,10 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, ProbePeers, AskFailsafe, Callback, Answer, Note, Exit, HoldPoolers>;
+                 RestoreVote, ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
+                 CheckWatchdog, Callback, Answer, Note, Exit, HoldPoolers>;
+
+bool is_watchdog(const Effect& effect);  // one of the four for the device
 
 struct Issued {
     EffectId id = 0;  // 0: no answer is expected

@@ -25,6 +25,14 @@ struct Now {
     WallTime wall;  // only for what people scheduled, and for what they read
 };
 
+// The local file's word on the host's watchdog device (contract 7.15).
+struct WatchdogUse {
+    enum class Mode { off, automatic, required } mode = Mode::off;
+    // The device resets the host this much before the lease ends; negative: after half a ttl.
+    std::chrono::seconds safety_margin{5};
+    bool operator==(const WatchdogUse&) const = default;
+};
+
 // What this member says of itself: configuration, not knowledge.
 struct Self {
     cluster::MemberName name;
@@ -36,6 +44,7 @@ struct Self {
     std::string
         initial_config;  // what goes to the config key of a new cluster, or when it is missing
     bool has_pre_promote = false;
+    WatchdogUse watchdog;
     std::optional<cluster::ScheduledRestart>
         scheduled_restart;  // shown to others; the shell keeps the time
 };
@@ -70,6 +79,11 @@ struct LeaseKept {
     Instant asked_at;  // before the request left: the lease lives at least until asked_at + ttl
     cluster::Lease lease;
 };
+// The device counts: without food it resets the host `timeout` after `at`, or a little later.
+struct WatchdogFed {
+    Duration timeout{};
+    Instant at;  // before it was told
+};
 // What walsenders have sent of WAL from beyond this, they sent by the names that were set.
 struct SyncNamesSet {
     cluster::Lsn marker;
@@ -95,7 +109,7 @@ struct FailsafePing {
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
-                             cluster::Divergence, PeerAnswers, SyncNamesSet>;
+                             cluster::Divergence, PeerAnswers, SyncNamesSet, WatchdogFed>;
 struct EffectDone {
     EffectId id = 0;
     std::optional<Error> error;

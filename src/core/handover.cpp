@@ -139,6 +139,10 @@ void call_off(Mind& m, HandingOver& p, const std::string& why) {
         give_up(m, why + "; the leader key has run out");
         return;
     }
+    if (watchdog_failed(m.s)) {
+        give_up(m, why + "; and watchdog.mode is required, but " + m.s.watchdog.problem);
+        return;
+    }
     cluster::StartPlan plan;
     plan.as_primary = true;
     plan.callback_role = cluster::Role::primary;

@@ -11,17 +11,6 @@ namespace {
 // meanwhile.
 constexpr Duration promote_within = std::chrono::seconds(60);
 
-bool serves_as_primary(const Mind& m) {
-    const auto& pg = *m.s.pg;
-    if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
-    return std::ranges::any_of(m.s.running, [&](const Running& r) {
-        const auto* start = std::get_if<StartPg>(&r.effect);
-        const bool becomes =
-            (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
-        return becomes && r.since >= m.s.killed_at;
-    });
-}
-
 // The lead is ours but PostgreSQL is still in recovery: promote, unless that just failed.
 bool promote(Mind& m) {
     State& s = m.s;
@@ -36,7 +25,9 @@ bool promote(Mind& m) {
               "not promoting: standby_cluster is set, which is not implemented yet");
         return true;
     }
-    if (!m.may_lead() || !timeline_granted(m)) return true;
+    if (!m.may_lead()) return true;
+    const bool stands = watchdog_stands(m);  // asked for side by side
+    if (!timeline_granted(m) || !stands) return true;
     if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
     s.syncing = {};  // it begins by the names that it is promoted with
@@ -47,6 +38,17 @@ bool promote(Mind& m) {
 }
 
 }  // namespace
+
+bool serves_as_primary(const Mind& m) {
+    const auto& pg = *m.s.pg;
+    if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
+    return std::ranges::any_of(m.s.running, [&](const Running& r) {
+        const auto* start = std::get_if<StartPg>(&r.effect);
+        const bool becomes =
+            (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
+        return becomes && r.since >= m.s.killed_at;
+    });
+}
 
 // Before the DCS was seen nothing is known against a primary.
 bool comes_up_as_primary(const Mind& m) {
@@ -160,6 +162,7 @@ bool lead(Mind& m) {
         return true;
     }
     if (!pg.primary()) return promote(m);
+    (void)watchdog_stands(m);
     m.say("role", Note::Level::info, fmt::format("I am {}, the leader with the lock", s.self.name));
     m.forget("fence");
     m.forget("promote");

@@ -80,7 +80,11 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     s.pg = pg;
     s.pg_seen = m.now.mono;
     s.pg_stale = false;
+    if (pg.server != cluster::Server::stopped && !pg.in_recovery)
+        s.writers = State::Writers::perhaps;
     if (pg.server == cluster::Server::running) {
+        // It could not run beside what is left of an earlier one.
+        if (pg.in_recovery) s.writers = State::Writers::none;
         s.crashed = false;
         s.crash_recovered = false;
         s.start_failures = 0;
@@ -212,6 +216,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
 
 }  // namespace
 
+void watchdog_done(Mind& m, const Effect& effect, const EffectDone& done);  // watchdog.cpp
+
 // What each finished procedure step means is decided where the procedure lives.
 void procedure_done(Mind& m, const Effect& effect, const EffectDone& done);
 
@@ -232,6 +238,17 @@ void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
         s.pg->in_recovery = false;
         s.pg->timeline = 0;  // not the old one any more; which, the next look tells
     }
+}
+
+// After these nothing of the old server is left, or something may be.
+void see_writers(State& s, const Effect& effect, const EffectDone& done) {
+    const auto* start = std::get_if<StartPg>(&effect);
+    const bool ends =
+        std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect);
+    if ((start && start->plan.as_primary) || std::holds_alternative<PromotePg>(effect))
+        s.writers = State::Writers::perhaps;
+    else if (ends && !done.error)
+        s.writers = State::Writers::none;
 }
 
 void learn_suspicion(Mind& m, const LeaderSuspected& e) {
@@ -285,7 +302,7 @@ void learn_done(Mind& m, const EffectDone& done) {
                !std::holds_alternative<ComparePg>(effect) &&
                !std::holds_alternative<SyncSlots>(effect) &&
                !std::holds_alternative<CheckpointPg>(effect) &&
-               !std::holds_alternative<MakeStandby>(effect)) {
+               !std::holds_alternative<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
         ++s.pg_changes;
     }
@@ -296,6 +313,8 @@ void learn_done(Mind& m, const EffectDone& done) {
         s.killed_at = m.now.mono;
     }
     see_role(m, effect, done);
+    see_writers(s, effect, done);
+    if (is_watchdog(effect)) return watchdog_done(m, effect, done);
     if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect))
         s.stop_wanted = false;
     procedure_done(m, effect, done);

@@ -51,6 +51,9 @@ bool leave(Mind& m) {
         // What stopped is told of, also when the look that would show it has not come back.
         if (s.started_announced && s.pg->server == cluster::Server::stopped)
             m.tell(Callback{"on_stop", shown_role(s)});
+        // One whose PostgreSQL could not be stopped is left counting.
+        if (s.watchdog.armed && (m.paused() || s.writers == State::Writers::none))
+            m.emit(DisarmWatchdog{});
         s.exiting = true;
         m.tell(Exit{0, "stopped"});
     }

@@ -55,6 +55,11 @@ void look(Mind& m) {
         s.next_look = m.now.mono + s.settings.loop_wait;
         if (!m.running<Observe>()) m.emit(m.next_look());
         if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
+        // Others ask whether this member could lead.
+        const bool matters = s.self.watchdog.mode == WatchdogUse::Mode::required &&
+                             !s.watchdog.armed && m.now.mono >= s.watchdog.again_at;
+        if (matters && !m.running<CheckWatchdog>() && !m.running<ArmWatchdog>())
+            m.emit(CheckWatchdog{});
     }
     m.wake_by(s.next_look);
     // Nobody tells when a start-up ends or a hung server answers again.

@@ -71,11 +71,17 @@ void learn(Mind& m, const Event& event);
 void look(Mind& m);           // periodic: PostgreSQL, lease, DCS
 bool wrong_cluster(Mind& m);  // system identifier differs
 // lead.cpp
+bool serves_as_primary(const Mind& m);    // it accepts writes, or is about to
 bool fence(Mind& m);                      // a primary without the right to be one is killed
 bool lead(Mind& m);                       // we hold the key
 bool comes_up_as_primary(const Mind& m);  // stopped, without a standby.signal
 bool demoted(Mind& m);                    // stopped server of a former primary: standby by default
 void make_standby(Mind& m);               // a while later where it just failed
+// watchdog.cpp
+Instant watchdog_feed_before(const State& s, Duration timeout);
+void watchdog(Mind& m);           // feed it, or lay it to rest
+bool watchdog_stands(Mind& m);    // a primary may be made; else it is being armed, or never will
+bool watchdog_gives_up(Mind& m);  // required, and it does not work: the lead goes back
 // timeline.cpp: the number of the timeline that a promotion begins
 cluster::keys::TimelineGrant next_timeline(Mind& m);
 void learn_grant(Mind& m);       // from the view

@@ -88,6 +88,8 @@ std::string left_to_another(const Mind& m) {
 std::string unfit(const Mind& m) {
     const State& s = m.s;
     const auto& pg = *s.pg;
+    if (watchdog_failed(s) && !m.paused())
+        return "watchdog.mode is required, but " + s.watchdog.problem;
     if (m.now.mono < s.no_race_until) return "my promotion failed a moment ago";
     if (s.self.tags.nofailover()) return "nofailover is set here";
     if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";

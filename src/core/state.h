@@ -243,6 +243,21 @@ struct State {
     std::optional<Agreed> failsafe_ping;
     Instant started_at{};  // this agent's first step
 
+    // The host's watchdog device (watchdog.cpp).
+    struct Watchdog {
+        std::optional<Duration> armed;  // it counts, with this timeout
+        Duration asked{};               // what it was asked for
+        Instant fed_at{};
+        std::string problem;  // why there is none that works; empty: none known
+        Instant again_at{};   // not armed again before
+        Instant disarm_again_at{};
+        bool inherited = true;  // one before us may have left it counting
+    };
+    Watchdog watchdog;
+    // Whether a process of PostgreSQL may still write. A postmaster that ended by itself may have
+    // left backends.
+    enum class Writers { unknown, perhaps, none } writers = Writers::unknown;
+
     // Race.
     std::optional<PeerAnswers> race_answers;
     Instant race_probe_at{};  // not before
@@ -324,6 +339,10 @@ Instant backed_until(const State& state);
 Instant failsafe_until(const State& state);
 // Whom this member has promised to leave the lead to, without the DCS.
 std::optional<cluster::MemberName> failsafe_leader(const State& state, Instant now);
+// The earliest instant at which the device may reset the host. The end of time: never.
+Instant watchdog_fires_at(const State& state);
+// watchdog.mode is required and there is none that works: this member may not lead.
+bool watchdog_failed(const State& state);
 // Empty: this member agrees that `from` goes on as leader. Else why not.
 std::string refuses_failsafe(const State& state, const cluster::MemberName& from);
 // Whether the sync key says who may lead.

@@ -9,8 +9,8 @@ Instant State::lead_until() const {
 
 Instant serves_until(const State& s) {
     if (!s.lead || s.lead->term == s.given_up) return Instant{};
-    return std::max(
-        {s.lead_until() - fence_margin(s.settings), backed_until(s), failsafe_until(s)});
+    const Instant lease_ends = std::min(s.lead_until(), watchdog_fires_at(s));
+    return std::max({lease_ends - fence_margin(s.settings), backed_until(s), failsafe_until(s)});
 }
 
 Duration fence_margin(const cluster::Settings& settings) {
@@ -81,7 +81,10 @@ const cluster::Snapshot* Mind::view() const {
 
 Instant Mind::fence_at() const {
     if (!s.lead || !s.lease || given_up()) return Instant{};
-    return s.lease->until - fence_margin(s.settings);
+    // A host must not be reset for what a kill settles. As long as it may be fed it will be.
+    const bool starves = s.watchdog.armed && now.mono > watchdog_feed_before(s, *s.watchdog.armed);
+    const Instant fires = starves ? watchdog_fires_at(s) : Instant::max();
+    return std::min(s.lease->until, fires) - fence_margin(s.settings);
 }
 
 namespace {
@@ -102,6 +105,7 @@ void decide(Mind& m) {
     if (leave(m)) return;
     if (bootstrap(m)) return;
     if (fence(m)) return;  // a bootstrap that has just ended has no more right than anybody
+    if (watchdog_gives_up(m)) return;
     if (hand_over(m)) return;
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
@@ -127,6 +131,7 @@ Step step(State& state, const Event& event, Now now) {
     learn(m, event);
     decide(m);
     if (!state.exiting) ask_failsafe(m);
+    if (!state.exiting) watchdog(m);
     if (!state.exiting && state.pg) {
         keep_house(m);
         tell_waits(m);

@@ -88,7 +88,8 @@ private:
                                   unsigned kills);
     Task<void> watch_shut_down(std::shared_ptr<Shutdown> shutdown);
     Task<void> end_with(ports::StopPlan plan);
-    Task<void> kill_all();
+    // Whether none of them is left.
+    Task<bool> kill_all();
     Task<Status> promote_by_signal();
     std::string program() const;
 

@@ -143,12 +143,12 @@ Task<Status> Server::kill() {
         const bool gone = co_await watches_.back()->ended(200ms);
         if (!gone) log::warning("PostgreSQL did not end by SIGQUIT within 200 ms: SIGKILL");
     }
-    co_await kill_all();
+    const bool all_dead = co_await kill_all();
     if (!turn)
         co_return fail(
             ErrorCode::outcome_unknown,
             "PostgreSQL is just being started and will be killed as soon as it is there");
-    if (alive())
+    if (!all_dead || alive())
         co_return fail(ErrorCode::failed,
                        "PostgreSQL's processes do not end: they hang in the kernel (a disk?)");
     co_return Status{};
@@ -156,7 +156,7 @@ Task<Status> Server::kill() {
 
 // The postmaster's tree, and whoever else works in the data directory as a server: backends whose
 // postmaster died go on with their statement. /proc alone is asked, no disk.
-Task<void> Server::kill_all() {
+Task<bool> Server::kill_all() {
     std::vector<std::unique_ptr<os::PidWatch>> dying;
     const auto watch = [&](pid_t pid) {
         auto handle = os::PidHandle::open(pid);
@@ -172,13 +172,16 @@ Task<void> Server::kill_all() {
         ::kill(process.pid, SIGKILL);
     }
     const auto until = os::boottime_now() + 10s;
+    bool all_dead = true;
     for (const auto& process : dying) {
         const auto left = std::max<Duration>(until - os::boottime_now(), 1ms);
-        co_await process->ended(left);
+        const bool ended = co_await process->ended(left);
+        all_dead = all_dead && ended;
     }
-    if (watches_.empty()) co_return;
+    if (watches_.empty()) co_return all_dead;
     // The current one's own watch fires on the same event; it may still be in the queue.
     co_await watches_.back()->ended(1s);
+    co_return all_dead;
 }
 
 Status Server::reload_by_signal() {

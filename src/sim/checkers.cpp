@@ -62,7 +62,15 @@ std::string Checkers::why_excused(int index) const {
     const auto& world = parts_.world;
     const auto& s = world.plan.settings;
     Member& who = member(index);
-    if (!who.decides()) return "its agent is dead or has not seen the DCS yet";
+    // Its watchdog resets the host in time, whatever became of the agent. Where votes decide it is
+    // not waited for: without them nothing is acknowledged.
+    const bool guarded = world.plan.watchdog.mode == core::WatchdogUse::Mode::required &&
+                         s.synchronous_mode == cluster::SyncMode::off;
+    if (!guarded && !who.decides()) return "its agent is dead or has not seen the DCS yet";
+    if (!guarded && who.stalls()) return "its agent hangs";
+    if (!guarded && parts_.postgres.at(index).stuck()) return "its processes do not die";
+    if (guarded && parts_.postgres.at(index).started_outside())
+        return "somebody started it past the agent";
     if (who.pause_seen()) return "maintenance mode";
     if (world.now() - who.pause_left() < milliseconds(500)) return "maintenance mode";
     const Duration since_start = world.now() - who.deciding_since();
@@ -81,8 +89,10 @@ std::string Checkers::why_excused(int index) const {
         world.mono(index) < may_until && state.dcs && state.dcs->revision < replaced_at;
     if (core::sync_rules(state) && (stops || unaware))
         return "it was deposed and does not know yet";
-    if (since_start < Duration(s.retry_timeout) + seconds(1)) return "its agent has just started";
-    if (world.now() - excused_since_[static_cast<std::size_t>(index)] < milliseconds(500))
+    if (!guarded && since_start < Duration(s.retry_timeout) + seconds(1))
+        return "its agent has just started";
+    if (!guarded &&
+        world.now() - excused_since_[static_cast<std::size_t>(index)] < milliseconds(500))
         return "it was frozen until now";
     const auto& pg = parts_.postgres.at(index);
     const Duration seen_by = Duration(s.loop_wait) + seconds(2);
@@ -284,6 +294,13 @@ void Checkers::on_wipe(int index, const Data& data_there, const char* how) {
         fmt::format("{} throws away ({}) the only copy of acknowledged commits", name(index), how));
 }
 
+void Checkers::on_reset(int index) {
+    ++findings.resets;
+    const auto profile = parts_.world.plan.profile;
+    if (profile == Profile::quiet || profile == Profile::blinks)
+        fail(name(index) + " is reset by its watchdog without a fault");
+}
+
 // After any stop a data directory starts as a standby: whoever starts it past the agent makes no
 // primary.
 void Checkers::on_outside_start(int index) {
@@ -351,10 +368,11 @@ void Checkers::note_probe(Member& who) {
         seen.ends.push_back(pg.data().end);
         const auto report = pg.report();
         seen.reachable.push_back(
-            other != who.index() && member(other).decides() && parts_.world.host(other).awake() &&
+            other != who.index() && member(other).answers() && parts_.world.host(other).awake() &&
             world.linked_both(who.index(), other) && world.linked_both(other, world.dcs_node()) &&
             report.server == cluster::Server::running && report.in_recovery &&
             !member(other).state().self.tags.nofailover() &&
+            !core::watchdog_failed(member(other).state()) &&
             world.now() - member(other).deciding_since() > seconds(2));
     }
 }

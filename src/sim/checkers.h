@@ -16,6 +16,7 @@ struct Findings {
     int overlaps = 0;      // two primaries that accepted writes, excused
     std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
     int promotions = 0;
+    int resets = 0;  // of hosts, by their watchdogs
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
 };
@@ -35,6 +36,7 @@ public:
     void on_wipe(int member, const Data& data, const char* how);
 
     void on_outside_start(int member);
+    void on_reset(int member);  // by its watchdog
 
     // For faults: an agent's grace begins anew.
     void excuse(int member) {

@@ -33,6 +33,7 @@ void Member::carry_out(const core::Issued& issued) {
     if (issued.id == 0) return;
     if (do_server(issued.id, issued.effect)) return;
     if (do_data(issued.id, issued.effect)) return;
+    if (do_watchdog(issued.id, issued.effect)) return;
     do_dcs(issued.id, issued.effect);
 }
 
@@ -121,6 +122,7 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
     } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
         pg().stop(stop->mode, stop->escalate_after, finisher(id));
     } else if (std::holds_alternative<core::KillPg>(effect)) {
+        if (has_bug(Bug::watchdog_disarmed_early)) watchdog().disarm();
         if (has_bug(Bug::fence_never_fires))
             finisher(id)({});
         else
@@ -211,6 +213,49 @@ void Member::distort(cluster::Txn& take) const {
         for (auto& write : take.writes)
             if (of_sync(write)) write.value = cluster::to_json(sync);
     }
+}
+
+namespace {
+Error no_device() { return {ErrorCode::not_found, "there is no watchdog device"}; }
+}  // namespace
+
+bool Member::has_watchdog() const {
+    const auto& hosts = parts_.world.plan.without_watchdog;
+    return std::ranges::find(hosts, index_) == hosts.end();
+}
+
+// timeout: to arm it with; none: to feed it.
+void Member::tell_watchdog(core::EffectId id, std::optional<Duration> timeout, Instant not_after) {
+    auto& world = parts_.world;
+    later(world.dice.between(microseconds(50), milliseconds(1)), [this, id, timeout, not_after] {
+        const Instant now = parts_.world.mono(index_);
+        if (now > not_after)
+            return finish(id, {}, Error{ErrorCode::cancelled, "the right to lead had run out"});
+        if (parts_.world.faults_on && parts_.world.dice.chance(parts_.world.plan.failures / 10))
+            return finish(id, {}, Error{ErrorCode::failed, "the device fails"});
+        if (!has_watchdog()) return finish(id, {}, no_device());
+        auto& device = watchdog();
+        if (timeout && !has_bug(Bug::watchdog_not_armed)) device.arm(*timeout);
+        if (!timeout) device.feed();
+        finish(id, core::WatchdogFed{timeout.value_or(state_.watchdog.armed.value_or(Duration{})),
+                                     now});
+    });
+}
+
+bool Member::do_watchdog(core::EffectId id, const core::Effect& effect) {
+    if (const auto* arm = std::get_if<core::ArmWatchdog>(&effect)) {
+        tell_watchdog(id, arm->timeout, arm->not_after);
+    } else if (const auto* feeding = std::get_if<core::FeedWatchdog>(&effect)) {
+        tell_watchdog(id, std::nullopt, feeding->not_after);
+    } else if (std::holds_alternative<core::DisarmWatchdog>(effect)) {
+        watchdog().disarm();
+        finisher(id)({});
+    } else if (std::holds_alternative<core::CheckWatchdog>(effect)) {
+        finisher(id)(has_watchdog() ? Status{} : std::unexpected(no_device()));
+    } else {
+        return false;
+    }
+    return true;
 }
 
 core::SyncNamesSet Member::told(cluster::Lsn marker) const {

@@ -12,7 +12,8 @@ namespace relevo::sim {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Faults::Faults(Parts parts, Checkers& checkers) : parts_(parts), checkers_(checkers) {}
+Faults::Faults(Parts parts, Checkers& checkers)
+    : parts_(parts), checkers_(checkers), host_dice_(parts.world.plan.seed ^ 0x57A11U) {}
 
 void Faults::happened(int member, const std::string& what) {
     world().last_fault = world().now();
@@ -57,6 +58,32 @@ void Faults::power_back(int index) {
     service_starts_it(index);
     world().on_host(index, world().dice.between(milliseconds(500), seconds(5)),
                     [this, index] { member(index).start_agent(); });
+}
+
+void Faults::reset(int index) {
+    checkers_.on_reset(index);
+    power_loss(index);
+    world().after(world().dice.between(seconds(2), seconds(20)),
+                  [this, index] { power_back(index); });
+}
+
+void Faults::stall_agent(int index, Duration how_long) {
+    if (!world().host(index).awake() || !member(index).answers()) return;
+    happened(index, fmt::format("the agent hangs for {:.1f} s", to_s(how_long)));
+    member(index).stall();
+    world().on_host(index, how_long, [this, index] {
+        if (!member(index).stalls()) return;
+        happened(index, "the agent goes on");
+        checkers_.excuse(index);
+        member(index).resume();
+    });
+}
+
+void Faults::stick(int index, Duration how_long) {
+    auto& pg = parts_.postgres.at(index);
+    if (!world().host(index).awake() || pg.server() != cluster::Server::running) return;
+    happened(index, fmt::format("PostgreSQL's processes cannot die for {:.1f} s", to_s(how_long)));
+    pg.stick(world().now() + how_long);
 }
 
 void Faults::crash_agent(int index, Duration back_after) {
@@ -362,10 +389,37 @@ void Faults::next() {
     });
 }
 
+void Faults::next_on_host() {
+    const auto& plan = world().plan;
+    const auto wait = host_dice_.between(seconds(1), 3 * plan.fault_every);
+    world().after(wait, [this, generation = generation_] {
+        if (generation != generation_) return;
+        const auto truth = parts_.dcs.truth();
+        const int index = truth->leader && host_dice_.chance(0.8)
+                              ? world().index_of(truth->leader->name)
+                              : anyone();
+        const auto ttl = Duration(world().plan.settings.ttl);
+        const auto how_long = host_dice_.between(seconds(1), 3 * ttl);
+        const auto kind = host_dice_.below(4);
+        if (kind < 2) {
+            stall_agent(index, how_long);
+        } else {
+            stick(index, how_long);
+            // And something because of which it should.
+            cut(index, world().dcs_node(), false, how_long);
+            if (kind == 3) stall_agent(index, host_dice_.between({}, how_long));
+        }
+        next_on_host();
+    });
+}
+
 void Faults::begin() {
     world().faults_on = true;
     ++generation_;
     if (world().plan.profile == Profile::rough || world().plan.profile == Profile::blinks) next();
+    if (world().plan.profile == Profile::rough &&
+        world().plan.watchdog.mode != core::WatchdogUse::Mode::off)
+        next_on_host();
 }
 
 void Faults::mend() {
@@ -383,6 +437,11 @@ void Faults::mend() {
         }
         power_back(m);
         parts_.postgres.at(m).hang(false);
+        parts_.postgres.at(m).stick({});
+        if (member(m).stalls()) {
+            checkers_.excuse(m);
+            member(m).resume();
+        }
         world().on_host(m, seconds(1), [this, m] { member(m).start_agent(); });
     }
     world().changed();

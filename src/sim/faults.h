@@ -22,6 +22,9 @@ public:
     // Single ones, also for scenarios.
     void power_loss(int member);
     void power_back(int member);
+    void reset(int member);  // by its watchdog; it boots again
+    void stall_agent(int member, Duration how_long);
+    void stick(int member, Duration how_long);  // PostgreSQL's processes do not die meanwhile
     void crash_agent(int member, Duration back_after);
     void crash_postgres(int member);
     void freeze(int member, Duration how_long);
@@ -46,6 +49,7 @@ private:
     int another(int member) const;
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     void next();
+    void next_on_host();
     void one();
     void ambush(int member);
     // faults_aimed.cpp
@@ -60,6 +64,7 @@ private:
     Checkers& checkers_;
     int generation_ = 0;
     Instant struck_{};
+    Random host_dice_;  // its own: other schedules of the seed stay as they are
 };
 
 }  // namespace relevo::sim

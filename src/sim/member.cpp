@@ -29,6 +29,7 @@ core::Self self_of(const World& world, int index) {
     self.initial_config = world.plan.config_json;
     self.has_pre_promote = world.plan.pre_promote;
     const auto& p = world.plan;
+    self.watchdog = p.watchdog;
     if (std::ranges::find(p.nofailover, index) != p.nofailover.end())
         self.tags.published["nofailover"] = {"true"};
     if (std::ranges::find(p.clonefrom, index) != p.clonefrom.end())
@@ -68,7 +69,8 @@ void Member::start_agent() {
 
 void Member::kill_agent() {
     if (!runs_) return;
-    runs_ = ready_ = false;
+    runs_ = ready_ = stalled_ = false;
+    held_.clear();
     ++incarnation_;
     parts_.dcs.reset(index_);
     pg().agent_gone();
@@ -84,6 +86,14 @@ core::Rules Member::rules() const {
     rules.forward = !has_bug(Bug::old_view_believed);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
+}
+
+void Member::stall() { stalled_ = runs_; }
+
+void Member::resume() {
+    if (!std::exchange(stalled_, false)) return;
+    for (auto& what : std::exchange(held_, {}))
+        if (runs_) what();
 }
 
 // Nothing is decided before the DCS was read once (agent/agent.cpp, wait_for_dcs).
@@ -103,6 +113,7 @@ void Member::wait_for_dcs() {
 }
 
 void Member::see(const SnapshotPtr& view) {
+    if (stalled_) return held_.push_back([this, view] { see(view); });
     if (view->config && view->config->json != seen_config_) {
         seen_config_ = view->config->json;
         if (auto read = cluster::read_settings(seen_config_)) {
@@ -129,6 +140,8 @@ void Member::see(const SnapshotPtr& view) {
 
 void Member::feed(const core::Event& event) {
     if (!decides()) return;
+    if (stalled_)
+        return held_.push_back([this, event] { feed(event); });
     auto& world = parts_.world;
     if (world.trace.on()) world.say(index_, "-> " + core::describe(event));
     ++steps_;
@@ -189,7 +202,7 @@ Finish Member::finisher(core::EffectId id) {
 }
 
 std::optional<cluster::PeerStatus> Member::status() const {
-    if (!decides() || !parts_.world.host(index_).awake()) return std::nullopt;
+    if (!answers() || !parts_.world.host(index_).awake()) return std::nullopt;
     auto seen = parts_.postgres.at(index_).report();
     distort(seen);
     cluster::PeerStatus answer;
@@ -199,6 +212,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.timeline = seen.timeline;
     answer.nofailover = state_.self.tags.nofailover();
     answer.failover_priority = state_.self.tags.failover_priority();
+    answer.watchdog_failed = core::watchdog_failed(state_);
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
     answer.suspects = state_.suspected ? state_.suspected->term : 0;

@@ -11,6 +11,7 @@
 #include "core/suspicion.h"
 #include "sim/sim_dcs.h"
 #include "sim/sim_postgres.h"
+#include "sim/sim_watchdog.h"
 #include "sim/world.h"
 
 namespace relevo::sim {
@@ -27,6 +28,7 @@ struct Parts {
     World& world;
     SimDcs& dcs;
     Postgreses& postgres;
+    std::vector<SimWatchdog>& watchdogs;
     std::vector<std::unique_ptr<Member>>& members;
     Watchers& watchers;
 };
@@ -38,7 +40,11 @@ public:
     void start_agent();
     void kill_agent();
     void stop_agent() { feed(core::StopAsked{}); }  // SIGTERM
+    void stall();  // SIGSTOP: nothing more happens in it, PostgreSQL goes on
+    void resume();
     bool agent_runs() const { return runs_; }
+    bool stalls() const { return stalled_; }
+    bool answers() const { return decides() && !stalled_; }
     // The core has seen the DCS: it decides.
     bool decides() const { return runs_ && ready_; }
     Instant deciding_since() const { return deciding_since_; }
@@ -51,6 +57,7 @@ public:
     const std::string& last_exit() const { return last_exit_; }
     Instant pause_left() const { return pause_left_; }
     bool pause_seen() const { return pause_seen_; }
+    SimWatchdog& watchdog() { return parts_.watchdogs[static_cast<std::size_t>(index_)]; }
     SimPostgres& pg() { return parts_.postgres.at(index_); }
     Instant suspected_at() const { return suspected_at_; }  // when last
     std::uint64_t steps() const { return steps_; }
@@ -75,6 +82,9 @@ private:
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void do_failsafe(core::EffectId id, const core::AskFailsafe& ask);
     void do_hold(core::EffectId id, const core::HoldPoolers& hold);
+    bool has_watchdog() const;
+    bool do_watchdog(core::EffectId id, const core::Effect& effect);
+    void tell_watchdog(core::EffectId id, std::optional<Duration> timeout, Instant not_after);
     bool agrees_to(const std::string& leader);
     template <class F>
     void later(Duration delay, F what) {  // for this incarnation of the agent
@@ -108,7 +118,8 @@ private:
 
     Parts parts_;
     int index_;
-    bool runs_ = false, ready_ = false;
+    bool runs_ = false, ready_ = false, stalled_ = false;
+    std::vector<Action> held_;  // what came while it was stalled
     bool pause_seen_ = false;
     Instant deciding_since_, pause_left_{};
     int incarnation_ = 0;

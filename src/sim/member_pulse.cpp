@@ -18,7 +18,7 @@ void Member::keep_listening() {
     const bool idle = state_.settings.synchronous_mode == cluster::SyncMode::off;
     parts_.world.tick_on_host(index_, idle ? idle_tick : tick, [this, incarnation = incarnation_] {
         if (incarnation != incarnation_ || !runs_) return;
-        if (!foreign()) listen();
+        if (!foreign() && !stalled_) listen();
         if (runs_) keep_listening();
     });
 }
@@ -37,7 +37,7 @@ const Member::Judged& Member::judged() {
 bool Member::hears(int leader) const {
     auto& world = parts_.world;
     const auto& there = *parts_.members[static_cast<std::size_t>(leader)];
-    return there.decides() && world.host(leader).awake() && world.linked_both(index_, leader);
+    return there.answers() && world.host(leader).awake() && world.linked_both(index_, leader);
 }
 
 bool Member::connects_to(int leader) const {
@@ -52,7 +52,7 @@ bool Member::connects_to(int leader) const {
 bool Member::sees_in_dcs(int leader) const {
     auto& world = parts_.world;
     auto& there = *parts_.members[static_cast<std::size_t>(leader)];
-    return parts_.dcs.up() && there.decides() && there.judged().one_vote &&
+    return parts_.dcs.up() && there.answers() && there.judged().one_vote &&
            world.host(leader).awake() && world.linked_both(leader, world.dcs_node()) &&
            world.linked_both(index_, world.dcs_node());
 }
@@ -101,7 +101,7 @@ void Member::back_leader() {
 
 // Its answer to POST /failsafe.
 bool Member::agrees_to(const std::string& leader) {
-    if (!decides() || !state_.settings.failsafe_mode ||
+    if (!answers() || !state_.settings.failsafe_mode ||
         !core::refuses_failsafe(state_, leader).empty())
         return false;
     feed(core::FailsafePing{leader, {}});

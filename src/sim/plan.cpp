@@ -72,6 +72,19 @@ void draw_synchronous(Plan& plan, Random& dice) {
     s.failsafe_mode = dice.chance(0.35);
 }
 
+// Safety margins that leave a timeout of at least loop_wait.
+void draw_watchdog(Plan& plan, Random& dice) {
+    const auto kind = dice.below(10);
+    plan.watchdog.mode = kind < 3    ? core::WatchdogUse::Mode::required
+                         : kind == 3 ? core::WatchdogUse::Mode::automatic
+                                     : core::WatchdogUse::Mode::off;
+    const auto& s = plan.settings;
+    std::vector<int> margins = {1};
+    if (s.ttl - seconds(5) >= s.loop_wait) margins.insert(margins.end(), {5, 5});
+    if (seconds(s.ttl.count() / 2) >= s.loop_wait) margins.push_back(-1);
+    plan.watchdog.safety_margin = seconds(dice.pick(margins));
+}
+
 }  // namespace
 
 Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
@@ -103,6 +116,8 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
                    : poolers < 7 ? Poolers::prompt
                    : poolers < 9 ? Poolers::silent
                                  : Poolers::busy;
+    Random host_dice(seed ^ 0xD09D09U);
+    draw_watchdog(plan, host_dice);
     plan.config_json = config_of(plan.settings);
     if (plan.profile != Profile::rough) return plan;
     plan.loss = dice.chance(0.5) ? 0.02 : 0;

@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "cluster/settings.h"
+#include "core/event.h"
 #include "sim/bugs.h"
 
 namespace relevo::sim {
@@ -43,6 +44,10 @@ struct Plan {
     // and PostgreSQL chooses the number.
     std::vector<int> foreign;
     Poolers poolers = Poolers::none;
+    // Every host has a device. Where it is used, agents also hang for a while beside a living
+    // PostgreSQL, and processes do not die.
+    core::WatchdogUse watchdog;
+    std::vector<int> without_watchdog;  // hosts that have none after all
     bool wal_log_hints = true;
     double drift = 0;  // fraction by which clocks run fast or slow, at most
     double loss = 0;   // of messages to and from the DCS

@@ -18,7 +18,9 @@ Cluster::Cluster(const Plan& p)
       postgres(world),
       checkers(parts()),
       faults(parts(), checkers) {
+    watchdogs.reserve(static_cast<std::size_t>(plan.members));  // their timers point at them
     for (int i = 0; i < plan.members; ++i) {
+        watchdogs.emplace_back(world, i, [this](int m) { faults.reset(m); });
         postgres.servers.push_back(std::make_unique<SimPostgres>(postgres, i));
         members.push_back(std::make_unique<Member>(parts(), i));
     }

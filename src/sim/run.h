@@ -23,6 +23,7 @@ public:
     World world;
     SimDcs dcs;
     Postgreses postgres;
+    std::vector<SimWatchdog> watchdogs;
     std::vector<std::unique_ptr<Member>> members;
     Watchers watchers;
     Checkers checkers;
@@ -35,7 +36,7 @@ public:
     int leader();  // -1: none
 
 private:
-    Parts parts() { return {world, dcs, postgres, members, watchers}; }
+    Parts parts() { return {world, dcs, postgres, watchdogs, members, watchers}; }
     void write_on();
 };
 

@@ -71,6 +71,7 @@ void SimPostgres::write(std::uint64_t bytes) {
 void SimPostgres::gone(bool tell) {
     server_ = Server::stopped;
     stopped_since_ = world().now();
+    stuck_until_ = {};
     hung_ = false;
     started_outside_ = false;
     ++epoch_;
@@ -256,6 +257,7 @@ void SimPostgres::stop(cluster::StopMode mode, Duration escalate_after, Finish d
     stopping_ = true;
     const int epoch = epoch_;
     const auto ends_after = [this, action, epoch](Duration delay) {
+        if (stuck()) delay = std::max(delay, stuck_until_ - world().now());
         world().on_host(me_, delay, [this, action, epoch] {
             if (epoch != epoch_) return;
             gone(true);
@@ -271,7 +273,7 @@ void SimPostgres::stop(cluster::StopMode mode, Duration escalate_after, Finish d
 
 void SimPostgres::stop_fast(int action, int epoch) {
     if (epoch != epoch_) return;
-    if (hung_) {  // the signal waits with everything else
+    if (hung_ || stuck()) {  // the signal waits with everything else
         world().on_host(me_, milliseconds(500),
                         [this, action, epoch] { stop_fast(action, epoch); });
         return;
@@ -303,7 +305,15 @@ void SimPostgres::kill(Finish done) {
             end(action, fail(ErrorCode::failed, "PostgreSQL was killed"));
         });
     }
-    world().on_host(me_, dies, [this, done = std::move(done)] {
+    // The adapter waits no longer than this for processes that do not die.
+    constexpr Duration patience = seconds(10);
+    if (server_ != Server::stopped && stuck_until_ > world().now() + patience)
+        return world().on_host(me_, patience, [done = std::move(done)] {
+            done(fail(ErrorCode::failed, "PostgreSQL's processes do not end"));
+        });
+    const Duration lasts =
+        server_ != Server::stopped && stuck() ? stuck_until_ - world().now() : dies;
+    world().on_host(me_, std::max(dies, lasts), [this, done = std::move(done)] {
         if (server_ != Server::stopped) gone(true);
         done({});
     });
@@ -400,7 +410,7 @@ void SimPostgres::checkpoint(Finish done) {
 }
 
 void SimPostgres::crash() {
-    if (server_ == Server::stopped) return;
+    if (server_ == Server::stopped || stuck()) return;
     gone(true);
     if (pending_ && !child_of_agent_) end(action_, fail(ErrorCode::failed, "the postmaster ended"));
 }

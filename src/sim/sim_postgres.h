@@ -103,6 +103,8 @@ public:
     void crash();  // kill -9 of the postmaster
     void power_lost();
     void hang(bool hung);
+    void stick(Instant until) { stuck_until_ = until; }  // in the kernel: a kill does not work
+    bool stuck() const { return world().now() < stuck_until_; }
     void start_outside();  // somebody starts it past the agent
     void fail_next_start() { fail_next_start_ = true; }
 
@@ -215,7 +217,7 @@ private:
     bool started_outside_ = false;
     bool fail_next_start_ = false;
     int epoch_ = 0;  // of the postmaster
-    Instant primary_since_, stopped_since_;
+    Instant primary_since_, stopped_since_, stuck_until_;
     Receiver receiver_;
     std::vector<cluster::Slot> slots_;
 

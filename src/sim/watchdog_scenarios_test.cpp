@@ -1,0 +1,180 @@
+// The watchdog device (docs/adr/0013): asynchronous replication, where nothing but time stops a
+// primary whose agent cannot.
+#include "sim/story.h"
+
+namespace relevo::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using namespace std::chrono_literals;
+using Mode = core::WatchdogUse::Mode;
+
+Plan watched_plan(Mode mode = Mode::required) {
+    auto plan = calm_plan(30s, 300s);
+    plan.watchdog = {mode, 5s};
+    return plan;
+}
+
+// Until the next primary; the old one must be dead by then, by the device's hand.
+void is_reset_before_another_leads(Story& story, int old, Duration within) {
+    ASSERT_TRUE(story.until_a_primary(within));
+    EXPECT_NE(story.primaries.back().second, old);
+    EXPECT_FALSE(story.c.postgres.at(old).is_primary());
+    EXPECT_EQ(story.c.checkers.findings.resets, 1);
+    EXPECT_EQ(story.c.checkers.findings.overlaps, 0);
+}
+
+TEST(Watchdog, ResetsTheHostOfAnAgentThatWasKilledForGood) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.crash_agent(old, 3600s);
+    is_reset_before_another_leads(story, old, 60s);
+    story.settles(90s);
+}
+
+TEST(Watchdog, ResetsTheHostOfAnAgentThatHangs) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.stall_agent(old, 90s);
+    is_reset_before_another_leads(story, old, 60s);
+    story.settles(90s);
+}
+
+TEST(Watchdog, ResetsAHostThatIsFrozen) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.freeze(old, 90s);
+    is_reset_before_another_leads(story, old, 60s);
+    story.settles(90s);
+}
+
+// Patroni 4.1.4 stopped its watchdog while backends still lived (scenario S45).
+TEST(Watchdog, StaysArmedUntilNoBackendCanWrite) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.stick(old, 120s);
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 120s);
+    is_reset_before_another_leads(story, old, 60s);
+    EXPECT_TRUE(story.first<core::KillPg>(old));
+    EXPECT_FALSE(story.first<core::DisarmWatchdog>(old));
+    story.settles(150s);
+}
+
+TEST(Watchdog, WithoutOneAnAgentThatIsDeadLeavesTwoPrimaries) {
+    Story story(watched_plan(Mode::off));
+    story.begin();
+    story.c.faults.crash_agent(story.c.leader(), 3600s);
+    ASSERT_TRUE(story.until_a_primary(60s));
+    story.pass(5s);
+    EXPECT_GT(story.c.checkers.findings.overlaps, 0) << "the stories above would show nothing";
+}
+
+TEST(Watchdog, ADcsThatIsAwayForLessThanTheLeaseResetsNobody) {
+    Story story(watched_plan());
+    story.begin();
+    const int leader = story.c.leader();
+    story.c.faults.dcs_away(15s);
+    story.pass(60s);
+    EXPECT_EQ(story.c.checkers.findings.resets, 0);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ((story.count<core::KillPg>()), 0);
+}
+
+// Longer: PostgreSQL is killed, and that is enough.
+TEST(Watchdog, APrimaryThatStopsInTimeKeepsItsHost) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.dcs_away(60s);
+    story.pass(59s);
+    EXPECT_TRUE(story.first<core::KillPg>(old));
+    EXPECT_TRUE(story.first<core::DisarmWatchdog>(old));
+    story.settles(90s);
+    EXPECT_EQ(story.c.checkers.findings.resets, 0);
+}
+
+TEST(Watchdog, AnAgentThatComesBackInTimeFeedsWhatWasLeftCounting) {
+    Story story(watched_plan());
+    story.begin();
+    const int leader = story.c.leader();
+    story.c.faults.crash_agent(leader, 2s);
+    story.pass(90s);
+    EXPECT_EQ(story.c.checkers.findings.resets, 0);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
+TEST(Watchdog, IsDisarmedInMaintenanceModeAndArmedAfterIt) {
+    Story story(watched_plan());
+    story.begin();
+    const int leader = story.c.leader();
+    auto& device = story.c.watchdogs[static_cast<std::size_t>(leader)];
+    EXPECT_TRUE(device.counts());
+    story.c.faults.pause(true);
+    story.pass(5s);
+    EXPECT_FALSE(device.counts());
+    story.c.faults.pause(false);
+    story.pass(5s);
+    EXPECT_TRUE(device.counts());
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
+TEST(Watchdog, IsDisarmedWithTheOldLeaderInASwitchover) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    story.pass(60s);
+    EXPECT_FALSE(story.c.watchdogs[static_cast<std::size_t>(old)].counts());
+    EXPECT_TRUE(story.c.watchdogs[static_cast<std::size_t>((old + 1) % 3)].counts());
+    EXPECT_EQ(story.c.checkers.findings.resets, 0);
+    story.settles(30s);
+}
+
+TEST(Watchdog, WhereItIsRequiredAMemberWithoutOneIsNoCandidate) {
+    auto plan = watched_plan();
+    plan.without_watchdog = {0, 1};
+    Story story(plan);
+    story.c.start();
+    story.settles(120s);
+    EXPECT_EQ(story.c.leader(), 2);
+    story.c.faults.power_loss(2);
+    story.pass(120s);
+    EXPECT_EQ(story.c.leader(), -1) << "nobody may lead without one";
+    story.c.faults.power_back(2);
+    story.settles(120s);
+    EXPECT_EQ(story.c.leader(), 2);
+}
+
+TEST(Watchdog, WhereItIsAutomaticAMemberWithoutOneLeads) {
+    auto plan = watched_plan(Mode::automatic);
+    plan.without_watchdog = {0, 1, 2};
+    Story story(plan);
+    story.begin();
+    const int leader = story.c.leader();
+    story.pass(60s);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
+// The primary itself finds out: it cannot promise any more what was asked for.
+TEST(Watchdog, WhereItIsRequiredALeaderWhoseDeviceFailsGivesTheLeadBack) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    story.c.plan.without_watchdog = {old};
+    ASSERT_TRUE(story.until_a_primary(60s));
+    EXPECT_NE(story.primaries.back().second, old);
+    story.settles(60s);
+    EXPECT_EQ(story.c.checkers.findings.overlaps, 0);
+}
+
+}  // namespace
+}  // namespace relevo::sim
