@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -11,6 +12,9 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+
+#include "base/assert.h"
+#include "os/line_writer.h"
 
 namespace relevo::agent {
 namespace {
@@ -77,6 +81,27 @@ std::string json(const config::LogConfig& config, log::Level level, std::string_
 
 }  // namespace
 
+namespace {
+
+// The log's sink is the one global.
+std::shared_ptr<os::LineWriter>& line_writer() {
+    static std::shared_ptr<os::LineWriter> writer;
+    return writer;
+}
+
+// Of an assertion that fails: on the terminal, pipe or socket when that takes it at once.
+void say_last_words(const char* text, std::size_t length) {
+    pollfd errors{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&errors, 1, 0) != 1) return;
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text, length);
+}
+
+}  // namespace
+
+void drain_logging(Duration patience) {
+    if (line_writer()) line_writer()->drain(patience);
+}
+
 Status set_up_logging(const config::LogConfig& config) {
     std::shared_ptr<spdlog::sinks::sink> out;
     try {
@@ -97,10 +122,15 @@ Status set_up_logging(const config::LogConfig& config) {
     logger->set_level(spdlog::level::trace);
     logger->flush_on(spdlog::level::trace);
     log::set_level(config.level);
-    log::set_sink([logger, config](log::Level level, std::string_view line) {
-        logger->info(
-            "{}", config.type == "json" ? json(config, level, line) : plain(config, level, line));
+    // Nobody whose lines are logged waits for whoever reads them, nor for the disk.
+    auto writer = std::make_shared<os::LineWriter>(
+        [logger](std::string_view line) { logger->info("{}", line); },
+        static_cast<std::size_t>(config.max_queue_size));
+    log::set_sink([writer, config](log::Level level, std::string_view line) {
+        writer->add(config.type == "json" ? json(config, level, line) : plain(config, level, line));
     });
+    line_writer() = writer;
+    set_last_words(say_last_words);
     return {};
 }
 

@@ -3,8 +3,11 @@
 #pragma once
 
 #include "base/result.h"
+#include "base/time.h"
 #include "config/local.h"
 
 namespace relevo::agent {
 Status set_up_logging(const config::LogConfig& config);
-}
+// Lines are written by a thread of their own: until all are, or nobody takes them.
+void drain_logging(Duration patience);
+}  // namespace relevo::agent

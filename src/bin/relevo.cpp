@@ -25,6 +25,7 @@
 #include "etcd/etcd_dcs.h"
 #include "os/clock.h"
 #include "os/init.h"
+#include "os/priority.h"
 #include "os/signals.h"
 #include "os/systemd.h"
 #include "postgres/postgres_adapter.h"
@@ -166,6 +167,16 @@ int validate(const Arguments& a, const config::Source& source) {
     return 0;
 }
 
+// What keeps the lease and fences runs in this thread.
+void get_ready_for_the_worst() {
+    if (const auto locked = os::lock_memory(); !locked) log::warning("{}", locked.error().message);
+    const auto raised = os::raise_priority();
+    if (raised)
+        log::info("the agent's loop runs with {}", *raised);
+    else
+        log::warning("{}", raised.error().message);
+}
+
 int serve(config::Source source) {
     if (geteuid() == 0) {
         fmt::print(stderr,
@@ -187,6 +198,9 @@ int serve(config::Source source) {
         fmt::print(stderr, "{}\n", logging.error().message);
         return 1;
     }
+    struct LastLines {
+        ~LastLines() { agent::drain_logging(std::chrono::seconds(1)); }
+    } const last_lines;
     log::info("relevo {} (compatible with Patroni {}): member {} of {}", agent::product_version,
               cluster::compatible_version, conf.local().name, conf.local().scope);
 
@@ -259,6 +273,7 @@ int serve(config::Source source) {
         [](std::exception_ptr error) {
             if (error) std::rethrow_exception(error);
         });
+    get_ready_for_the_worst();
     io.run();
     pool.join();
     return code;

@@ -159,7 +159,7 @@ std::int64_t boot_time_s() {
 
 }  // namespace
 
-std::optional<ProcessInfo> process_info(pid_t pid) {
+std::optional<ProcessInfo> process_info(pid_t pid, Detail detail) {
     const auto stat = read_proc(pid, "stat");
     // "pid (any text) S ppid ...": the name may hold blanks and brackets, so from the last one on.
     const auto bracket = stat.rfind(')');
@@ -173,22 +173,25 @@ std::optional<ProcessInfo> process_info(pid_t pid) {
     info.parent = static_cast<pid_t>(parse_decimal(fields[1]).value_or(0));
     static const auto ticks = ::sysconf(_SC_CLK_TCK);
     info.started_s = boot_time_s() + parse_decimal(fields[start_field]).value_or(0) / ticks;
+    if (detail == Detail::family) return info;
     info.program = proc_link(pid, "exe");
     info.directory = proc_link(pid, "cwd");
+    if (detail == Detail::no_memory) return info;
     info.title = read_proc(pid, "cmdline");
     std::ranges::replace(info.title, '\0', ' ');
     info.title = trim(info.title);  // a server rewrites its own and pads it
     return info;
 }
 
-std::vector<ProcessInfo> all_processes() {
+std::vector<ProcessInfo> all_processes(Detail detail) {
     std::vector<ProcessInfo> found;
     const auto names = list_directory("/proc");
     if (!names) return found;
     for (const auto& name : *names) {
         const auto pid = parse_decimal(name);
         if (!pid) continue;
-        if (auto info = process_info(static_cast<pid_t>(*pid))) found.push_back(*std::move(info));
+        if (auto info = process_info(static_cast<pid_t>(*pid), detail))
+            found.push_back(*std::move(info));
     }
     return found;
 }
@@ -210,7 +213,8 @@ std::vector<pid_t> kill_tree(pid_t pid) {
     for (std::size_t before = 0; before != tree.size();) {
         before = tree.size();
         std::multimap<pid_t, pid_t> children;
-        for (const auto& info : all_processes()) children.emplace(info.parent, info.pid);
+        for (const auto& info : all_processes(Detail::family))
+            children.emplace(info.parent, info.pid);
         for (std::size_t i = 0; i < tree.size(); ++i)
             for (auto [at, end] = children.equal_range(tree[i]); at != end; ++at)
                 if (known.insert(at->second).second) {

@@ -119,8 +119,11 @@ struct ProcessInfo {
     char state = '?';            // R S D Z T ...
     std::int64_t started_s = 0;  // seconds since 1970
 };
-std::optional<ProcessInfo> process_info(pid_t pid);
-std::vector<ProcessInfo> all_processes();
+// The title is read out of the process's memory, and waits for one that hangs in the kernel with
+// its memory map locked: who fences does without. family: pid, parent and state alone.
+enum class Detail { all, no_memory, family };
+std::optional<ProcessInfo> process_info(pid_t pid, Detail detail = Detail::all);
+std::vector<ProcessInfo> all_processes(Detail detail = Detail::all);
 std::vector<pid_t> children_of(pid_t pid);  // direct ones
 
 // The process and all below it: stopped first, so that none is born meanwhile, then SIGKILL. Who

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "os/priority.h"
 
 namespace relevo::os {
 
@@ -114,6 +115,14 @@ void die_with(pid_t parent) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
 }
 
+// What is protected from the kernel's memory killer is the agent, not what it runs.
+void be_killable() {
+    const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    [[maybe_unused]] const auto written = ::write(file, "0", 1);
+    ::close(file);
+}
+
 [[noreturn]] void child_exec(const Prepared& made, int input, int output, int errors, int report) {
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
@@ -188,11 +197,13 @@ Result<Child> spawn(const Command& command) {
         return no_resources("cannot make a pipe");
     pid_t pid = 0;
     {
+        const bool is_protected = oom_score_adjustment() < 0;
         const SignalsBlocked blocked;
         const pid_t self = ::getpid();
         pid = ::_Fork();  // without the atfork handlers of the libraries: we only exec
         if (pid == 0) {
             ::setpgid(0, 0);
+            if (is_protected) be_killable();
             if (command.dies_with_us) die_with(self);
             child_exec(made, input.read, output.write, errors.write, report.write);
         }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "os/file.h"
+#include "os/priority.h"
 #include "postgres/commands.h"
 
 namespace relevo::postgres {
@@ -72,8 +73,8 @@ bool is_our_postmaster(const PidFile& file, const os::ProcessInfo& process,
 }
 
 std::vector<os::ProcessInfo> server_processes(const std::string& data_dir,
-                                              const std::string& program) {
-    auto all = os::all_processes();
+                                              const std::string& program, os::Detail detail) {
+    auto all = os::all_processes(detail);
     std::erase_if(all, [&](const os::ProcessInfo& process) {
         return process.state == 'Z' || process.directory != data_dir || process.pid == ::getpid() ||
                !is_server_program(process.program, program);
@@ -89,6 +90,12 @@ std::map<std::string, std::optional<std::string>> postmaster_environment(pid_t g
     if (const char* arenas = std::getenv("PG_MALLOC_ARENA_MAX")) {
         changes["PG_MALLOC_ARENA_MAX"] = std::nullopt;
         changes["MALLOC_ARENA_MAX"] = arenas;
+    }
+    // The postmaster may be as safe as the agent (PostgreSQL recommends it); its backends, which
+    // take the memory, never are.
+    if (os::oom_score_adjustment() < 0 && !std::getenv("PG_OOM_ADJUST_FILE")) {
+        changes["PG_OOM_ADJUST_FILE"] = "/proc/self/oom_score_adj";
+        changes["PG_OOM_ADJUST_VALUE"] = "0";
     }
     if (grandparent > 0) changes["PG_GRANDPARENT_PID"] = std::to_string(grandparent);
     return changes;

@@ -41,7 +41,8 @@ bool is_our_postmaster(const PidFile& file, const os::ProcessInfo& process,
 // Every process that works in the data directory as a PostgreSQL server, postmaster or orphan,
 // without touching a disk: its working directory and program tell. data_dir: the real path.
 std::vector<os::ProcessInfo> server_processes(const std::string& data_dir,
-                                              const std::string& program);
+                                              const std::string& program,
+                                              os::Detail detail = os::Detail::all);
 
 // Changes to our environment for the postmaster. grandparent: the process that a stale
 // postmaster.pid names, when it lives and is no postmaster (0: none).

@@ -89,6 +89,7 @@ private:
     Task<void> watch_shut_down(std::shared_ptr<Shutdown> shutdown);
     Task<void> end_with(ports::StopPlan plan);
     // Whether none of them is left.
+    Task<bool> end_now();
     Task<bool> kill_all();
     Task<Status> promote_by_signal();
     std::string program() const;

@@ -131,19 +131,25 @@ Task<void> Server::end_with(ports::StopPlan plan) {
     co_await kill_all();
 }
 
-Task<Status> Server::kill() {
-    ++kills_;
-    if (waiting_files_) waiting_files_->interrupt();
-    // A start that is between its decision and its new process lets us in afterwards, with the
-    // process known.
-    const auto turn = co_await spawning_.take();
-    if (!alive() && real_path_.empty()) co_await find();
+Task<bool> Server::end_now() {
     if (alive()) {
         (void)watches_.back()->send(SIGQUIT);
         const bool gone = co_await watches_.back()->ended(200ms);
         if (!gone) log::warning("PostgreSQL did not end by SIGQUIT within 200 ms: SIGKILL");
     }
-    const bool all_dead = co_await kill_all();
+    co_return co_await kill_all();
+}
+
+Task<Status> Server::kill() {
+    ++kills_;
+    if (waiting_files_) waiting_files_->interrupt();
+    // What is known to live dies before anything is waited for.
+    bool all_dead = co_await end_now();
+    // A start that is between its decision and its new process lets us in afterwards, with the
+    // process known. Its thread may hang on a disk: then the start itself kills what comes of it.
+    const auto turn = co_await spawning_.take_within(1s);
+    if (!alive() && real_path_.empty()) co_await find();
+    if (alive()) all_dead = co_await end_now();
     if (!turn)
         co_return fail(
             ErrorCode::outcome_unknown,
@@ -167,7 +173,7 @@ Task<bool> Server::kill_all() {
         for (const auto one : os::kill_tree(watches_.back()->pid())) watch(one);
     }
     const auto path = real_path_.empty() ? config_().data_dir : real_path_;
-    for (const auto& process : server_processes(path, program())) {
+    for (const auto& process : server_processes(path, program(), os::Detail::no_memory)) {
         watch(process.pid);
         ::kill(process.pid, SIGKILL);
     }

@@ -1,8 +1,13 @@
 #include "postgres/server_test.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <boost/asio/post.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/text.h"
 #include "os/clock.h"
@@ -95,6 +100,50 @@ TEST_F(WithServers, a_frozen_postmaster_is_hung_and_can_be_fenced) {
     EXPECT_LT(os::boottime_now() - fence, 2s);
     EXPECT_TRUE(server_processes(a->config.data_dir, "postgres").empty());
     EXPECT_EQ(a->look().server, cluster::Server::stopped);
+}
+
+// A dead disk: whatever opens a file of it hangs, and so does each thread of the pool.
+class DeadDisk {
+public:
+    DeadDisk(const std::string& directory, boost::asio::thread_pool& pool, int threads)
+        : path_(directory + "/dead-disk") {
+        EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+        for (int i = 0; i < threads; ++i)
+            boost::asio::post(pool, [path = path_] { (void)os::read_file(path); });
+    }
+    // A writer ends each open() that hangs, and its going away each read().
+    ~DeadDisk() {
+        for (int i = 0; i < 200; ++i) {
+            const int end = ::open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+            if (end >= 0) ::close(end);
+            std::this_thread::sleep_for(5ms);  // for those that open it one after the other
+        }
+    }
+    DeadDisk(const DeadDisk&) = delete;
+    DeadDisk& operator=(const DeadDisk&) = delete;
+
+private:
+    std::string path_;
+};
+
+TEST_F(WithServers, fencing_waits_for_no_disk) {
+    auto a = made_node("a");
+    auto busy = t.await(Connection::open(t.pool, local_options(a->config, "busy"), patience));
+    ASSERT_TRUE(busy) << busy.error().message;
+    a->look();
+    const auto postmaster = a->postmaster();
+    ::kill(postmaster, SIGSTOP);  // the harder way, which looks for the whole tree
+    Duration took{};
+    {
+        const DeadDisk dead(dir, t.threads, 3);
+        const auto began = os::boottime_now();
+        const auto killed = t.await(a->postgres->kill());
+        took = os::boottime_now() - began;
+        EXPECT_TRUE(killed) << killed.error().message;
+    }
+    RecordProperty("milliseconds", std::to_string(to_ms(took)));
+    EXPECT_LT(took, 5s);  // some 250 ms on an idle machine
+    EXPECT_TRUE(server_processes(a->config.data_dir, "postgres").empty());
 }
 
 TEST_F(WithServers, orphans_of_a_dead_postmaster_are_fenced_and_do_not_hinder_the_next) {
