@@ -23,6 +23,10 @@ Agent::Agent(asio::io_context& io, Parts parts)
       journal_(io, parts_.blocking, parts_.configuration.local().name),
       poolers_(io, parts_.clock),
       alarm_(io),
+      wake_(io,
+            [this] {
+                if (!exit_code_) feed(core::TimerFired{});
+            }),
       tasks_(io),
       schedule_alarm_(io),
       ended_(io) {
@@ -119,6 +123,7 @@ Task<int> Agent::run() {
 
 Task<void> Agent::stop() {
     alarm_.cancel();
+    wake_.cancel();
     schedule_alarm_.cancel();
     co_await parts_.dcs.stop();
     co_await pulses_.stop();
@@ -205,10 +210,19 @@ void Agent::feed(core::Event event) {
 void Agent::drain() {
     draining_ = true;
     while (!events_.empty()) {
-        const core::Event event = std::move(events_.front());
+        core::Event event = std::move(events_.front());
         events_.pop_front();
-        log::debug("event: {}", core::describe(event));
         const auto at = clock();
+        // Whatever comes first after a freeze, the core hears of that before.
+        const Instant expected =
+            std::min(due_, woke_at_ > pulses_.next_tick() ? Instant::max() : pulses_.next_tick());
+        if (at.mono > expected && at.mono - expected > core::overslept) {
+            events_.push_front(std::move(event));
+            event = core::Woke{at.mono - expected};
+            due_ = Instant::max();
+            woke_at_ = at.mono;
+        }
+        log::debug("event: {}", core::describe(event));
         witness_.before(state_, event);
         auto step = core::step(state_, event, at);
         for (auto& entry : witness_.after(state_, event, step.effects, at))
@@ -223,16 +237,11 @@ void Agent::drain() {
 
 void Agent::arm(Instant wake_at) {
     if (exit_code_) return;
-    if (wake_at == Instant::max()) {
-        alarm_.cancel();
-        return;
-    }
-    const Duration left = std::max<Duration>(wake_at - now(), Duration::zero());
-    // Rounded up: a timer that fires before its time would only set itself again.
-    alarm_.expires_after(std::chrono::ceil<std::chrono::microseconds>(left));
-    alarm_.async_wait([this](boost::system::error_code error) {
-        if (!error && !exit_code_) feed(core::TimerFired{});
-    });
+    due_ = wake_at;
+    if (wake_at == Instant::max())
+        wake_.cancel();
+    else
+        wake_.set(wake_at);
 }
 
 // Only for showing: the core looks for itself, since what it decides on must be newer than what it

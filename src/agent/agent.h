@@ -22,6 +22,7 @@
 #include "agent/witness.h"
 #include "core/state.h"
 #include "os/blocking.h"
+#include "os/boot_timer.h"
 #include "ports/clock.h"
 #include "ports/control.h"
 #include "ports/dcs.h"
@@ -123,7 +124,10 @@ private:
     std::shared_ptr<const cluster::Snapshot> first_view_;
     std::deque<core::Event> events_;
     bool draining_ = false;
-    boost::asio::steady_timer alarm_;
+    boost::asio::steady_timer alarm_;  // while waiting for the DCS
+    os::BootTimer wake_;
+    Instant due_ = Instant::max();  // when the core wants to be woken at the latest
+    Instant woke_at_{};             // when it was last told that it overslept
     Group tasks_;
     std::shared_ptr<const ports::View> view_;
     std::shared_ptr<const ports::View> fresh_view_;  // the last one made for the API

@@ -49,6 +49,9 @@ Task<void> Pulses::stop() {
 Task<void> Pulses::run() {
     constexpr Duration idle = milliseconds(500);
     while (!stopping_) {
+        // The core hears of it before anything that is listened for.
+        if (clock_.now() > next_tick_ && clock_.now() - next_tick_ > core::overslept)
+            feed_(core::TimerFired{});
         const bool asynchronous = state_.settings.synchronous_mode == cluster::SyncMode::off;
         if (asynchronous && listener_.term() == 0) {
             timer_.expires_after(idle);
@@ -58,8 +61,10 @@ Task<void> Pulses::run() {
             gather_backing();
             timer_.expires_after(Suspicion::tick_every);
         }
+        next_tick_ = clock_.now() + (timer_.expiry() - std::chrono::steady_clock::now());
         co_await timer_.async_wait(quietly);
     }
+    next_tick_ = Instant::max();
 }
 
 void Pulses::listen() {

@@ -31,6 +31,9 @@ public:
     ports::Reply answer(const cluster::Pulse& from);
     void see(const cluster::KeyTree& tree);  // before the core does
     Duration patience() const { return listener_.patience(); }
+    // When it should tick next, as it does many times a second: long after it this process, or its
+    // host, did not run.
+    Instant next_tick() const { return next_tick_; }
 
 private:
     Task<void> run();
@@ -51,6 +54,7 @@ private:
     Group tasks_;
     boost::asio::steady_timer timer_;
     bool stopping_ = false;
+    Instant next_tick_ = Instant::max();
 
     core::Suspicion listener_;
     bool told_suspects_ = false, told_alone_ = false;

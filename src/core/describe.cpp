@@ -182,6 +182,7 @@ std::string describe(const Event& event) {
                   return fmt::format("enough voters follow term {}", e.term);
               },
               [](const FailsafePing& e) { return e.from + " goes on without the DCS"; },
+              [](const Woke& e) { return fmt::format("overslept by {} s", to_s(e.late)); },
               [](const EffectDone& e) {
                   return fmt::format("done {}{}{}", e.id,
                                      e.error ? " FAILED: " + e.error->message : std::string(),

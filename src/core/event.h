@@ -61,6 +61,12 @@ struct SettingsChanged {
     cluster::Settings settings;
 };
 struct TimerFired {};
+// The shell was to wake the core this much earlier, and could not: the process or its host was
+// frozen or suspended, or starved. Comes before whatever else there is.
+struct Woke {
+    Duration late{};
+};
+inline constexpr Duration overslept = std::chrono::seconds(1);
 struct StopAsked {};  // SIGTERM
 
 struct RestartAsked {
@@ -118,6 +124,6 @@ struct EffectDone {
 
 using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
                            StopAsked, RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked,
-                           FailsafePing, EffectDone>;
+                           FailsafePing, Woke, EffectDone>;
 
 }  // namespace relevo::core

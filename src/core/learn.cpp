@@ -1,4 +1,6 @@
 // What the core knows after an event. No decisions here, but for what an answer means by itself.
+#include <fmt/core.h>
+
 #include "core/mind.h"
 
 namespace relevo::core {
@@ -286,6 +288,7 @@ void learn_done(Mind& m, const EffectDone& done) {
         } else {
             s.dcs_seen = m.now.mono;
             s.read_asked = asked;
+            if (s.doubts && asked >= *s.doubts) s.doubts.reset();
         }
     } else if (std::holds_alternative<KeepLease>(effect)) {
         learn_lease(m, done);
@@ -350,6 +353,13 @@ void learn(Mind& m, const Event& event) {
         s.settings = settings->settings;
         s.fine = {};
         if (resumed) s.check_divergence = true;
+    } else if (const auto* woke = std::get_if<Woke>(&event)) {
+        m.tell(Note{Note::Level::warning,
+                    fmt::format("this agent did not run for {:.1f} s (host frozen, suspended or "
+                                "overloaded?): asking the DCS who leads",
+                                to_s(woke->late))});
+        s.next_look = m.now.mono;
+        s.doubts = m.now.mono;
     } else if (std::holds_alternative<StopAsked>(event)) {
         s.stop_asked = true;
     } else if (const auto* restart = std::get_if<RestartAsked>(&event)) {
@@ -366,6 +376,7 @@ void learn(Mind& m, const Event& event) {
         learn_suspicion(m, *suspected);
     } else if (const auto* backed = std::get_if<LeaderBacked>(&event)) {
         s.backed = *backed;
+        s.doubts.reset();
     } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
         // By the longer of both ttls, and whatever is configured later: the leader may not know.
         Instant until = m.now.mono + std::max(ping->ttl, s.settings.ttl);

@@ -62,6 +62,8 @@ void look(Mind& m) {
             m.emit(CheckWatchdog{});
     }
     m.wake_by(s.next_look);
+    // One that was under way when this agent fell asleep tells of before.
+    if (s.doubts && !s.dcs_down && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
     // Nobody tells when a start-up ends or a hung server answers again.
     const bool unsettled = s.pg && (s.pg->server == cluster::Server::starting ||
                                     s.pg->server == cluster::Server::hung);

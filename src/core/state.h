@@ -224,6 +224,8 @@ struct State {
         Instant awake_since, stepped_at, asked_at{};
     };
     std::optional<Suspected> suspected;
+    // Since it overslept: others may have deposed it meanwhile, and the DCS was not asked since.
+    std::optional<Instant> doubts;
     Instant read_asked{};  // when the last successful look at the DCS began
     // The leader's side: until when its voters' word stands in for a lease that cannot be kept.
     LeaderBacked backed;

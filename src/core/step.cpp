@@ -9,6 +9,8 @@ Instant State::lead_until() const {
 
 Instant serves_until(const State& s) {
     if (!s.lead || s.lead->term == s.given_up) return Instant{};
+    // Voters do not wait for the lease.
+    if (s.doubts && sync_rules(s)) return Instant{};
     const Instant lease_ends = std::min(s.lead_until(), watchdog_fires_at(s));
     return std::max({lease_ends - fence_margin(s.settings), backed_until(s), failsafe_until(s)});
 }

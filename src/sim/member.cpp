@@ -61,7 +61,7 @@ void Member::start_agent() {
     state_.settings.pause = false;
     pause_seen_ = false;
     seen_config_.clear();
-    armed_ = Instant::max();
+    armed_ = next_tick_ = Instant::max();
     if (parts_.world.trace.on()) parts_.world.say(index_, "== the agent starts");
     parts_.dcs.reset(index_);
     wait_for_dcs();
@@ -140,8 +140,21 @@ void Member::see(const SnapshotPtr& view) {
 
 void Member::feed(const core::Event& event) {
     if (!decides()) return;
-    if (stalled_)
-        return held_.push_back([this, event] { feed(event); });
+    if (stalled_) return held_.push_back([this, event] { feed(event); });
+    if (const auto late = overslept(); late > core::overslept) {
+        armed_ = next_tick_ = Instant::max();
+        step(core::Woke{late});
+    }
+    if (std::holds_alternative<core::TimerFired>(event)) armed_ = Instant::max();
+    if (runs_) step(event);
+}
+
+// For how long something should have happened in this agent.
+Duration Member::overslept() const {
+    return parts_.world.mono(index_) - std::min(armed_, next_tick_);
+}
+
+void Member::step(const core::Event& event) {
     auto& world = parts_.world;
     if (world.trace.on()) world.say(index_, "-> " + core::describe(event));
     ++steps_;
@@ -155,9 +168,9 @@ void Member::feed(const core::Event& event) {
     const core::Now now{world.mono(index_), world.wall(index_)};
     world.trace.mix(static_cast<std::uint64_t>(world.now().time_since_epoch().count()));
     world.trace.mix(event.index() * 64 + static_cast<std::uint64_t>(index_));
-    const core::Step step = core::step(state_, event, now);
-    arm(step.wake_at);
-    for (const auto& issued : step.effects) {
+    const core::Step done = core::step(state_, event, now);
+    arm(done.wake_at);
+    for (const auto& issued : done.effects) {
         world.trace.mix(issued.effect.index());
         if (!runs_) return;
         carry_out(issued);
@@ -173,7 +186,6 @@ void Member::arm(Instant wake_at) {
     const Duration delay = std::max<Duration>(when - parts_.world.now(), microseconds(1));
     later(delay, [this, alarm] {
         if (alarm != alarm_) return;
-        armed_ = Instant::max();
         feed(core::TimerFired{});
     });
 }

@@ -66,6 +66,8 @@ public:
 
 private:
     void feed(const core::Event& event);
+    Duration overslept() const;
+    void step(const core::Event& event);
     void see(const SnapshotPtr& view);
     void wait_for_dcs();
     void arm(Instant wake_at);
@@ -129,7 +131,7 @@ private:
     bool told_suspects_ = false, told_alone_ = false;
     Instant back_again_at_{}, suspected_at_{};
     std::string seen_config_, last_exit_;
-    Instant armed_ = Instant::max();
+    Instant armed_ = Instant::max(), next_tick_ = Instant::max();
     int alarm_ = 0;
     std::uint64_t steps_ = 0;
     Instant second_;

@@ -16,8 +16,10 @@ constexpr Duration idle_tick = milliseconds(500);  // nobody is listened to
 
 void Member::keep_listening() {
     const bool idle = state_.settings.synchronous_mode == cluster::SyncMode::off;
+    if (!stalled_) next_tick_ = parts_.world.mono(index_) + (idle ? idle_tick : tick);
     parts_.world.tick_on_host(index_, idle ? idle_tick : tick, [this, incarnation = incarnation_] {
         if (incarnation != incarnation_ || !runs_) return;
+        if (!stalled_ && overslept() > core::overslept) feed(core::TimerFired{});
         if (!foreign() && !stalled_) listen();
         if (runs_) keep_listening();
     });

@@ -57,6 +57,22 @@ TEST(PulseStory, NeitherDoesAFreezeOrACut) {
     }
 }
 
+// It still has most of its lease when it awakes, and does not go by it.
+TEST(PulseStory, ALeaderThatOversleptAsksBeforeItServesAgain) {
+    PulseStory story;
+    const int old = story.c.leader();
+    story.c.faults.freeze(old, 10s);
+    ASSERT_TRUE(story.until_a_primary(at_once));
+    ASSERT_TRUE(story.c.run_until([&] { return story.c.world.host(old).awake(); }, 20s));
+    const auto& member = *story.c.members[static_cast<std::size_t>(old)];
+    const auto steps = member.steps();
+    ASSERT_TRUE(story.c.run_until([&] { return member.steps() > steps; }, 5s));
+    EXPECT_TRUE(member.state().doubts || !member.state().lead);
+    EXPECT_LT(core::serves_until(member.state()), story.c.world.mono(old));
+    story.settles(60s);
+    story.nothing_is_lost();
+}
+
 // The voters do not hear it, and it is well otherwise: it stands back, since it could not commit.
 TEST(PulseStory, ALeaderThatOnlyTheDcsReachesStandsBack) {
     PulseStory story;
