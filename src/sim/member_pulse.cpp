@@ -20,6 +20,7 @@ void Member::keep_listening() {
     parts_.world.tick_on_host(index_, idle ? idle_tick : tick, [this, incarnation = incarnation_] {
         if (incarnation != incarnation_ || !runs_) return;
         if (!stalled_ && overslept() > core::overslept) feed(core::TimerFired{});
+        if (incarnation != incarnation_ || !runs_) return;
         if (!foreign() && !stalled_) listen();
         if (runs_) keep_listening();
     });
