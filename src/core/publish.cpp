@@ -187,21 +187,22 @@ bool history_told(const std::vector<cluster::HistoryLine>& key,
     return true;
 }
 
-void put_history(Mind& m, const cluster::Snapshot& view) {
+// True: the key says how the present timeline came about.
+bool put_history(Mind& m, const cluster::Snapshot& view) {
     State& s = m.s;
-    if (m.committing(CommitFor::history) || s.pg->timeline == 0) return;
+    if (m.committing(CommitFor::history) || s.pg->timeline == 0) return false;
     if (s.pg->timeline == 1) {
-        if (view.history && !view.history->empty())
-            m.commit(CommitFor::history, cluster::keys::put_history({}, s.lead->term));
-        return;
+        if (!view.history || view.history->empty()) return true;
+        m.commit(CommitFor::history, cluster::keys::put_history({}, s.lead->term));
+        return false;
     }
-    if (s.fine.history == m.known(view)) return;
+    if (s.fine.history == m.known(view)) return true;
     // Numbers may be left out: they went to others (docs/adr/0005).
-    if (s.pg->history.empty() || s.pg->history.back().timeline >= s.pg->timeline) return;
+    if (s.pg->history.empty() || s.pg->history.back().timeline >= s.pg->timeline) return false;
     const auto keep = static_cast<std::size_t>(std::max(0, s.settings.max_timelines_history));
     if (view.history && history_told(*view.history, s.pg->history, keep)) {
         s.fine.history = m.known(view);
-        return;
+        return true;
     }
     auto lines = s.pg->history;
     for (auto& line : lines) {
@@ -220,9 +221,10 @@ void put_history(Mind& m, const cluster::Snapshot& view) {
         lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(keep));
     if (view.history && *view.history == lines) {
         s.fine.history = m.known(view);
-        return;
+        return true;
     }
     m.commit(CommitFor::history, cluster::keys::put_history(lines, s.lead->term));
+    return false;
 }
 
 cluster::SlotPlan slot_plan(const Mind& m, const cluster::Snapshot& view) {
@@ -340,8 +342,9 @@ void keep_house(Mind& m) {
         m.commit(CommitFor::config, cluster::keys::put_config_if_absent(s.self.initial_config));
     put_failsafe(m, *view);
     put_status(m);
-    put_history(m, *view);
-    tell_line(m);
+    // In this order: by a line beside the history of an older one, the timelines between the two
+    // would seem to have been left out, and what was acknowledged on them worth nothing.
+    if (put_history(m, *view)) tell_line(m);
     keep_sync(m);
     // Also when the agent that promoted died before it could: nobody can rewind to a source whose
     // pg_control still shows the old timeline.

@@ -64,6 +64,30 @@ TEST(Story, WithStartTimeoutZeroADeadPostmasterHandsTheKeyOn) {
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
+// By the line alone, beside the history of an older one, the timelines between the two would seem
+// to have been left out: a leader that dies between both writes must not leave that behind.
+TEST(Story, ANewLeaderTellsItsLineOnceItsHistoryIsThere) {
+    Story story(calm_plan(30s, 0s));
+    story.begin();
+    int told = 0;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        const auto* commit = std::get_if<core::Commit>(&effect);
+        const auto& pg = story.c.postgres.at(who.index());
+        if (!commit || commit->purpose != core::CommitFor::timeline || !pg.is_primary()) return;
+        ++told;
+        const auto& key = story.c.dcs.truth()->history;
+        ASSERT_TRUE(key && !key->empty());
+        EXPECT_EQ(key->back().timeline, pg.report().history.back().timeline);
+    };
+    for (int times = 0; times < 3; ++times) {
+        story.primaries.clear();
+        story.c.faults.crash_postgres(story.c.leader());
+        ASSERT_TRUE(story.until_a_primary(10s));
+        story.settles(90s);
+    }
+    EXPECT_EQ(told, 3);
+}
+
 TEST(Story, ASwitchoverLosesNothingAndIsShort) {
     Story story(calm_plan(30s, 300s));
     story.begin();
