@@ -1,12 +1,32 @@
 // A peer's agent as it answered a probe.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 
 #include "cluster/lsn.h"
 #include "cluster/member.h"
 
 namespace relevo::cluster {
+
+// A crashed primary's WAL, which its agent gives to the successor (docs/adr/0009). It ends in the
+// page before `end`: which record is the last, replay finds out.
+struct WalTail {
+    Timeline timeline = 0;
+    Lsn end;
+    bool operator==(const WalTail&) const = default;
+};
+// POST /wal: for whole pages from `at` on, up to tail_piece_bytes. Fewer: there are no more.
+struct TailAsk {
+    MemberName from;        // who asks
+    std::string system_id;  // of its data
+    Timeline timeline = 0;
+    Lsn at;
+    std::string proof;     // that who asks knows the replication account's password
+    bool guarded = false;  // credentials, certificates or a list were asked for already
+};
+inline constexpr std::size_t tail_piece_bytes = 1UL << 20U;
 
 // What GET <api_url> of a peer says, ours or Patroni's (contract 5.5, 7.3).
 struct PeerStatus {
@@ -23,8 +43,9 @@ struct PeerStatus {
     // leads, and will not before it sees a newer leader key; position is all it has. 0: it may
     // still receive.
     Revision sealed = 0;
-    Revision suspects = 0;  // the term of a leader that it does not hear any more; 0: none
-    bool voteless = false;  // what it has says nothing about what was acknowledged
+    Revision suspects = 0;        // the term of a leader that it does not hear any more; 0: none
+    bool voteless = false;        // what it has says nothing about what was acknowledged
+    std::optional<WalTail> tail;  // it was the primary, is dead, and gives what it wrote last
 };
 
 // POST /pulse: a voter listens to its leader, and says whether it follows it (docs/adr/0007).

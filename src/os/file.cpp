@@ -133,6 +133,14 @@ Status write_file(const std::string& path, std::string_view content, mode_t mode
     return sync_directory(directory_of(path));
 }
 
+Status write_at(const std::string& path, std::uint64_t offset, std::string_view content) {
+    Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (fd.get() < 0 || ::lseek(fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0 ||
+        !write_all(fd.get(), content) || ::fsync(fd.get()) != 0 || fd.close() != 0)
+        return system_error("cannot write " + path, errno);
+    return {};
+}
+
 Result<std::uint64_t> append_file(const std::string& path, std::string_view content, mode_t mode) {
     Fd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
     struct stat info{};

@@ -24,6 +24,9 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = 16 <<
 // symbolic link at path are replaced.
 Status write_file(const std::string& path, std::string_view content, mode_t mode);
 
+// Over what stands there in a file that exists, from that byte on. Durable; not atomic.
+Status write_at(const std::string& path, std::uint64_t offset, std::string_view content);
+
 // Adds to the file's end, and makes it when it is missing; its size then. Not durable: for what may
 // lack its last lines after a power loss.
 Result<std::uint64_t> append_file(const std::string& path, std::string_view content, mode_t mode);

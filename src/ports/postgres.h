@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
 #include "ports/task.h"
@@ -115,6 +116,18 @@ public:
     // clone() and rewind() make LocalPostgres::voteless true before they change anything; this ends
     // it.
     virtual Task<Status> restore_vote() = 0;
+    // docs/adr/0009. Of a server whose processes are all dead: where the WAL of that timeline ends
+    // on the disk, to the page. Its pages from `at` (their boundary) to there, up to
+    // cluster::tail_piece_bytes; not_found: they are gone. Both give up after a second: a disk that
+    // hangs must not hold an election up.
+    virtual Task<Result<cluster::WalTail>> find_wal_end(cluster::Timeline timeline) = 0;
+    virtual Task<Result<std::string>> read_wal_tail(cluster::Timeline timeline,
+                                                    cluster::Lsn at) = 0;
+    // Such pages into a standby's own pg_wal, durable, where replay finds them. `known`: up to
+    // there it has WAL, which must be the same; conflict: it is not, or they are no pages from
+    // there. Nothing is written then. The end of what is there afterwards.
+    virtual Task<Result<cluster::Lsn>> write_wal_tail(cluster::Timeline timeline, cluster::Lsn at,
+                                                      cluster::Lsn known, std::string pages) = 0;
     // Clean stop or recovery: forces standby.signal to be there before anything else can start it.
     virtual Task<Status> make_standby_by_default() = 0;
 

@@ -46,6 +46,10 @@ public:
     Task<Status> end_walsenders(cluster::Lsn sent_below) override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Status> restore_vote() override;
+    Task<Result<cluster::WalTail>> find_wal_end(cluster::Timeline timeline) override;
+    Task<Result<std::string>> read_wal_tail(cluster::Timeline timeline, cluster::Lsn at) override;
+    Task<Result<cluster::Lsn>> write_wal_tail(cluster::Timeline timeline, cluster::Lsn at,
+                                              cluster::Lsn known, std::string pages) override;
     Task<Status> make_standby_by_default() override;
     Task<Status> reconfigure(bool force_reload) override;
     void run_callback(const std::string& action, cluster::Role role) override;

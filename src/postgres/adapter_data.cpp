@@ -19,6 +19,7 @@
 #include "postgres/half_made.h"
 #include "postgres/rewind.h"
 #include "postgres/voteless.h"
+#include "postgres/wal_tail.h"
 
 namespace relevo::postgres {
 
@@ -237,6 +238,36 @@ Task<Status> Adapter::set_aside() {
         RLV_TRY([[maybe_unused]] const auto moved, move_aside(data_dir, ".failed"));
         return clear_half_made(data_dir);
     });
+}
+
+namespace {
+// A crashed primary's disk may be why it crashed.
+constexpr Duration disk_patience = std::chrono::seconds(1);
+}  // namespace
+
+Task<Result<cluster::WalTail>> Adapter::find_wal_end(cluster::Timeline timeline) {
+    auto found =
+        co_await pool_.run_within(disk_patience, [wal = config_().data_dir + "/pg_wal", timeline] {
+            return postgres::find_wal_end(wal, timeline);
+        });
+    if (!found) co_return fail(ErrorCode::failed, "the disk does not answer");
+    co_return *std::move(found);
+}
+
+Task<Result<std::string>> Adapter::read_wal_tail(cluster::Timeline timeline, cluster::Lsn at) {
+    auto read = co_await pool_.run_within(disk_patience,
+                                          [wal = config_().data_dir + "/pg_wal", timeline, at] {
+                                              return postgres::read_wal_tail(wal, timeline, at);
+                                          });
+    if (!read) co_return fail(ErrorCode::failed, "the disk does not answer");
+    co_return *std::move(read);
+}
+
+Task<Result<cluster::Lsn>> Adapter::write_wal_tail(cluster::Timeline timeline, cluster::Lsn at,
+                                                   cluster::Lsn known, std::string pages) {
+    const auto wal = config_().data_dir + "/pg_wal";
+    co_return co_await pool_.run(
+        [&] { return postgres::write_wal_tail(wal, timeline, at, known, pages); });
 }
 
 Task<Status> Adapter::make_standby_by_default() {
