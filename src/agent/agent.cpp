@@ -290,6 +290,7 @@ void Agent::show() {
     if (const auto held = core::holds_poolers(state_))
         view->hold = cluster::PoolerHold{
             held->id, std::chrono::duration_cast<std::chrono::milliseconds>(held->drain)};
+    if (state_.tail) view->tail = state_.tail->wal;
     view_ = std::move(view);
     if (parts_.shown) parts_.shown();
     wake_watchers();

@@ -76,6 +76,7 @@ public:
     ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
     Task<bool> view_changed(Duration at_most) override;
     void gateway(const cluster::GatewayReport& report) override { poolers_.report(report); }
+    Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return journal_.answer(wall(), now(), since, limit);
     }
@@ -103,6 +104,9 @@ private:
     Task<core::EffectDone> tell_watchdog(const core::Effect& effect);
     Task<core::EffectDone> promote(core::PromotePg effect);
     Task<core::EffectDone> hold_poolers(core::EffectId id, core::HoldPoolers effect);
+    // tail.cpp
+    Task<core::EffectDone> take_tail(core::TakeTail effect);
+    std::string tail_proof(const cluster::TailAsk& ask);  // empty: the account has no password
     // orders.cpp
     Task<std::string> infeasible(const ports::SwitchoverOrder& order,
                                  const cluster::Snapshot& snapshot);
@@ -133,6 +137,7 @@ private:
     std::shared_ptr<const ports::View> fresh_view_;  // the last one made for the API
     Instant fresh_at_{};
     std::string seen_config_;
+    std::string proof_key_of_, proof_key_;
     bool config_pending_ = false;  // the files do not have it yet
     std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;
     core::OrderId last_order_ = 0;

@@ -126,6 +126,14 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         auto done = co_await probe(*e);
         co_return done;
     }
+    if (const auto* e = std::get_if<core::FindWalEnd>(&effect)) {
+        auto tail = co_await pg.find_wal_end(e->timeline);
+        co_return with(std::move(tail));
+    }
+    if (const auto* e = std::get_if<core::TakeTail>(&effect)) {
+        auto done = co_await take_tail(*e);
+        co_return done;
+    }
     if (const auto* e = std::get_if<core::AskFailsafe>(&effect)) {
         auto done = co_await ask_failsafe(*e);
         co_return done;

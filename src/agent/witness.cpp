@@ -417,8 +417,8 @@ void Witness::see_effect(const core::Effect& effect) {
 // The core says each sentence once until it changes; two that take turns would fill the journal.
 void Witness::see_note(const core::Note& note) {
     constexpr std::size_t said_max = 64;
-    constexpr std::array topics = {"race",     "suspect", "fence", "lead",   "promote",
-                                   "handover", "crash",   "hung",  "rejoin", "diverged"};
+    constexpr std::array topics = {"race",  "suspect", "fence",  "lead",     "promote", "handover",
+                                   "crash", "hung",    "rejoin", "diverged", "tail"};
     if (std::ranges::find(topics, note.topic) == topics.end()) return;
     if (said_.size() >= said_max || !said_.insert(note.text).second) return;
     const auto kind = note.topic == "race"       ? Kind::waits

@@ -11,6 +11,7 @@
 
 #include "base/time.h"
 #include "cluster/member.h"
+#include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
@@ -67,6 +68,7 @@ struct StatusInput {
     bool failsafe_active = false;
     bool watchdog_failed = false;
     Revision sealed = 0, suspects = 0;  // PeerStatus has what they mean
+    std::optional<WalTail> tail;
     std::optional<ScheduledRestart> scheduled_restart;
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2
 };

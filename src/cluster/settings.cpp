@@ -140,6 +140,8 @@ void read_synchronous(Reader& in, Settings& out) {
 
 void read_suspicion(Reader& in, Settings& out) {
     using std::chrono::milliseconds;
+    out.wal_tail_timeout =
+        milliseconds(in.number("wal_tail_timeout", out.wal_tail_timeout.count(), 0, 60'000, "ms"));
     const auto standard = out.suspect_after;
     out.suspect_after =
         milliseconds(in.number("suspect_after", standard.count(), 200, seconds_max, "ms"));

@@ -50,6 +50,9 @@ struct Settings {
     // How long the leader's agent and PostgreSQL must both be silent before its voters take over
     // without waiting for the lease; 200 ms to ttl. Ours alone.
     std::chrono::milliseconds suspect_after{500};
+    // How long the successor of a crashed primary waits for the last of its WAL before it is
+    // promoted without (asynchronous replication; 0: it does not ask). Ours alone.
+    std::chrono::milliseconds wal_tail_timeout{1500};
     bool failsafe_mode = false;
     bool pause = false;
     std::optional<StandbyCluster> standby_cluster;

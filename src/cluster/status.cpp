@@ -81,6 +81,8 @@ void add_member(Ordered& out, const StatusInput& input) {
     if (input.watchdog_failed) out["watchdog_failed"] = true;
     if (postgres.voteless) out["voteless"] = true;
     if (input.suspects != 0) out["suspects"] = input.suspects;
+    if (input.tail)
+        out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

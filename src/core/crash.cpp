@@ -94,11 +94,12 @@ bool crash_failover(Mind& m) {
         if (!m.running<ProbePeers>() && !p->candidate_known)
             m.emit(ProbePeers{ProbeFor::crash, others(m)});
         if (m.pg_busy()) return true;
-        if (!p->killed) {
+        if (!s.all_dead) {
             s.stop_wanted = true;
             m.emit(KillPg{});
             return true;
         }
+        const bool found = tail_found(m, *p);
         if (!p->candidate_known) return true;
         if (!p->candidate_found) {
             s.procedure = std::monostate{};
@@ -114,6 +115,7 @@ bool crash_failover(Mind& m) {
             make_standby(m);
             return true;
         }
+        if (!found) return true;
         p->stage = CrashFailover::Stage::release;
         s.hold_start_until = m.now.mono + s.settings.loop_wait;
         m.tell(Note{Note::Level::warning,

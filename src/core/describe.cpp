@@ -76,6 +76,11 @@ std::string payload(const Payload& p) {
             [](const cluster::Divergence& d) {
                 return fmt::format(" {} ({})", verdict(d.verdict), d.why);
             },
+            [](const cluster::WalTail& tail) {
+                return fmt::format(" timeline {} ends before {}", tail.timeline,
+                                   to_string(tail.end));
+            },
+            [](const TailTaken& taken) { return " up to " + to_string(taken.end); },
             [](const WatchdogFed& fed) { return fmt::format(" counting {} s", to_s(fed.timeout)); },
             [](const SyncNamesSet& set) {
                 return fmt::format(" told before {}", to_string(set.marker));
@@ -137,6 +142,11 @@ std::string describe(const Effect& effect) {
                 return "end walsenders that hang before " + to_string(e.sent_below);
             },
             [](const RestoreVote&) { return std::string("give the vote back"); },
+            [](const FindWalEnd& e) { return fmt::format("where timeline {} ends", e.timeline); },
+            [](const TakeTail& e) {
+                return fmt::format("take {}'s WAL from {} to {}", e.member.name, to_string(e.at),
+                                   to_string(e.tail.end));
+            },
             [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
             [](const AskFailsafe& e) {
                 return fmt::format("ask {} members whether to go on", e.members.size());

@@ -12,6 +12,8 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
 void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectDone& done);
 void sync_names_done(Mind& m, const EffectDone& done);
 void failsafe_answered(Mind& m, const EffectDone& done);
+void tail_found_done(Mind& m, CrashFailover& p, const EffectDone& done);
+void tail_taken_done(Mind& m, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -165,6 +167,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
               "standby.signal cannot be written: " + done.error->message);
     } else if (std::holds_alternative<SetSyncNames>(effect)) {
         sync_names_done(m, done);
+    } else if (std::holds_alternative<TakeTail>(effect)) {
+        tail_taken_done(m, done);
     } else if (std::holds_alternative<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
     } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {
@@ -182,7 +186,7 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     else if (auto* l = std::get_if<Leaving>(&s.procedure))
         leave_done(m, *l, effect, done);
     else if (auto* c = std::get_if<CrashFailover>(&s.procedure)) {
-        if (std::holds_alternative<KillPg>(effect)) c->killed = !done.error;
+        if (std::holds_alternative<FindWalEnd>(effect)) tail_found_done(m, *c, done);
         if (std::holds_alternative<MakeStandby>(effect)) c->standby_made = !done.error;
         if (const auto* commit = std::get_if<Commit>(&effect);
             commit && commit->purpose == CommitFor::release) {

@@ -100,6 +100,19 @@ struct EndSenders {  // that have not sent this much
 };
 struct RestoreVote {};
 
+// docs/adr/0009. Where the WAL of this dead server ends on the disk (WalTail).
+struct FindWalEnd {
+    cluster::Timeline timeline = 0;
+};
+// From `at`, which this standby has, to the tail's end, out of that member's hands into its own
+// pg_wal. TailTaken also beside an error: what came before it is there.
+struct TakeTail {
+    cluster::MemberRecord member;
+    cluster::WalTail tail;
+    cluster::Lsn at;
+    Duration deadline{};
+};
+
 enum class ProbeFor { race, handover, crash, vote, suspicion };
 struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
     struct Peer {
@@ -162,7 +175,7 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
+                 RestoreVote, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
                  CheckWatchdog, Callback, Answer, Note, Exit, HoldPoolers>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device

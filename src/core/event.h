@@ -112,10 +112,15 @@ struct FailsafePing {
     cluster::MemberName from;
     std::chrono::seconds ttl{};  // as the leader counts; 0: it did not say
 };
+// Up to where a crashed primary's WAL is in this standby's pg_wal.
+struct TailTaken {
+    cluster::Lsn end;
+};
 using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerStatus>>;
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
-                             cluster::Divergence, PeerAnswers, SyncNamesSet, WatchdogFed>;
+                             cluster::Divergence, cluster::WalTail, PeerAnswers, SyncNamesSet,
+                             TailTaken, WatchdogFed>;
 struct EffectDone {
     EffectId id = 0;
     std::optional<Error> error;

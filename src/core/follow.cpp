@@ -228,6 +228,7 @@ bool start_stopped(Mind& m) {
         start_standby(m, std::nullopt);
         return true;
     }
+    if (keeps_tail(m, *leader)) return true;
     if (verdict(m) && known_twin(s)) {
         repair(m, *verdict(m), *leader);
         return true;

@@ -28,6 +28,7 @@ bool promote(Mind& m) {
     if (!m.may_lead()) return true;
     const bool stands = watchdog_stands(m);  // asked for side by side
     if (!timeline_granted(m) || !stands) return true;
+    if (!tail_taken(m)) return true;
     if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
     s.syncing = {};  // it begins by the names that it is promoted with
@@ -163,6 +164,7 @@ bool lead(Mind& m) {
     }
     if (!pg.primary()) return promote(m);
     (void)watchdog_stands(m);
+    tell_tail(m);
     m.say("role", Note::Level::info, fmt::format("I am {}, the leader with the lock", s.self.name));
     m.forget("fence");
     m.forget("promote");

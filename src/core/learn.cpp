@@ -79,6 +79,10 @@ void learn_view(Mind& m, const DcsView& e) {
 void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     State& s = m.s;
     const bool was_down = !s.pg || s.pg->server != cluster::Server::running;
+    if (pg.server != cluster::Server::stopped) {
+        s.tail.reset();  // somebody started it past us
+        s.all_dead = false;
+    }
     s.pg = pg;
     s.pg_seen = m.now.mono;
     s.pg_stale = false;
@@ -305,6 +309,8 @@ void learn_done(Mind& m, const EffectDone& done) {
                !std::holds_alternative<ComparePg>(effect) &&
                !std::holds_alternative<SyncSlots>(effect) &&
                !std::holds_alternative<CheckpointPg>(effect) &&
+               !std::holds_alternative<FindWalEnd>(effect) &&
+               !std::holds_alternative<TakeTail>(effect) &&  // nothing is replayed yet
                !std::holds_alternative<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
         ++s.pg_changes;
@@ -314,6 +320,7 @@ void learn_done(Mind& m, const EffectDone& done) {
     } else if (std::holds_alternative<KillPg>(effect) && s.pg && !done.error) {
         s.pg->server = cluster::Server::stopped;
         s.killed_at = m.now.mono;
+        s.all_dead = true;
     }
     see_role(m, effect, done);
     see_writers(s, effect, done);

@@ -97,6 +97,7 @@ bool unfinished_cluster(Mind& m);   // bootstrap.cpp
 bool bootstrap(Mind& m);            // bootstrap.cpp
 bool hand_over(Mind& m);            // handover.cpp
 bool crash_failover(Mind& m);       // crash.cpp
+void end_remains(Mind& m);          // tail.cpp: backends outlive their postmaster
 bool recover_in_place(Mind& m);     // crash.cpp
 bool can_fail_over(const Mind& m);  // crash.cpp: rather than wait for our own server
 bool restart_order(Mind& m);        // orders.cpp
@@ -117,6 +118,12 @@ void depose(Mind& m);        // voters that hear nothing of the leader do not wa
 bool was_deposed(const State& s);  // this member, by its voters, and nobody has led since
 // failsafe.cpp
 void ask_failsafe(Mind& m);  // the leader, when the DCS does not answer
+// tail.cpp: what a crashed primary wrote last (docs/adr/0009)
+bool tail_found(Mind& m, CrashFailover& p);  // the old leader: true: known, or not to be had
+bool keeps_tail(Mind& m, const cluster::MemberRecord& leader);  // starts nothing for a while
+void remember_tail(Mind& m);  // the winner of a race: who has one for it
+bool tail_taken(Mind& m);     // true: it may be promoted
+void tell_tail(Mind& m);      // it was
 // seal.cpp
 bool seal(Mind& m);         // nobody leads: this member's WAL must not grow any more
 void regain_vote(Mind& m);  // after a rewind or copy

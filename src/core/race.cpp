@@ -60,6 +60,7 @@ void take(Mind& m) {
     // A running primary goes on with its own, and tells so in the same breath.
     const auto grant = s.pg->primary() ? line_as_written(m) : next_timeline(m);
     const auto sync = sync_after_taking(m);
+    remember_tail(m);
     s.taken_over.reset();
     s.fine = {};
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};

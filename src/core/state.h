@@ -100,7 +100,8 @@ struct HandingOver {  // switchover, manual failover: the leader's side
 };
 struct CrashFailover {  // the leader's PostgreSQL died and it is not to be restarted in place
     enum class Stage { fence, release } stage = Stage::fence;
-    bool killed = false, standby_made = false, candidate_known = false, candidate_found = false;
+    bool standby_made = false, candidate_known = false, candidate_found = false;
+    bool tail_known = false;  // or that it cannot be told
 };
 struct Restarting {
     enum class Stage { stop, start } stage = Stage::stop;
@@ -173,7 +174,8 @@ struct State {
     cluster::Revision unfinished_claim = 0;
 
     // Local PostgreSQL.
-    Instant killed_at{};                 // what was begun before it is dead or will fail
+    Instant killed_at{};    // what was begun before it is dead or will fail
+    bool all_dead = false;  // every process of the server was ended by us, and none started since
     bool stop_wanted = false;            // the running stop or kill is ours: its exit is no crash
     bool crashed = false;                // the postmaster ended unasked
     Instant primary_since{};             // when it was first seen to be one, running
@@ -259,6 +261,20 @@ struct State {
     // Whether a process of PostgreSQL may still write. A postmaster that ended by itself may have
     // left backends.
     enum class Writers { unknown, perhaps, none } writers = Writers::unknown;
+    // A crashed leader: what it gives to the next one, for as long as nothing here has touched it.
+    struct Tail {
+        cluster::WalTail wal;
+        Instant until{};  // the next one is there, and has had its time to ask by then
+    };
+    std::optional<Tail> tail;
+    // Its successor: what it takes before it is promoted.
+    struct TailWanted {
+        cluster::MemberRecord member;
+        cluster::WalTail tail;
+        cluster::Lsn from, got;
+        bool over = false;  // asked for
+    };
+    std::optional<TailWanted> tail_wanted;
 
     // Race.
     std::optional<PeerAnswers> race_answers;

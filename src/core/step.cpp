@@ -19,8 +19,24 @@ Duration fence_margin(const cluster::Settings& settings) {
     return std::min<Duration>(std::chrono::seconds(1), Duration(settings.ttl) / 6);
 }
 
+namespace {
+
+// Begins to work on the data directory: what a dead server left there is not what it was any more.
+bool works_on_data(const Effect& effect) {
+    return std::holds_alternative<StartPg>(effect) || std::holds_alternative<BootstrapPg>(effect) ||
+           std::holds_alternative<ClonePg>(effect) || std::holds_alternative<RewindPg>(effect) ||
+           std::holds_alternative<CrashRecoverPg>(effect) ||
+           std::holds_alternative<SetAsidePg>(effect);
+}
+
+}  // namespace
+
 EffectId Mind::emit(Effect effect) {
     const EffectId id = ++s.last_id;
+    if (works_on_data(effect)) {
+        s.tail.reset();
+        s.all_dead = false;
+    }
     s.running.push_back({id, effect, now.mono, s.pg_changes});
     step_.effects.push_back({id, std::move(effect)});
     return id;
@@ -70,6 +86,7 @@ bool Mind::pg_busy() const {
                std::holds_alternative<PostBootstrapPg>(r.effect) ||
                std::holds_alternative<RewindPg>(r.effect) ||
                std::holds_alternative<CrashRecoverPg>(r.effect) ||
+               std::holds_alternative<TakeTail>(r.effect) ||
                std::holds_alternative<SetAsidePg>(r.effect);
     });
 }
@@ -97,6 +114,7 @@ void decide(Mind& m) {
     look(m);
     if (!m.s.pg) return;
     if (fence(m)) return;
+    end_remains(m);
     // A postmaster ended, or an action just did: what is known of the server is old. Look first.
     if (m.s.pg_stale && !m.pg_busy()) {
         if (!m.running<Observe>()) m.emit(m.next_look());

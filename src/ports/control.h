@@ -39,6 +39,7 @@ struct View {
     bool failsafe_active = false;
     bool watchdog_failed = false;
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean
+    std::optional<cluster::WalTail> tail;
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }
@@ -95,6 +96,10 @@ public:
     virtual Task<bool> view_changed(Duration at_most) = 0;
     // A gateway is there, and what it has to say.
     virtual void gateway(const cluster::GatewayReport& report) = 0;
+    // What a crashed primary wrote last (docs/adr/0009): whole pages. not_found: it is not on
+    // offer, or not any more; denied: by the proof; conflict: who asks has another history; failed:
+    // the disk.
+    virtual Task<Result<std::string>> wal_tail(cluster::TailAsk ask) = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

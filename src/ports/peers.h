@@ -26,6 +26,9 @@ public:
     // POST /pulse: what its agent says at once, without looking at anything.
     virtual Task<Result<cluster::PulseAnswer>> pulse(const cluster::MemberRecord& member,
                                                      cluster::Pulse from, Duration deadline) = 0;
+    // POST /wal: the next pages of its WAL; shorter than a piece: the last. denied: it gives none.
+    virtual Task<Result<std::string>> wal_tail(const cluster::MemberRecord& member,
+                                               cluster::TailAsk ask, Duration deadline) = 0;
     // Whether its PostgreSQL answers a new connection, whatever it says.
     virtual Task<bool> postgres_answers(const cluster::MemberRecord& member, Duration deadline) = 0;
     // Any HTTP answer on /liveness: the duplicate-name guard.

@@ -158,4 +158,11 @@ Task<std::optional<Refusal>> Access::refuse(const net::Request& request, const p
     co_return Refusal{401, "not authenticated"};
 }
 
+bool Access::guards() const {
+    const auto& options = impl_->options;
+    return !impl_->expected_authorization.empty() || !options.allowlist.empty() ||
+           options.allowlist_include_members ||
+           (options.tls.on() && options.tls.verify_client != net::VerifyClient::none);
+}
+
 }  // namespace relevo::rest

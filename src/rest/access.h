@@ -30,6 +30,10 @@ public:
     Task<std::optional<Refusal>> refuse(const net::Request& request, const ports::View& view,
                                         bool failsafe);
 
+    // Whether credentials, certificates or a list guard the port at all: else refuse() lets
+    // everybody in.
+    bool guards() const;
+
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;

@@ -69,6 +69,12 @@ public:
     std::function<void()> on_wait;
     std::vector<Duration> waits;
     std::vector<cluster::GatewayReport> reports;
+    Result<std::string> pages = std::string("WAL");
+    cluster::TailAsk tail_ask;
+    Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override {
+        tail_ask = std::move(ask);
+        co_return pages;
+    }
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return "{\"since\":" + std::to_string(since) + ",\"limit\":" + std::to_string(limit) + "}";
     }

@@ -41,6 +41,9 @@ inline void fuzz_one(std::string_view bytes) {
     const auto pulse = parse_pulse(bytes);
     check_refusal(pulse);
     RLV_ASSERT(!pulse || (!pulse->from.empty() && pulse->follows >= 0));
+    const auto tail = parse_tail_ask(bytes);
+    check_refusal(tail);
+    RLV_ASSERT(!tail || (!tail->from.empty() && tail->timeline > 0 && tail->at));
     (void)parse_peer_status(bytes);
     (void)parse_pulse_answer(bytes);
     // Spacing what is spaced changes nothing.

@@ -118,6 +118,26 @@ Parsed<cluster::Pulse> parse_pulse(std::string_view body) {
     return pulse;
 }
 
+Parsed<cluster::TailAsk> parse_tail_ask(std::string_view body) {
+    RLV_TRY(const auto object, parse(body));
+    cluster::TailAsk ask;
+    RLV_TRY(ask.from, text_of(object, "from"));
+    RLV_TRY(ask.system_id, text_of(object, "system_id"));
+    RLV_TRY(const auto lsn, text_of(object, "lsn"));
+    if (ask.from.empty()) return refuse(400, "from must be the name of the member that asks");
+    RLV_TRY(ask.proof, text_of(object, "proof"));
+    if (ask.system_id.empty()) return refuse(400, "system_id must be that of the data");
+    const auto at = cluster::parse_lsn(lsn);
+    if (!at || !*at) return refuse(400, "lsn must be a position in the WAL, like 0/3000148");
+    const auto timeline = object.find("timeline");
+    if (timeline == object.end() || !timeline->is_number_unsigned() ||
+        timeline->get<std::uint64_t>() == 0 || timeline->get<std::uint64_t>() > UINT32_MAX)
+        return refuse(400, "timeline must be the number of one");
+    ask.timeline = static_cast<cluster::Timeline>(timeline->get<std::uint64_t>());
+    ask.at = *at;
+    return ask;
+}
+
 Parsed<ports::SwitchoverOrder> parse_switchover(std::string_view body, bool failover, bool paused,
                                                 WallTime wall) {
     RLV_TRY(const auto object, parse(body));

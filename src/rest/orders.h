@@ -33,6 +33,7 @@ struct ReinitializeOrder {
 Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
 
 Parsed<cluster::Pulse> parse_pulse(std::string_view body);
+Parsed<cluster::TailAsk> parse_tail_ask(std::string_view body);
 
 // How many lists and objects stand inside each other. Writing a JSON value recurses: what comes
 // from outside is bounded before it is parsed, or one request ends the agent's stack.

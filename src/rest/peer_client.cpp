@@ -19,7 +19,7 @@ net::ClientOptions client_options(PeerOptions options) {
     net::ClientOptions made;
     made.tls = std::move(options.tls);
     made.credentials = std::move(options.credentials);
-    made.body_bytes_max = 1024 * 1024;
+    made.body_bytes_max = 2 * cluster::tail_piece_bytes;
     return made;
 }
 
@@ -44,6 +44,17 @@ cluster::Revision revision_of(const json& object, const char* key) {
     if (value == nullptr || !value->is_number_unsigned()) return 0;
     const auto number = value->get<std::uint64_t>();
     return std::in_range<cluster::Revision>(number) ? static_cast<cluster::Revision>(number) : 0;
+}
+
+std::optional<cluster::WalTail> tail_of(const json& object) {
+    const auto* tail = find(object, "wal_tail");
+    if (tail == nullptr || !tail->is_object()) return std::nullopt;
+    const auto* timeline = find(*tail, "timeline");
+    const auto end = lsn_of(*tail, "end");
+    if (timeline == nullptr || !timeline->is_number_unsigned() || !end) return std::nullopt;
+    const auto number = timeline->get<std::uint64_t>();
+    if (number == 0 || number > UINT32_MAX) return std::nullopt;
+    return cluster::WalTail{static_cast<cluster::Timeline>(number), *end};
 }
 
 // api_url with another path: ".../patroni" -> ".../failsafe".
@@ -71,6 +82,7 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     status.voteless = voteless != nullptr && *voteless == true;
     status.sealed = revision_of(object, "sealed");
     status.suspects = revision_of(object, "suspects");
+    status.tail = tail_of(object);
     const auto* timeline = find(object, "timeline");
     if (timeline != nullptr && timeline->is_number_unsigned()) {
         const auto number = timeline->get<std::uint64_t>();
@@ -173,6 +185,28 @@ Task<Result<cluster::PulseAnswer>> HttpPeers::pulse(const cluster::MemberRecord&
     auto read = parse_pulse_answer(answer->body);
     if (!read) co_return within(fmt::format("member {}", name), read.error());
     co_return read;
+}
+
+Task<Result<std::string>> HttpPeers::wal_tail(const cluster::MemberRecord& member,
+                                              cluster::TailAsk ask, Duration deadline) {
+    const auto name = member.name;
+    auto url = beside(member.api_url, "/wal");
+    if (!url) co_return within(fmt::format("member {}", name), url.error());
+    const json body{{"from", ask.from},
+                    {"system_id", ask.system_id},
+                    {"timeline", ask.timeline},
+                    {"lsn", to_string(ask.at)},
+                    {"proof", ask.proof}};
+    net::ClientRequest request{.method = "POST",
+                               .url = std::move(*url),
+                               .headers = {},
+                               .body = body.dump(-1, ' ', true, json::error_handler_t::replace)};
+    auto answer = co_await client_.request(std::move(request), deadline);
+    if (!answer) co_return within(fmt::format("member {}", name), answer.error());
+    if (answer->status != 200)
+        co_return fail(ErrorCode::denied, fmt::format("member {} gives no WAL: {} {}", name,
+                                                      answer->status, answer->body.substr(0, 200)));
+    co_return std::move(answer->body);
 }
 
 Task<bool> HttpPeers::postgres_answers(const cluster::MemberRecord& member, Duration deadline) {

@@ -31,6 +31,8 @@ public:
                                         Duration deadline) override;
     Task<Result<cluster::PulseAnswer>> pulse(const cluster::MemberRecord& member,
                                              cluster::Pulse from, Duration deadline) override;
+    Task<Result<std::string>> wal_tail(const cluster::MemberRecord& member, cluster::TailAsk ask,
+                                       Duration deadline) override;
     Task<bool> postgres_answers(const cluster::MemberRecord& member, Duration deadline) override;
     Task<bool> alive(const std::string& api_url, Duration deadline) override;
 

@@ -133,6 +133,7 @@ struct RestApi::Impl {
     Task<Response> failsafe(Request request);
     Task<Response> pulse(Request request);
     Task<Response> gateway(Request request);
+    Task<Response> wal_tail(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -149,6 +150,7 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "failsafe", &Impl::failsafe, true},
     {"POST", "pulse", &Impl::pulse, true},
     {"POST", "gateway", &Impl::gateway, true},
+    {"POST", "wal", &Impl::wal_tail, true},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -229,6 +231,7 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .watchdog_failed = view.watchdog_failed,
             .sealed = view.sealed,
             .suspects = view.suspects,
+            .tail = view.tail,
             .scheduled_restart = view.scheduled_restart};
 }
 
@@ -449,6 +452,26 @@ Task<Response> RestApi::Impl::pulse(Request request) {
     auto pulse = parse_pulse(request.body);
     if (!pulse) co_return refusal(pulse.error());
     co_return to_response(control.pulse(*pulse));
+}
+
+// All that the database holds may be in it: beside what guards the port, the agent wants a proof.
+Task<Response> RestApi::Impl::wal_tail(Request request) {
+    auto ask = parse_tail_ask(request.body);
+    if (!ask) co_return refusal(ask.error());
+    ask->guarded = access.guards();
+    auto pages = co_await control.wal_tail(*std::move(ask));
+    if (!pages) {
+        const auto& why = pages.error();
+        const int status = why.code == ErrorCode::not_found  ? 404
+                           : why.code == ErrorCode::denied   ? 403
+                           : why.code == ErrorCode::conflict ? 409
+                                                             : 503;
+        co_return text_answer(status, why.message);
+    }
+    co_return Response{.status = 200,
+                       .content_type = "application/octet-stream",
+                       .headers = {},
+                       .body = std::move(*pages)};
 }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.

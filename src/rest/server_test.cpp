@@ -389,6 +389,76 @@ TEST_F(ServerTest, APulseIsAnsweredAndItsConnectionKept) {
     });
 }
 
+TEST_F(ServerTest, WalOfACrashedPrimaryIsGivenByteByByte) {
+    options.authentication = net::Credentials{"admin", "s3cret"};
+    std::string all(cluster::tail_piece_bytes, '\0');
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<char>(i * 7);
+    control.pages = all;
+    with_api([&]() -> Task<void> {
+        cluster::MemberRecord member;
+        member.name = "pg-0";
+        member.api_url = fmt::format("http://127.0.0.1:{}/patroni", api->port());
+        const cluster::TailAsk ask{"pg-1", "77", 3, cluster::Lsn{0x3000148}, "proof", false};
+        const auto stranger = make_peers(loop.io, loop.pool, {});
+        const auto refused = co_await stranger->wal_tail(member, ask, 5s);
+        EXPECT_FALSE(refused);
+        if (!refused) EXPECT_EQ(refused.error().code, ErrorCode::denied);
+        EXPECT_TRUE(control.tail_ask.from.empty()) << "nobody without credentials is heard";
+
+        const auto peers =
+            make_peers(loop.io, loop.pool, {.tls = {}, .credentials = options.authentication});
+        const auto given = co_await peers->wal_tail(member, ask, 5s);
+        EXPECT_TRUE(given) << given.error().message;
+        if (given) EXPECT_TRUE(*given == all);
+        EXPECT_EQ(control.tail_ask.from, "pg-1");
+        EXPECT_EQ(control.tail_ask.timeline, 3U);
+        EXPECT_EQ(control.tail_ask.at.value, 0x3000148U);
+        EXPECT_EQ(control.tail_ask.proof, "proof");
+        EXPECT_TRUE(control.tail_ask.guarded);
+
+        control.pages = fail(ErrorCode::not_found, "none here");
+        const auto none = co_await peers->wal_tail(member, ask, 5s);
+        EXPECT_FALSE(none);
+        if (!none) EXPECT_NE(none.error().message.find("404 none here"), std::string::npos);
+    });
+}
+
+TEST(TailAsk, OddOnesAreRefused) {
+    const std::string good =
+        R"({"from":"a","system_id":"71","timeline":3,"lsn":"0/3000148","proof":"ab"})";
+    ASSERT_TRUE(parse_tail_ask(good));
+    EXPECT_FALSE(parse_tail_ask(good)->guarded);
+    for (const auto& [part, instead] :
+         std::vector<std::pair<std::string, std::string>>{{R"("a")", R"("")"},
+                                                          {R"("a")", "1"},
+                                                          {R"("71")", R"("")"},
+                                                          {R"("71")", "71"},
+                                                          {"3,", "0,"},
+                                                          {"3,", "-1,"},
+                                                          {"3,", "4294967296,"},
+                                                          {"3,", "1.5,"},
+                                                          {"0/3000148", "0/0"},
+                                                          {"0/3000148", "0/3000148x"},
+                                                          {R"("0/3000148")", "50331"},
+                                                          {R"("ab")", "7"}}) {
+        auto bad = good;
+        bad.replace(bad.find(part), part.size(), instead);
+        EXPECT_FALSE(parse_tail_ask(bad)) << bad;
+    }
+    for (const char* text : {"", "[]", "{}"}) EXPECT_FALSE(parse_tail_ask(text)) << text;
+}
+
+TEST(PeerStatus, OfACrashedPrimaryOffersItsWal) {
+    const auto status = parse_peer_status(R"({"wal_tail": {"timeline": 3, "end": 50331648}})");
+    ASSERT_TRUE(status && status->tail);
+    EXPECT_EQ(*status->tail, (cluster::WalTail{3, cluster::Lsn{50331648}}));
+    for (const auto* text :
+         {R"({"wal_tail": 7})", R"({"wal_tail": {"timeline": 0, "end": 1}})",
+          R"({"wal_tail": {"timeline": 4294967296, "end": 1}})", R"({"wal_tail": {"timeline": 3}})",
+          R"({"wal_tail": {"timeline": "3", "end": 1}})"})
+        EXPECT_FALSE(parse_peer_status(text)->tail) << text;
+}
+
 TEST(Pulse, OddOnesAreRefused) {
     for (const char* text :
          {"", "[]", "{}", R"({"from":""})", R"({"from":1})", R"({"from":"a","follows":-1})",

@@ -20,6 +20,8 @@ const std::vector<BugName>& bug_names() {
          "maintenance mode never reaches a member"},
         {Bug::two_actions, Hunt::any, "two-actions", "-",
          "a start is reported done while it goes on"},
+        {Bug::tail_ignored, Hunt::any, "tail-ignored", "-",
+         "what a crashed primary wrote last is not fetched, and said to be there"},
         {Bug::watchdog_not_armed, Hunt::any, "watchdog-not-armed", "-",
          "the watchdog device is said to count and does not"},
         {Bug::watchdog_disarmed_early, Hunt::any, "watchdog-disarmed-early", "-",

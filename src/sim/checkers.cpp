@@ -221,6 +221,7 @@ void Checkers::on_promoting(int winner, WalEnd from) {
                                      lost.count, to_s(lost.first.time_since_epoch())));
     // One whose key is another's by now acknowledges nothing.
     if (leader() == winner) check_promise(winner, lost);
+    check_tail(winner, from);
     check_switchover(winner, lost);
     check_better_candidate(winner, from, lost);
 }
@@ -231,6 +232,28 @@ void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
     if (world.last_fault > handed_over_ - seconds(3)) return;
     fail(fmt::format("{} takes over in a switchover without {} acknowledged commits", name(winner),
                      lost.count));
+}
+
+// Commits are lost. Not such as a crashed primary's agent offers all the while (docs/adr/0009),
+// unless the winner knows that it could not have them.
+void Checkers::check_tail(int winner, WalEnd from) {
+    const auto& world = parts_.world;
+    if (forced_[static_cast<std::size_t>(winner)]) return;
+    const auto& probe = probes_[static_cast<std::size_t>(winner)];
+    const bool calm = !probe.ends.empty() && world.last_fault < probe.at - milliseconds(500);
+    const auto& wanted = member(winner).state().tail_wanted;
+    for (int other = 0; other < world.size(); ++other) {
+        if (other == winner || !member(other).decides()) continue;
+        const auto& tail = member(other).state().tail;
+        const WalEnd end = data(other).end;
+        if (!tail || end.branch != from.branch || end.branch != line_ || end.lsn <= from.lsn)
+            continue;
+        if (!wanted && calm)
+            fail(fmt::format("{} does not ask for what {} wrote last", name(winner), name(other)));
+        else if (wanted && wanted->member.name == name(other) && wanted->got >= tail->wal.end)
+            fail(fmt::format("{} believes to have what {} wrote last, and lacks {} bytes",
+                             name(winner), name(other), cluster::distance(end.lsn, from.lsn)));
+    }
 }
 
 // What was acknowledged while synchronous replication was in force is never lost, but by an

@@ -68,6 +68,7 @@ private:
     void check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost);
     void check_promise(int winner, const WalTree::Lost& lost);
     void check_deposed(int deposed);
+    void check_tail(int winner, WalEnd from);
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
 

@@ -191,6 +191,16 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
         pg().crash_recover(finisher(id));
     } else if (std::holds_alternative<core::SetAsidePg>(effect)) {
         pg().set_aside(finisher(id));
+    } else if (std::holds_alternative<core::FindWalEnd>(effect)) {
+        pg().find_wal_end([this, id, incarnation = incarnation_](Result<cluster::WalTail> tail) {
+            if (incarnation != incarnation_) return;
+            if (tail)
+                finish(id, *tail);
+            else
+                finish(id, {}, tail.error());
+        });
+    } else if (const auto* take = std::get_if<core::TakeTail>(&effect)) {
+        do_take_tail(id, *take);
     } else {
         return false;
     }

@@ -96,6 +96,8 @@ void Faults::crash_agent(int index, Duration back_after) {
 void Faults::crash_postgres(int index) {
     if (!world().host(index).awake()) return;
     happened(index, "kill -9 of the postmaster");
+    // Its backends do not know yet, nor do their clients.
+    busy_until = std::max(busy_until, world().now() + milliseconds(30));
     parts_.postgres.at(index).crash();
 }
 

@@ -230,6 +230,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.suspects = state_.suspected ? state_.suspected->term : 0;
     if (has_bug(Bug::suspects_everybody) && state_.dcs->leader)
         answer.suspects = state_.dcs->leader->create_revision;
+    if (state_.tail) answer.tail = state_.tail->wal;
     if (!seen.receiving && seen.received_all) answer.sealed = core::sealed_at(state_);
     return answer;
 }

@@ -87,6 +87,7 @@ private:
     bool has_watchdog() const;
     bool do_watchdog(core::EffectId id, const core::Effect& effect);
     void tell_watchdog(core::EffectId id, std::optional<Duration> timeout, Instant not_after);
+    void do_take_tail(core::EffectId id, const core::TakeTail& take);
     bool agrees_to(const std::string& leader);
     template <class F>
     void later(Duration delay, F what) {  // for this incarnation of the agent

@@ -193,6 +193,7 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
                   data_.standby_signal = true;  // pg_rewind removes it, the adapter puts it back
                   data_.end = copied;
                   flush_now();
+                  data_.tail.reset();
                   data_.needs = all_.at(from).data_.flushed;
                   data_.control = ControlState::in_archive_recovery;
                   end(action, {});

@@ -55,6 +55,7 @@ void SimPostgres::power_lost() {
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
     pending_ = nullptr;
     ++action_;
+    end_orphans();
     gone(false);
     data_.end = data_.flushed;
     if (unsynced_ && unsynced_->only_vote)

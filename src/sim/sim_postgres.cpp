@@ -52,7 +52,7 @@ void SimPostgres::end(int action, Status status) {
 }
 
 bool SimPostgres::accepts_writes() const {
-    return is_primary() && !hung_ && world().host(me_).awake();
+    return (is_primary() || orphans_) && !hung_ && world().host(me_).awake();
 }
 
 void SimPostgres::write(std::uint64_t bytes) {
@@ -105,6 +105,11 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     if (data_.kind != cluster::DataDir::initialized)
         return later(milliseconds(5), action,
                      [this, action] { end(action, fail(ErrorCode::failed, "no data directory")); });
+    if (orphans_)
+        return later(milliseconds(5), action, [this, action] {
+            end(action, fail(ErrorCode::failed, "shared memory is still in use"));
+        });
+    replay_tail();
     const Kept before = data_;
     const Duration writes = world().disk(me_);
     data_.standby_signal = !plan.as_primary;
@@ -206,6 +211,7 @@ void SimPostgres::adopt_running(const std::string& system_id) {
 void SimPostgres::start_outside() {
     if (server_ != Server::stopped || pending_ || data_.kind != cluster::DataDir::initialized)
         return;
+    if (orphans_) return;  // it would not start
     cluster::StartPlan plan;
     plan.as_primary = !data_.standby_signal;
     plan.upstream = data_.upstream;
@@ -296,7 +302,7 @@ void SimPostgres::stop_fast(int action, int epoch) {
 void SimPostgres::kill(Finish done) {
     // What runs is made to fail; a copy that had begun stays half made.
     const Duration dies = server_ == Server::stopped
-                              ? milliseconds(2)
+                              ? Duration(world().dice.between(milliseconds(2), milliseconds(12)))
                               : world().dice.between(milliseconds(5), milliseconds(230));
     if (pending_) {
         if (touched_) data_.kind = cluster::DataDir::half_made;
@@ -314,6 +320,7 @@ void SimPostgres::kill(Finish done) {
     const Duration lasts =
         server_ != Server::stopped && stuck() ? stuck_until_ - world().now() : dies;
     world().on_host(me_, std::max(dies, lasts), [this, done = std::move(done)] {
+        end_orphans();
         if (server_ != Server::stopped) gone(true);
         done({});
     });
@@ -372,6 +379,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         // What an agent that is gone had asked for came to its end meanwhile.
         if (!recovering_) return end(action, {});
         receiver_stopped(true);
+        replay_tail();
         flush_now();
         const WalEnd from = data_.end;
         all_.on_promoting(me_, from);
@@ -411,7 +419,9 @@ void SimPostgres::checkpoint(Finish done) {
 
 void SimPostgres::crash() {
     if (server_ == Server::stopped || stuck()) return;
+    const bool busy = is_primary() && !hung_;
     gone(true);
+    if (busy) leave_orphans();
     if (pending_ && !child_of_agent_) end(action_, fail(ErrorCode::failed, "the postmaster ended"));
 }
 

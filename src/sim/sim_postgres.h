@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
 #include "cluster/sync_names.h"
@@ -40,6 +41,7 @@ struct Data : Kept {
     cluster::ControlState control = cluster::ControlState::unknown;
     cluster::Lsn checkpoint;
     cluster::Timeline checkpoint_timeline = 0;
+    std::optional<WalEnd> tail;   // of another's WAL: in pg_wal, not replayed yet
     bool unfinished = false;      // half made by a bootstrap
     bool roles = false;           // post_bootstrap was done, here or where it was copied from
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
@@ -97,6 +99,8 @@ public:
                         std::function<void(Result<cluster::Lsn>)> done);
     void end_walsenders(cluster::Lsn sent_below, Finish done);
     void restore_vote(Finish done);
+    void find_wal_end(std::function<void(Result<cluster::WalTail>)> done);
+    void take_tail(WalEnd upto, Finish done);
     void agent_gone();  // its children (copies, rewinds) die with it
 
     // For faults.
@@ -115,6 +119,8 @@ public:
     const Data& data() const { return data_; }
     Data& data_to_break() { return data_; }
     cluster::Server server() const { return server_; }
+    // Backends whose postmaster is dead.
+    bool outlived() const { return orphans_; }
     bool is_primary() const { return server_ == cluster::Server::running && !recovering_; }
     bool streams() const { return receiver_.streaming; }
     int upstream() const { return receiver_.from; }
@@ -149,6 +155,9 @@ private:
     }
     void leave_unfinished();
     bool restores(int epoch);
+    void leave_orphans();
+    void end_orphans();
+    void replay_tail();
     void gone(bool tell);  // the postmaster ended, whatever the reason
     void started(int epoch);
     void arm_consistency(int epoch, int action);
@@ -213,6 +222,7 @@ private:
     cluster::Server server_ = cluster::Server::stopped;
     bool hung_ = false;
     bool recovering_ = true;
+    bool orphans_ = false;
     bool checkpointed_ = true;  // since the promotion
     bool started_outside_ = false;
     bool fail_next_start_ = false;

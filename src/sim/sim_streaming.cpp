@@ -72,6 +72,7 @@ void SimPostgres::receiver_try(int session) {
     if (session != receiver_.session || receiver_.streaming || !recovering_ || !data_.upstream)
         return;
     if (server_ != Server::running && server_ != Server::starting) return;
+    replay_tail();
     const int from = world().index_of(data_.upstream->member);
     const auto again = [this] { receiver_soon(world().plan.receiver_retry); };
     if (hung_ || !source_answers(from)) return again();
