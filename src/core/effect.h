@@ -171,12 +171,12 @@ struct Exit {
     std::string text;
 };
 
-using Effect =
-    std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
-                 PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
-                 CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
-                 CheckWatchdog, Callback, Answer, Note, Exit, HoldPoolers>;
+using Effect = std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg,
+                            MakeStandby, PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg,
+                            ComparePg, RewindPg, CrashRecoverPg, CheckpointPg, SetAsidePg,
+                            SyncSlots, SetSyncNames, EndSenders, RestoreVote, FindWalEnd, TakeTail,
+                            ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
+                            CheckWatchdog, Callback, Answer, Note, Exit, HoldPoolers>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

@@ -265,7 +265,8 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
         if (name != named && theirs <= my_worth(s)) continue;
         why = name == named ? name + " was asked to lead and does not answer: it goes first"
                             : name + " has more by its key and does not answer: it goes first";
-        return *s.unlocked_since + 2 * alive_peer_deadline;
+        // Also when it was heard a moment ago: one lost answer is no sign of its end.
+        return std::max(*s.unlocked_since, s.ahead_heard) + 2 * alive_peer_deadline;
     }
     return std::nullopt;
 }
@@ -313,7 +314,10 @@ std::string must_wait(Mind& m, Duration& again_after) {
     if (lags(m, why)) return why;
     // By an operator's word it goes first; by the votes only with those who have no more than it.
     for (const auto& [name, answer] : *s.race_answers)
-        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) return why;
+        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) {
+            s.ahead_heard = m.now.mono;
+            return why;
+        }
     bool soon = false;
     if (auto missing = votes_missing(m, soon)) {
         if (soon) again_after = vote_again_after;

@@ -278,6 +278,7 @@ struct State {
 
     // Race.
     std::optional<PeerAnswers> race_answers;
+    Instant ahead_heard{};    // somebody said that it goes before this member
     Instant race_probe_at{};  // not before
     Instant no_race_until{};  // after a failed promotion
     std::optional<Instant> unlocked_since;

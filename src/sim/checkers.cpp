@@ -368,6 +368,9 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
         s.dcs->failover->member == s.self.name)
         return;
     if (parts_.world.now() - pause_changed_ < seconds(10)) return;  // what had begun before
+    // It slept through the order, and stops what it has no right to by all that it knows.
+    const auto awake_since = excused_since_[static_cast<std::size_t>(who.index())];
+    if (parts_.world.now() - awake_since < milliseconds(500)) return;
     fail(
         fmt::format("{} acts in maintenance mode: {}", name(who.index()), describe(issued.effect)));
 }
