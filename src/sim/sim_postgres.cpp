@@ -119,6 +119,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     read_names();
     commits_wait_ = names_.count > 0;
     const int epoch = ++epoch_;
+    flushing_ = false;  // what backends of the last postmaster had begun ended with them
     server_ = Server::starting;
     recovering_ = data_.standby_signal;
     const bool unclean = data_.control == ControlState::in_production;
