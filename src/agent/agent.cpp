@@ -278,6 +278,8 @@ void Agent::show() {
     view->leading = state_.lead.has_value();
     // In doubt is not in force: what the API promises ends where the fence begins.
     view->lead_until = core::serves_until(state_);
+    view->keeps_clients_out = core::keeps_clients_out(state_);
+    view->admission = state_.admission.why;
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
     const bool unlocked = !state_.dcs || state_.dcs_down || !state_.dcs->leader;

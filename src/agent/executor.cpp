@@ -197,6 +197,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.sync_slots(s->plan);
     else if (const auto* h = std::get_if<core::EndSenders>(&effect))
         status = co_await pg.end_walsenders(h->sent_below);
+    else if (std::holds_alternative<core::AdmitPg>(effect))
+        status = co_await pg.admit();
     else if (std::holds_alternative<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);

@@ -105,6 +105,7 @@ struct MemberRecord {
     Timeline timeline = 0;
     std::optional<ScheduledRestart> scheduled_restart;
     bool pause = false;
+    std::string admission;      // ours: why a primary lets no client in yet; empty: it does
     LeaseId lease = 0;          // of the key, as read; not in the JSON
     Revision mod_revision = 0;  // of the key, as read; not in the JSON
     bool operator==(const MemberRecord&) const = default;

@@ -221,6 +221,7 @@ std::string to_json(const MemberRecord& member) {
                  json::compact(scheduled_restart_json(*member.scheduled_restart, true)));
     }
     if (member.pause) out.flag("pause", true);
+    if (!member.admission.empty()) out.text("admission", member.admission);
     return out.take();
 }
 
@@ -239,6 +240,8 @@ bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& 
         member.relevo = text;
     else if (key == "replication_state")
         member.replication_state = text;
+    else if (key == "admission")
+        member.admission = text;
     else if (key == "role")
         member.role = parse_role(text).value_or(Role::uninitialized);
     else if (key == "state") {
@@ -337,6 +340,7 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     fields.whole("timeline", member.timeline);
     read_scheduled_restart(fields, member);
     fields.flag("pause", member.pause);
+    fields.text("admission", member.admission);
     RLV_CHECK(fields.status());
     return member;
 }

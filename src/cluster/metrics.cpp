@@ -137,6 +137,10 @@ void add_server(Page& page, const StatusInput& input) {
     page.gauge("patroni_pending_restart",
                "1 if PostgreSQL waits for a restart to apply settings, 0 otherwise.",
                postgres.pending_restart);
+    page.gauge(
+        "relevo_clients_kept_out",
+        "1 if clients have long been kept out of this primary since it started, 0 otherwise.",
+        !input.admission.empty());
     page.gauge("patroni_is_paused", "1 if automatic failover is paused, 0 otherwise.",
                input.settings.pause);
 }

@@ -28,6 +28,8 @@ struct StartPlan {
     Duration timeout{};                  // until it accepts connections; 0: without limit
     // A primary's synchronous_standby_names from its first moment. Absent: as it was last set.
     std::optional<std::string> sync_names{};
+    // A primary that lets nobody in but the agents and replication, before Postgres::admit().
+    bool hold_clients = false;
 };
 
 struct PromotePlan {
@@ -35,6 +37,7 @@ struct PromotePlan {
     Timeline to = 0;    // the one to begin; 0: whichever PostgreSQL takes
     Duration timeout{};
     std::optional<std::string> sync_names{};  // as in StartPlan
+    bool hold_clients = false;                // the same; sessions from before it stay
 };
 
 enum class StopMode { smart, fast, immediate };

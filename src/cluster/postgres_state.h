@@ -110,6 +110,7 @@ struct LocalPostgres {
     // WAL that may have been acknowledged was thrown away here (rewind, copy), and the vote was not
     // given back since: durable, beside the data directory.
     bool voteless = false;
+    bool gated = false;  // clients may be kept out since a start or promotion with hold_clients
     bool pending_restart = false;
     std::map<std::string, PendingRestartReason> pending_restart_reason;
     bool checkpoint_after_promote = true;  // pg_control's timeline has caught up with the WAL's

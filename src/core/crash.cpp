@@ -25,6 +25,7 @@ void start_in_place(Mind& m, Duration timeout) {
     plan.as_primary = !s.pg->standby_signal;
     plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
     plan.timeout = timeout;
+    plan.hold_clients = plan.as_primary && needs_gate(m);
     s.followed.reset();
     s.follow_known = true;
     m.emit(StartPg{plan, plan.as_primary ? m.fence_at() : Instant::max()});

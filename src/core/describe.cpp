@@ -147,6 +147,7 @@ std::string describe(const Effect& effect) {
                 return fmt::format("take {}'s WAL from {} to {}", e.member.name, to_string(e.at),
                                    to_string(e.tail.end));
             },
+            [](const AdmitPg&) { return std::string("let clients in"); },
             [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
             [](const AskFailsafe& e) {
                 return fmt::format("ask {} members whether to go on", e.members.size());

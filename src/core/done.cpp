@@ -14,6 +14,7 @@ void sync_names_done(Mind& m, const EffectDone& done);
 void failsafe_answered(Mind& m, const EffectDone& done);
 void tail_found_done(Mind& m, CrashFailover& p, const EffectDone& done);
 void tail_taken_done(Mind& m, const EffectDone& done);
+void admitted(Mind& m, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -169,6 +170,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         sync_names_done(m, done);
     } else if (std::holds_alternative<TakeTail>(effect)) {
         tail_taken_done(m, done);
+    } else if (std::holds_alternative<AdmitPg>(effect)) {
+        admitted(m, done);
     } else if (std::holds_alternative<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
     } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {

@@ -99,6 +99,8 @@ struct EndSenders {  // that have not sent this much
     cluster::Lsn sent_below;
 };
 struct RestoreVote {};
+// What a start or promotion with hold_clients kept out is let in.
+struct AdmitPg {};
 
 // docs/adr/0009. Where the WAL of this dead server ends on the disk (WalTail).
 struct FindWalEnd {
@@ -171,12 +173,13 @@ struct Exit {
     std::string text;
 };
 
-using Effect = std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg,
-                            MakeStandby, PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg,
-                            ComparePg, RewindPg, CrashRecoverPg, CheckpointPg, SetAsidePg,
-                            SyncSlots, SetSyncNames, EndSenders, RestoreVote, FindWalEnd, TakeTail,
-                            ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog,
-                            CheckWatchdog, Callback, Answer, Note, Exit, HoldPoolers>;
+using Effect =
+    std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
+                 PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
+                 CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
+                 RestoreVote, AdmitPg, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog,
+                 FeedWatchdog, DisarmWatchdog, CheckWatchdog, Callback, Answer, Note, Exit,
+                 HoldPoolers>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

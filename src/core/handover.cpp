@@ -146,6 +146,7 @@ void call_off(Mind& m, HandingOver& p, const std::string& why) {
     cluster::StartPlan plan;
     plan.as_primary = true;
     plan.callback_role = cluster::Role::primary;
+    plan.hold_clients = needs_gate(m);
     m.emit(StartPg{plan, m.fence_at()});
 }
 

@@ -32,9 +32,10 @@ bool promote(Mind& m) {
     if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
     s.syncing = {};  // it begins by the names that it is promoted with
-    m.emit(PromotePg{m.fence_at(),
-                     {s.pg->timeline, s.grant->number, promote_within, names_to_lead_with(s)},
-                     s.self.has_pre_promote});
+    m.emit(PromotePg{
+        m.fence_at(),
+        {s.pg->timeline, s.grant->number, promote_within, names_to_lead_with(s), needs_gate(m)},
+        s.self.has_pre_promote});
     return true;
 }
 

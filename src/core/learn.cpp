@@ -76,6 +76,21 @@ void learn_view(Mind& m, const DcsView& e) {
     learn_grant(m);
 }
 
+// What became a primary, however it did, holds more than it has shown. One that hung goes on.
+void see_admission(State& s, const cluster::LocalPostgres& seen) {
+    using cluster::Server;
+    const auto begins = [](Server server) {
+        return server == Server::stopped || server == Server::starting;
+    };
+    auto& known = s.admission.server;
+    const bool standby = seen.server == Server::running && seen.in_recovery;
+    const bool another = !known.empty() && !seen.postmaster_start_time.empty() &&
+                         known != seen.postmaster_start_time;
+    if (!s.pg || begins(s.pg->server) || begins(seen.server) || standby || another)
+        s.admission = {};
+    if (!seen.postmaster_start_time.empty()) known = seen.postmaster_start_time;
+}
+
 void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     State& s = m.s;
     const bool was_down = !s.pg || s.pg->server != cluster::Server::running;
@@ -83,6 +98,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.tail.reset();  // somebody started it past us
         s.all_dead = false;
     }
+    see_admission(s, pg);
     s.pg = pg;
     s.pg_seen = m.now.mono;
     s.pg_stale = false;
@@ -309,6 +325,7 @@ void learn_done(Mind& m, const EffectDone& done) {
                !std::holds_alternative<ComparePg>(effect) &&
                !std::holds_alternative<SyncSlots>(effect) &&
                !std::holds_alternative<CheckpointPg>(effect) &&
+               !std::holds_alternative<AdmitPg>(effect) &&
                !std::holds_alternative<FindWalEnd>(effect) &&
                !std::holds_alternative<TakeTail>(effect) &&  // nothing is replayed yet
                !std::holds_alternative<MakeStandby>(effect) && !is_watchdog(effect)) {

@@ -112,6 +112,9 @@ void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
 void tell_waits(Mind& m);  // sync_waits.cpp: the leader, of commits that nobody can confirm
+// admit.cpp: what a new primary holds is confirmed before anybody sees it
+void admit(Mind& m);
+bool needs_gate(const Mind& m);  // of a start or promotion that is about to be
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease

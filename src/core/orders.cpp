@@ -68,6 +68,7 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
             if (plan.timeout.count() == 0) plan.timeout = standby_start_timeout;
             if (p.ran || upstream_is_safe(m)) plan.upstream = upstream_for(m);
         }
+        plan.hold_clients = plan.as_primary && needs_gate(m);
         s.followed = plan.upstream;
         s.follow_known = !plan.as_primary;
         p.stage = Restarting::Stage::start;

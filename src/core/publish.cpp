@@ -75,6 +75,7 @@ cluster::MemberRecord member_record(const State& s) {
     if (!s.pg) return r;
     const auto& pg = *s.pg;
     if (pg.primary() && !pg.checkpoint_after_promote) r.checkpoint_after_promote = false;
+    if (pg.primary()) r.admission = s.admission.why;
     r.pending_restart = pg.pending_restart;
     r.pending_restart_reason = pg.pending_restart_reason;
     if (pg.server != cluster::Server::running || long_action(s)) return r;

@@ -215,6 +215,18 @@ struct State {
 
     Instant names_ready_again_at{}, sync_again_at{};
 
+    // Since this server became a primary, in synchronous mode: whether what it held then is
+    // confirmed, so that clients may see it (admit.cpp).
+    struct Admission {
+        bool open = false;
+        std::string server;               // which one: postmaster_start_time
+        std::optional<cluster::Lsn> end;  // of its WAL, as seen after the start
+        Instant since;                    // when it was first seen to be a primary
+        std::string why;                  // it is not open yet; after a moment, for people
+        Instant again_at{};
+    };
+    Admission admission;
+
     // A leader that this member does not hear any more (suspect.cpp), and who else does not.
     struct Suspected {
         cluster::Revision term = 0;
@@ -364,6 +376,9 @@ Instant watchdog_fires_at(const State& state);
 bool watchdog_failed(const State& state);
 // Empty: this member agrees that `from` goes on as leader. Else why not.
 std::string refuses_failsafe(const State& state, const cluster::MemberName& from);
+// What is a primary here must not be seen yet, whatever the right to lead. Also true of a standby,
+// which nobody has admitted anybody to as a primary.
+bool keeps_clients_out(const State& state);
 // Whether the sync key says who may lead.
 bool sync_rules(const State& state);
 

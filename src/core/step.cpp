@@ -155,6 +155,7 @@ Step step(State& state, const Event& event, Now now) {
     if (!state.exiting && state.pg) {
         keep_house(m);
         tell_waits(m);
+        admit(m);
         publish(m);
         announce(m);
     }

@@ -273,6 +273,10 @@ std::string quorum_footer(const Shown& shown) {
 std::string footer_of(const Shown& shown) {
     std::string out = quorum_footer(shown);
     if (shown.settings.pause) out += " Maintenance mode: on\n";
+    for (const auto& [name, member] : shown.snapshot.members)
+        if (!member.admission.empty())
+            out +=
+                fmt::format(" {} lets no client in, readers neither: {}\n", name, member.admission);
     const auto& request = shown.snapshot.failover;
     if (request && !request->scheduled_at_text.empty()) {
         out += fmt::format(" Switchover scheduled at: {}\n", request->scheduled_at_text);

@@ -57,7 +57,7 @@ bool has_leader(const ports::View& view) {
 
 std::optional<Wanted> to_publish(const ports::View& view, Instant now, const Names& names) {
     const bool serves = has_leader(view) && view.snapshot->leader->name == view.name &&
-                        view.lock_valid(now) && view.postgres.primary();
+                        view.lock_valid(now) && view.postgres.primary() && !view.keeps_clients_out;
     return serves ? wanted(view, names) : std::nullopt;
 }
 

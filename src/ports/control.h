@@ -36,6 +36,10 @@ struct View {
     bool leading = false;                     // holds the key as last seen
     cluster::Revision term = 0;               // of that key; 0: none
     std::optional<cluster::PoolerHold> hold;  // a planned switchover wants clients to wait
+    // As a primary its PostgreSQL must not be read yet, whatever the right to lead (docs/adr/0014).
+    // And why, when that lasts.
+    bool keeps_clients_out = false;
+    std::string admission;
     bool failsafe_active = false;
     bool watchdog_failed = false;
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean

@@ -128,6 +128,9 @@ public:
     // there. Nothing is written then. The end of what is there afterwards.
     virtual Task<Result<cluster::Lsn>> write_wal_tail(cluster::Timeline timeline, cluster::Lsn at,
                                                       cluster::Lsn known, std::string pages) = 0;
+    // Lets in whom a start or promotion with hold_clients keeps out. Nothing happens when nobody
+    // is.
+    virtual Task<Status> admit() = 0;
     // Clean stop or recovery: forces standby.signal to be there before anything else can start it.
     virtual Task<Status> make_standby_by_default() = 0;
 

@@ -50,6 +50,7 @@ public:
     Task<Result<std::string>> read_wal_tail(cluster::Timeline timeline, cluster::Lsn at) override;
     Task<Result<cluster::Lsn>> write_wal_tail(cluster::Timeline timeline, cluster::Lsn at,
                                               cluster::Lsn known, std::string pages) override;
+    Task<Status> admit() override;
     Task<Status> make_standby_by_default() override;
     Task<Status> reconfigure(bool force_reload) override;
     void run_callback(const std::string& action, cluster::Role role) override;
@@ -76,6 +77,11 @@ private:
     void forget_waiting();
     void remember_names(std::optional<std::string> value);
     std::optional<std::string> names_in_force();
+    // adapter_gate.cpp
+    Task<void> gate_for_start(bool hold, std::string hba_file);
+    Task<void> gate_for_promotion();
+    Task<Status> close_gate_at(std::string hba_file);
+    Task<void> look_for_gate();
     Task<void> look_for_vote();
     Task<Result<FilesWritten>> write_durably(const FilesRequest& request);
     Task<Status> stop_receiving();
@@ -123,7 +129,10 @@ private:
     std::optional<bool> voteless_;  // as it is since a copy or rewind; the disk may answer late
     std::string adopted_config_file_;
     BootstrapOverrides bootstrap_;
-    bool making_cluster_ = false;  // from bootstrap() to the end of post_bootstrap()
+    bool gated_ = false;  // the server has read a gate, or may have
+    bool gate_looked_for_ = false;
+    std::string gate_file_, hba_file_;  // where a gate was last put; the running server's
+    bool making_cluster_ = false;       // from bootstrap() to the end of post_bootstrap()
     void set_making_cluster(bool making);
     Parameters effective_;
     std::vector<std::string> raised_;

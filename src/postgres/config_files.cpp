@@ -1,4 +1,5 @@
 #include "postgres/config_files.h"
+#include "postgres/gate.h"
 
 #include <fmt/format.h>
 
@@ -252,6 +253,9 @@ std::string ConfigFiles::main_text(const FilesRequest& request,
     // After a crash PostgreSQL first opens and syncs each file of the data directory, seconds on a
     // busy disk; syncfs does the same in one call.
     constexpr int with_syncfs = 140000;
+    // A crash that PostgreSQL repairs by itself shows what nobody has confirmed (docs/adr/0014).
+    if (config_.agent_owns_names && !parameters.contains("restart_after_crash"))
+        text += "restart_after_crash = 'off'\n";
     if (request.version >= with_syncfs && !parameters.contains("recovery_init_sync_method"))
         text += "recovery_init_sync_method = 'syncfs'\n";
     const std::string included =
@@ -320,7 +324,11 @@ Status ConfigFiles::write_hba(const FilesRequest& request, const Parameters& par
     const bool managed =
         !of_role(config_.pg_hba, request.role).empty() && !parameters.contains("hba_file");
     if (managed || request.bootstrap.trust_local_only) {
-        RLV_TRY(done.hba, put(hba_path(), hba_text(request), 0600));
+        auto text = hba_text(request);
+        // Clients that are kept out stay out.
+        if (const auto now = os::read_file(hba_path()); now && request.server_running)
+            text = gate_before(*now, text);
+        RLV_TRY(done.hba, put(hba_path(), text, 0600));
     }
     const auto& ident = of_role(config_.pg_ident, request.role);
     if (!ident.empty() && !parameters.contains("ident_file")) {
@@ -335,10 +343,11 @@ void ConfigFiles::drop_refused(const FilesRequest& request, FilesWritten& done) 
     for (std::size_t left = done.effective.size(); left > 0; --left) {
         os::Command command;
         command.arguments = {program_path(config_, "postgres"), "-D", config_.data_dir,
-                             "--config-file=" + config_path(),  "-C", "data_directory"};
+                             "--config-file=" + config_path(),  "-C", "hba_file"};
         command.environment["LC_ALL"] = "C";
         command.deadline = std::chrono::seconds(10);
         const auto asked = os::run_blocking(command);
+        if (asked && asked->ok()) done.hba_file = trim(asked->out);
         if (!asked || asked->ok()) return;
         static constexpr std::string_view before = "invalid value for parameter \"";
         const std::size_t at = asked->err.find(before);
@@ -391,7 +400,7 @@ Status ConfigFiles::back_up() const {
         if (!text) continue;
         const std::string copy =
             config_.data_dir + "/" + fs::path(path).filename().string() + ".backup";
-        auto written = put(copy, *text, 0600);
+        auto written = put(copy, behind_gate(*text), 0600);
         if (!written) return within("saving a configuration file", written.error());
     }
     return {};

@@ -51,6 +51,7 @@ struct FilesRequest {
 
 struct FilesWritten {
     bool config = false, hba = false, ident = false, signal = false;
+    std::string hba_file;             // the server's; known before a start (touch_signal_file)
     Parameters effective;             // as written, for the command line and comparisons
     std::vector<std::string> raised;  // names that control_minimums raised above the configuration
     std::vector<std::string> warnings;  // for the log, one sentence each

@@ -46,6 +46,7 @@ SELECT r.recovering,
        current_setting('primary_slot_name', true) AS primary_slot_name,
        current_setting('synchronous_standby_names') AS synchronous_standby_names,
        current_setting('config_file') AS config_file,
+       current_setting('hba_file') AS hba_file,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
        EXISTS (SELECT 1 FROM pg_settings WHERE pending_restart) AS pending_restart
   FROM (SELECT pg_is_in_recovery() AS recovering) r;)";
@@ -113,6 +114,7 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
         into.checkpoint_after_promote = checkpoint == into.timeline;
     }
     facts.config_file = row.text("config_file");
+    facts.hba_file = row.text("hba_file");
     into.sync_names = row.text("synchronous_standby_names");
     facts.segment_size = static_cast<std::uint64_t>(row.number("segment_size"));
     if (!into.in_recovery) return;

@@ -67,11 +67,13 @@ Task<void> Adapter::undo_clone() {
 
 Task<cluster::LocalPostgres> Adapter::observe(cluster::Look look) {
     if (!clone_undone_) co_await undo_clone();
+    if (!gate_looked_for_) co_await look_for_gate();
     auto seen = co_await server_.observe(look);
     learn(seen);
     auto& postgres = seen.postgres;
     if (seen.answered) co_await learn_pending(postgres);
     if (voteless_) postgres.voteless = *voteless_;
+    postgres.gated = gated_;
     if (!undo_problem_.empty() && postgres.problem.empty()) postgres.problem = undo_problem_;
     co_return postgres;
 }
@@ -82,6 +84,7 @@ void Adapter::learn(const Observer::Seen& seen) {
     version_ = postgres.version;
     in_recovery_ = postgres.in_recovery;
     if (postgres.sync_names.empty()) forget_waiting();
+    hba_file_ = seen.facts.hba_file;
     const auto config_path = ConfigFiles(config_()).config_path();
     adopted_config_file_ = seen.facts.config_file == config_path ? "" : seen.facts.config_file;
     if (role_) return;
@@ -189,6 +192,8 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     in_recovery_ = !plan.as_primary;
     nobody_written_ = !plan.as_primary && !plan.upstream;
     if (version_ / 10000 != view->version) version_ = version;
+    co_await gate_for_start(plan.hold_clients,
+                            written->hba_file.empty() ? files->hba_path() : written->hba_file);
     writing.reset();
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
@@ -245,6 +250,7 @@ Task<Status> Adapter::promote(cluster::PromotePlan plan) {
             co_return told;
         }
     }
+    if (plan.hold_clients) co_await gate_for_promotion();
     auto promoted = co_await server_.promote(plan.timeout);
     if (!promoted && promoted.error().code != ErrorCode::outcome_unknown)
         co_await remove_placeholders();

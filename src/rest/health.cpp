@@ -68,21 +68,21 @@ Flags flags_of(const Query& query, const ports::View& view, Instant now) {
     const bool standby_cluster = view.settings.standby_cluster.has_value();
     const bool lock = view.lock_valid(now);
     const auto role = shown_role(view, standby_cluster && lock);
-    const bool primary_runs = view.postgres.primary();
+    const bool admits = view.postgres.primary() && !view.keeps_clients_out;
     const bool server_runs = view.postgres.server == cluster::Server::running;
     flags.has_view = view.snapshot != nullptr;
     flags.running = running(view);
     if (!flags.has_view && view.settings.pause) {
         // Automation is off and nobody else may be promoted: the role alone says it.
-        flags.primary_ok = view.role == Role::primary && primary_runs;
+        flags.primary_ok = view.role == Role::primary && admits;
         flags.standby_leader_ok = view.role == Role::standby_leader && server_runs;
         flags.leader_ok = flags.primary_ok || flags.standby_leader_ok;
     } else {
-        flags.primary_ok = lock && !standby_cluster && primary_runs;
+        flags.primary_ok = lock && !standby_cluster && admits;
         flags.standby_leader_ok =
             lock && standby_cluster && server_runs && view.postgres.in_recovery;
         // The leader of a standby cluster may still be the primary that it was a moment ago.
-        flags.leader_ok = lock && (standby_cluster ? server_runs : primary_runs);
+        flags.leader_ok = lock && (standby_cluster ? server_runs : admits);
     }
     const auto* replication_state = net::find_query(query, "replication_state");
     const auto lag = wanted_lag(query);
@@ -150,7 +150,7 @@ int liveness_code(const ports::View& view, Instant now) {
 int readiness_code(const Query& query, const ports::View& view, Instant now) {
     const auto& postgres = view.postgres;
     if (postgres.server != cluster::Server::running) return 503;
-    if (view.lock_valid(now)) return 200;
+    if (view.lock_valid(now)) return postgres.primary() && view.keeps_clients_out ? 503 : 200;
     if (!running(view) || postgres.replication_state != "streaming") return 503;
     if (!view.snapshot && !postgres.latest_end) return view.failsafe_active ? 200 : 503;
     const auto* mode = net::find_query(query, "mode");

@@ -180,6 +180,15 @@ TEST_F(HealthTest, TheLeaseIsJudgedAtTheMomentOfAnswering) {
     EXPECT_EQ(check("/leader", view, control.at + 10s), 503);
 }
 
+TEST_F(HealthTest, APrimaryThatKeepsClientsOutIsNotOneToReadEither) {
+    auto view = view_of_primary(control.at);
+    view.keeps_clients_out = true;
+    for (const char* path : {"/primary", "/leader", "/read-write", "/read-only", "/"})
+        EXPECT_EQ(check(path, view, control.at), 503) << path;
+    EXPECT_EQ(readiness_code({}, view, control.at), 503);
+    EXPECT_EQ(check("/health", view, control.at), 200);
+}
+
 TEST_F(HealthTest, ALeaderThatIsStillInRecoveryIsNoPrimary) {
     auto view = view_of_primary(control.at);
     view.postgres.in_recovery = true;

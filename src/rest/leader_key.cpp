@@ -11,7 +11,7 @@ constexpr int key_not_found = 100;  // etcd's own code
 bool shown(const ports::View& view, Instant now) {
     if (!view.snapshot || !view.snapshot->leader) return false;
     if (view.snapshot->leader->name != view.name) return true;
-    return view.lock_valid(now) && view.postgres.primary();
+    return view.lock_valid(now) && view.postgres.primary() && !view.keeps_clients_out;
 }
 }  // namespace
 

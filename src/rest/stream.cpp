@@ -33,7 +33,8 @@ cluster::MemberStream stream_of(const ports::View& view, Instant now, WallTime w
     if (view.leading) {
         out.term = view.term;
         // As /primary has it: the right, and a PostgreSQL that accepts writes.
-        if (view.lock_valid(now) && view.postgres.primary() && !view.settings.standby_cluster)
+        if (view.lock_valid(now) && view.postgres.primary() && !view.keeps_clients_out &&
+            !view.settings.standby_cluster)
             out.serves_for = std::max(
                 milliseconds{1}, std::chrono::duration_cast<milliseconds>(view.lead_until - now));
     }

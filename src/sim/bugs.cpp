@@ -50,6 +50,8 @@ const std::vector<BugName>& bug_names() {
          "the voters' positions are not compared"},
         {Bug::lower_lsn_leads, Hunt::aimed, "lower-lsn-leads", "R8",
          "the member with less WAL goes first"},
+        {Bug::admitted_unconfirmed, Hunt::any, "admitted-unconfirmed", "R9",
+         "a new primary is read before what it holds is confirmed"},
         {Bug::vote_not_lost, Hunt::story, "vote-not-lost", "R10",
          "a rewound or copied member votes at once"},
         {Bug::vote_back_at_once, Hunt::story, "vote-back-at-once", "R10",

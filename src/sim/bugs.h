@@ -48,6 +48,7 @@ enum class Bug {
     promoted_alone,        // a winner acknowledges before anybody follows it
     one_vote_too_few,      // a candidate counts one voter less than it needs
     tail_ignored,          // what a crashed primary wrote last is not fetched, and said to be there
+    admitted_unconfirmed,  // a new primary is read before what it holds is confirmed
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
     watchdog_disarmed_early,  // it is laid to rest when a kill begins, not when it has worked

@@ -167,7 +167,10 @@ void Checkers::on_commit(int index) {
 
 // Whoever may be elected without the leader has, in one of its members, all that was acknowledged:
 // looked at with every acknowledgement, not only when somebody is elected.
-void Checkers::on_acknowledged(int index) {
+void Checkers::on_acknowledged(int index) { check_electable(index, "acknowledged"); }
+void Checkers::on_read(int index) { check_electable(index, "showed to a reader"); }
+
+void Checkers::check_electable(int index, const char* what) {
     const auto truth = parts_.dcs.truth();
     const auto& sync = truth->sync;
     if (!parts_.postgres.promised(index)) return check_deposed(index);
@@ -181,8 +184,8 @@ void Checkers::on_acknowledged(int index) {
             ++without;
     }
     if (without > sync.quorum)
-        fail(fmt::format("{} acknowledged what {} voters lack, and {} of them elect a leader",
-                         name(index), without, sync.quorum + 1));
+        fail(fmt::format("{} {} what {} voters lack, and {} of them elect a leader", name(index),
+                         what, without, sync.quorum + 1));
 }
 
 // Whoever took the lead, not against the votes, has all that the one before it still acknowledges:
@@ -448,6 +451,13 @@ std::string Checkers::unrest() const {
     if (leads < 0) return "nobody leads";
     const auto& pg = parts_.postgres.at(leads);
     if (!pg.accepts_writes()) return name(leads) + " leads but does not accept writes";
+    // Alone in strict mode it waits, as a commit does.
+    const bool alone = parts_.world.plan.settings.synchronous_mode_strict &&
+                       std::ranges::none_of(parts_.postgres.servers, [&](const auto& other) {
+                           return other->streams() && other->upstream() == leads;
+                       });
+    if (!alone && (pg.report().gated || core::keeps_clients_out(member(leads).state())))
+        return name(leads) + " leads but lets no client in";
     if (!pg.data().roles) return name(leads) + " leads a cluster that nobody made the roles of";
     for (int other = 0; other < parts_.world.size(); ++other) {
         if (other == leads) continue;
@@ -459,6 +469,7 @@ std::string Checkers::unrest() const {
             member(other).last_exit().find("belongs to another cluster") != std::string::npos)
             continue;
         if (theirs.is_primary()) return name(other) + " is a primary without being the leader";
+        if (theirs.report().gated) return name(other) + " lets no client in";
         if (theirs.server() == cluster::Server::running && theirs.streams() &&
             theirs.upstream() == leads &&
             parts_.postgres.wal.covers(pg.data().end, theirs.data().end))

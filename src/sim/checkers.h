@@ -33,6 +33,7 @@ public:
     void on_promoting(int member, WalEnd from);
     void on_commit(int member);
     void on_acknowledged(int member);
+    void on_read(int member);  // what nobody had been told of yet
     void on_wipe(int member, const Data& data, const char* how);
 
     void on_outside_start(int member);
@@ -71,6 +72,7 @@ private:
     void check_tail(int winner, WalEnd from);
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
+    void check_electable(int member, const char* what);
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote

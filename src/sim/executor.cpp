@@ -117,7 +117,9 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
             parts_.postgres.on_wipe(index_, pg().data(), "start");
             pg().empty_it();
         }
-        pg().start(start->plan, finisher(id));
+        auto plan = start->plan;
+        if (has_bug(Bug::admitted_unconfirmed)) plan.hold_clients = false;
+        pg().start(plan, finisher(id));
         if (has_bug(Bug::two_actions)) finisher(id)({});
     } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
         pg().stop(stop->mode, stop->escalate_after, finisher(id));
@@ -156,6 +158,8 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
                             });
     } else if (const auto* hanging = std::get_if<core::EndSenders>(&effect)) {
         pg().end_walsenders(hanging->sent_below, finisher(id));
+    } else if (std::holds_alternative<core::AdmitPg>(effect)) {
+        pg().admit(finisher(id));
     } else if (std::holds_alternative<core::RestoreVote>(effect)) {
         pg().restore_vote(finisher(id));
     } else {
@@ -322,6 +326,7 @@ void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
         if (too_late(id, promote.not_after)) return;
         auto plan = promote.plan;
         if (has_bug(Bug::timeline_by_itself) || foreign()) plan.to = 0;
+        if (has_bug(Bug::admitted_unconfirmed)) plan.hold_clients = false;
         if (has_bug(Bug::promoted_alone) && plan.sync_names) plan.sync_names = "";
         pg().promote(plan, finisher(id));
     });

@@ -28,6 +28,7 @@ Cluster::Cluster(const Plan& p)
     postgres.on_promoting = [this](int m, WalEnd from) { checkers.on_promoting(m, from); };
     postgres.on_commit = [this](int m) { checkers.on_commit(m); };
     postgres.on_acknowledged = [this](int m) { checkers.on_acknowledged(m); };
+    postgres.on_read = [this](int m) { checkers.on_read(m); };
     postgres.promised = [this](int m) {
         const auto& sync = dcs.truth()->sync;
         // Its key may be gone: until another has taken it, what its voters confirm is promised.
@@ -63,8 +64,10 @@ void Cluster::start() {
     write_on();
 }
 
-// Clients write wherever a server takes it: also those that still hold on to a deposed primary.
+// Clients write wherever a server takes it: also those that still hold on to a deposed primary,
+// and those that are connected to a standby when it is promoted.
 void Cluster::write_on() {
+    for (int i = 0; i < plan.members; ++i) postgres.at(i).read();
     for (int i = 0; i < plan.members; ++i)
         if (postgres.at(i).accepts_writes())
             postgres.at(i).write(static_cast<std::uint64_t>(world.dice.number(100, 8000)));

@@ -63,8 +63,15 @@ void SimPostgres::write(std::uint64_t bytes) {
             fmt::format("{} writes on a timeline of another primary", world().name(me_)));
     data_.end.lsn.value += bytes;
     waiting_.push_back(data_.end.lsn);
+    all_.wal.at(data_.end.branch).open.push_back(data_.end.lsn);
     all_.on_commit(me_);
     flush_soon();
+}
+
+void SimPostgres::read() {
+    if (!accepts_writes() || orphans_ || gated_ || started_outside_ || !all_.promised(me_)) return;
+    const auto held = std::exchange(held_, {});
+    if (held.branch >= 0 && all_.wal.show(held, world().now())) all_.on_read(me_);
 }
 
 // Everything that the end of a postmaster means here; the agent hears of it through pidfd.
@@ -72,7 +79,7 @@ void SimPostgres::gone(bool tell) {
     server_ = Server::stopped;
     stopped_since_ = world().now();
     stuck_until_ = {};
-    hung_ = false;
+    hung_ = gated_ = false;
     started_outside_ = false;
     ++epoch_;
     flushing_ = false;
@@ -118,6 +125,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     being_written(before, writes);
     read_names();
     commits_wait_ = names_.count > 0;
+    gated_ = plan.hold_clients;
     const int epoch = ++epoch_;
     flushing_ = false;  // what backends of the last postmaster had begun ended with them
     server_ = Server::starting;
@@ -192,7 +200,9 @@ void SimPostgres::started(int epoch) {
     data_.checkpoint_timeline = all_.wal.timeline(data_.end);
     checkpointed_ = true;
     primary_since_ = world().now();
+    held_ = data_.end;
     all_.on_primary(me_);
+    read();
 }
 
 void SimPostgres::adopt_running(const std::string& system_id) {
@@ -361,6 +371,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         commits_wait_ = names_.count > 0;
         for (auto& one : walsenders_) one.names = names_;
     }
+    gated_ = gated_ || plan.hold_clients;
     const Duration wait = writes + takes(milliseconds(10), milliseconds(60));
     const int epoch = epoch_;
     if (!hung_)
@@ -398,7 +409,9 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         recovering_ = false;
         checkpointed_ = false;
         primary_since_ = world().now();
+        held_ = data_.end;
         all_.on_primary(me_);
+        read();
         end(action, {});
     });
 }
@@ -507,6 +520,7 @@ cluster::LocalPostgres SimPostgres::report() const {
     }
     pg.timeline = all_.wal.timeline(data_.flushed);
     pg.slots = slots_;
+    pg.gated = gated_;
     pg.sync_names = to_text(names_);
     for (const auto& other : all_.servers) {
         const auto& sender = walsenders_[static_cast<std::size_t>(other->me_)];

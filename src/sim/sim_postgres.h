@@ -64,6 +64,7 @@ struct Postgreses {
         on_promoting;                    // and this is where its history leaves the old one
     std::function<void(int)> on_commit;  // at its write, acknowledged or not
     std::function<void(int)> on_acknowledged;
+    std::function<void(int)> on_read;  // what was read counts as acknowledged, and is new
     // Whether what this member acknowledges now is promised to outlive it.
     std::function<bool(int)> promised;
     std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
@@ -101,6 +102,7 @@ public:
     void restore_vote(Finish done);
     void find_wal_end(std::function<void(Result<cluster::WalTail>)> done);
     void take_tail(WalEnd upto, Finish done);
+    void admit(Finish done);
     void agent_gone();  // its children (copies, rewinds) die with it
 
     // For faults.
@@ -116,6 +118,9 @@ public:
     bool accepts_writes() const;
     bool hangs() const { return hung_; }
     void write(std::uint64_t bytes);
+    // A client that looks at everything. It sees what was acknowledged, and what the server held
+    // when it became a primary.
+    void read();
     const Data& data() const { return data_; }
     Data& data_to_break() { return data_; }
     cluster::Server server() const { return server_; }
@@ -226,7 +231,9 @@ private:
     bool checkpointed_ = true;  // since the promotion
     bool started_outside_ = false;
     bool fail_next_start_ = false;
-    int epoch_ = 0;  // of the postmaster
+    bool gated_ = false;  // clients are kept out
+    WalEnd held_;         // when it became a primary, until somebody has seen it
+    int epoch_ = 0;       // of the postmaster
     Instant primary_since_, stopped_since_, stuck_until_;
     Receiver receiver_;
     std::vector<cluster::Slot> slots_;

@@ -66,9 +66,12 @@ void SimPostgres::acknowledge(Lsn upto) {
     Branch& branch = all_.wal.at(data_.end.branch);
     upto = std::min(upto, data_.flushed.lsn);
     std::size_t done = 0;
-    for (; done < waiting_.size() && waiting_[done] <= upto; ++done)
+    for (; done < waiting_.size() && waiting_[done] <= upto; ++done) {
         branch.acked.push_back(
-            {waiting_[done], world().now(), all_.promised && all_.promised(me_), false});
+            {waiting_[done], world().now(), all_.promised && all_.promised(me_)});
+        const auto [first, last] = std::ranges::equal_range(branch.open, waiting_[done]);
+        branch.open.erase(first, last);
+    }
     if (done > 0 && all_.on_acknowledged) all_.on_acknowledged(me_);
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(done));
 }
@@ -175,6 +178,17 @@ void SimPostgres::end_walsenders(Lsn sent_below, Finish done) {
             }
             done({});
         });
+}
+
+void SimPostgres::admit(Finish done) {
+    world().on_host(me_, takes(milliseconds(1), milliseconds(15)),
+                    [this, epoch = epoch_, done = std::move(done)] {
+                        if (epoch != epoch_ || hung_)
+                            return done(fail(ErrorCode::failed, "PostgreSQL does not run"));
+                        gated_ = false;
+                        read();
+                        done({});
+                    });
 }
 
 void SimPostgres::restore_vote(Finish done) {

@@ -44,7 +44,8 @@ public:
         for (BranchId b = 0; b < c.postgres.wal.size(); ++b)
             if (c.postgres.wal.at(b).writer == member)
                 count += static_cast<std::size_t>(std::ranges::count_if(
-                    c.postgres.wal.at(b).acked, [&](const Acked& one) { return one.at >= since; }));
+                    c.postgres.wal.at(b).acked,
+                    [&](const Acked& one) { return one.at >= since && !one.read; }));
         return count;
     }
 };

@@ -56,6 +56,23 @@ WalEnd WalTree::last_acked(WalEnd line) const {
     return {};
 }
 
+bool WalTree::show(WalEnd seen, Instant now) {
+    bool any = false;
+    Lsn limit = seen.lsn;
+    for (BranchId b = seen.branch; b >= 0; limit = at(b).begins, b = at(b).parent) {
+        auto& open = at(b).open;
+        auto& acked = at(b).acked;
+        const auto end = std::ranges::upper_bound(open, limit);
+        for (auto one = open.begin(); one != end; ++one) {
+            const auto place = std::ranges::upper_bound(acked, *one, {}, &Acked::lsn);
+            acked.insert(place, Acked{*one, now, true, false, true});
+            any = true;
+        }
+        open.erase(open.begin(), end);
+    }
+    return any;
+}
+
 WalTree::Lost WalTree::lost(WalEnd line, WalEnd holder) const {
     Lost result;
     const WalEnd shared = common(line, holder);

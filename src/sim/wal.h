@@ -20,19 +20,21 @@ struct WalEnd {
     bool operator==(const WalEnd&) const = default;
 };
 
-struct Acked {  // a commit that a client was told is done
+struct Acked {  // a commit that a client was told is done, or has seen
     cluster::Lsn lsn;
     Instant at;
     bool promised = false;  // synchronous replication was in force
     bool lost = false;      // counted as such
+    bool read = false;      // by a reader: its own client was told nothing
 };
 
 struct Branch {
     cluster::Timeline timeline = 1;
     BranchId parent = -1;
-    cluster::Lsn begins;  // on the parent
-    int writer = -1;      // the only member that writes it
-    std::vector<Acked> acked;
+    cluster::Lsn begins;             // on the parent
+    int writer = -1;                 // the only member that writes it
+    std::vector<Acked> acked;        // by position
+    std::vector<cluster::Lsn> open;  // commits that nobody was told of, by position
 };
 
 class WalTree {
@@ -51,6 +53,9 @@ public:
     WalEnd common(WalEnd a, WalEnd b) const;  // how far both are the same; branch -1: not at all
     // The end of `line` as far as clients were told of it.
     WalEnd last_acked(WalEnd line) const;
+    // A reader sees all of it, and so is told of its open commits, as good as promised. Whether
+    // there were any.
+    bool show(WalEnd seen, Instant now);
     // Acknowledged commits on `line` that `holder` lacks, and the oldest of them.
     struct Lost {
         std::size_t count = 0, promised = 0;

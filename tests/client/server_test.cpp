@@ -62,6 +62,8 @@ protected:
         primary = member("one");
         // What is not committed stays unflushed: that is when ids are given out twice.
         primary.parameters.base["wal_writer_delay"] = "10s";
+        // There is no agent here that would start it again.
+        primary.parameters.base["restart_after_crash"] = "on";
         make_primary(primary);
         value(primary, "CREATE TABLE public.counter (n int)");
         value(primary, "INSERT INTO public.counter VALUES (0)");

@@ -5,12 +5,13 @@
 import json
 import os
 import signal
+import threading
 import time
 
 import psycopg2
 
 from registry import FAST, check, run, scenario, verify
-from lab import Lab, Writers, wait_for
+from lab import Lab, Writers, signal_all, wait_for
 
 QUORUM = {**FAST, "synchronous_mode": "quorum"}
 
@@ -244,6 +245,92 @@ def sync_names_outlive_the_agent():
         wait_for("the primary again", 30, primary.is_primary)
         look(3)
         check("" not in seen and seen, f"after a crash synchronous_standby_names was {seen}")
+        verify(lab, Writers(lab).start(), 0)
+
+
+def app_sees(member):
+    """What a client that is no superuser reads; None: it is not let in."""
+    try:
+        connection = member.connect(user="app", password="app", connect_timeout=2)
+    except psycopg2.OperationalError:
+        return None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from seen")
+            return cursor.fetchone()[0]
+    finally:
+        connection.close()
+
+
+def superuser_sees(member):
+    try:
+        return member.sql("select count(*) from seen")[0][0]
+    except psycopg2.Error:
+        return None
+
+
+def insert(connection):
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("insert into seen values (1)")
+        connection.commit()
+    except psycopg2.Error:
+        pass
+
+
+def leave_a_commit_unconfirmed(primary, replicas):
+    for replica in replicas:
+        signal_all(replica.postgres_tree(), signal.SIGSTOP)
+    waiting = primary.connect(user="app", password="app")
+    sender = threading.Thread(target=insert, args=(waiting,), daemon=True)
+    sender.start()
+    wait_for("a commit that waits", 10, lambda: primary.sql(
+        "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and usename = 'app'")[0][0] == 1)
+    primary.kill_postmaster()
+    sender.join(10)
+
+
+@scenario
+def sync_a_crashed_primary_is_not_read_before_it_is_confirmed():
+    """What it holds beyond what was acknowledged nobody sees before its standbys have it."""
+    with quorum_lab(ttl=20, loop_wait=2, retry_timeout=3, primary_start_timeout=300) as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        replicas = others(lab, primary)
+        primary.sql("create role app login password 'app'")
+        primary.sql("create table seen (i int)")
+        primary.sql("grant all on seen to app")
+        check(primary.sql("show restart_after_crash")[0][0] == "off", "a crash that PostgreSQL repairs by itself")
+        path = primary.sql("show hba_file")[0][0]
+        with open(path) as file:
+            rules = file.read()
+        for agent_dies in (False, True):
+            before = app_sees(primary)
+            check(before is not None, "the client can read")
+            leave_a_commit_unconfirmed(primary, replicas)
+            wait_for("PostgreSQL again", 30, lambda: superuser_sees(primary) is not None)
+            check(superuser_sees(primary) == before + 1, "the commit that nobody confirmed is there")
+            check(app_sees(primary) is None, "a client reads what nobody has confirmed")
+            check(primary.api("/primary")[0] == 503, "/primary of a primary that is not confirmed")
+            primary.sql("select pg_reload_conf()")
+            time.sleep(0.7)
+            check(app_sees(primary) is None, "a reload lets clients in")
+            check("lets no client in" in lab.ctl("list").stdout, lab.ctl("list").stdout)
+            if agent_dies:
+                primary.kill_agent()
+            for replica in replicas:
+                signal_all(replica.postgres_tree(), signal.SIGCONT)
+            if agent_dies:
+                time.sleep(1)
+                check(app_sees(primary) is None, "clients come in without the agent")
+                primary.start()
+            wait_for("clients are let in", 20, lambda: app_sees(primary) == before + 1)
+            wait_for("/primary", 5, lambda: primary.api("/primary")[0] == 200)
+            with open(path) as file:
+                check(file.read() == rules, "pg_hba.conf is as it was")
+            check(not os.path.exists(path + ".relevo"), "nothing is left beside pg_hba.conf")
+            lab.wait_healthy()
+            wait_votes(lab, 2)
         verify(lab, Writers(lab).start(), 0)
 
 
