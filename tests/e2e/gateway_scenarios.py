@@ -155,7 +155,9 @@ def gateway_starts_a_pooler_again_that_dies():
     with gateway_lab() as lab, Gateway(lab) as gw:
         before = gw.poolers()
         os.kill(before[0], signal.SIGKILL)
-        wait_for("another PgBouncer", 10, lambda: gw.poolers() and gw.poolers() != before and gw.healthy())
+        # A process is not yet one that clients reach: the gateway says when it is.
+        wait_for("another PgBouncer", 10, lambda: gw.log().count("listens on") > 1 and gw.poolers() != before)
+        wait_for("health", 10, gw.healthy)
         check(gw.sql("select 1") == [(1,)], "it serves")
         check("ended: starting it again" in gw.log(), gw.log()[-500:])
 
