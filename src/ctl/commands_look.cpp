@@ -83,6 +83,8 @@ void add_dsn(CommandTree& tree) {
     tree.cluster(command, words->cluster, false);
     tree.role(command, words->role);
     command->add_option("-m,--member", words->member, "This member")->type_name("MEMBER");
+    command->add_flag("-a,--all", words->all,
+                      "All members as libpq's list: it connects to the one of that role itself");
     tree.group(command);
     command->callback([&tree, words] {
         tree.chosen = [words](Context& context) { return dsn(context, *words); };

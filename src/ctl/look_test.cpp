@@ -104,6 +104,18 @@ TEST_F(Look, dsnIsTheLeadersByDefault) {
               "host=10.1.0.11 port=5432\nhost=10.1.0.12 port=5432\nhost=10.1.0.13 port=5432\n");
 }
 
+TEST_F(Look, dsnOfAllIsAListThatLibpqFindsTheRoleIn) {
+    const std::string list = "host=10.1.0.11,10.1.0.12,10.1.0.13 port=5432,5432,5432 ";
+    EXPECT_EQ(run({"dsn", "--all"}), 0);
+    EXPECT_EQ(run({"dsn", "--all", "-r", "replica"}), 0);
+    EXPECT_EQ(run({"dsn", "--all", "-r", "any"}), 0);
+    EXPECT_EQ(terminal.output, list + "target_session_attrs=read-write\n" + list +
+                                   "target_session_attrs=prefer-standby\n" + list +
+                                   "target_session_attrs=any\n");
+    EXPECT_EQ(run({"dsn", "--all", "-m", "db-a"}), 1);
+    EXPECT_EQ(run({"dsn", "--all", "-r", "standby-leader"}), 1);
+}
+
 TEST_F(Look, dsnOfNobodyIsAnError) {
     EXPECT_EQ(run({"dsn", "-m", "db-x"}), 1);
     EXPECT_THAT(terminal.errors, HasSubstr("choose among db-a, db-b, db-c"));

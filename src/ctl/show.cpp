@@ -110,8 +110,49 @@ Result<const cluster::MemberRecord*> one_member(Context& context, const Loaded& 
                             role ? "member of that role" : "leader", loaded.name()));
 }
 
+namespace {
+
+// What libpq asks of each server in turn. `read-write` and not `primary`: a server whose
+// transactions are read only by default is not who writes.
+Result<const char*> wanted_session(RoleFilter role) {
+    switch (role) {
+        case RoleFilter::leader:
+        case RoleFilter::primary: return "read-write";
+        case RoleFilter::replica:
+        case RoleFilter::standby: return "prefer-standby";
+        case RoleFilter::any: return "any";
+        case RoleFilter::standby_leader: break;
+    }
+    return fail(ErrorCode::invalid,
+                "no client can tell a standby leader from a replica: leave out --all");
+}
+
+Outcome list_dsn(Context& context, const Loaded& loaded, const DsnCommand& command) {
+    if (!command.member.empty())
+        return fail(ErrorCode::invalid, "--all and --member exclude each other; give one of them");
+    RLV_TRY(const auto* session, wanted_session(command.role.value_or(RoleFilter::leader)));
+    std::string hosts, ports;
+    for (const auto* member : members_with(loaded.snapshot(), RoleFilter::any)) {
+        if (member->host().empty()) continue;
+        const auto* comma = hosts.empty() ? "" : ",";
+        hosts += comma + member->host();
+        ports += fmt::format("{}{}", comma, member->port());
+    }
+    if (hosts.empty())
+        return fail(ErrorCode::not_found,
+                    fmt::format("no member of cluster {} has published an address; look at "
+                                "`relevoctl list {}`",
+                                loaded.name(), loaded.name()));
+    context.terminal.out(
+        fmt::format("host={} port={} target_session_attrs={}\n", hosts, ports, session));
+    return Exit::ok;
+}
+
+}  // namespace
+
 Outcome dsn(Context& context, const DsnCommand& command) {
     RLV_TRY(const auto loaded, load(context, command.cluster));
+    if (command.all) return list_dsn(context, loaded, command);
     RLV_TRY(const auto* member, one_member(context, loaded, command.member, command.role));
     if (member->host().empty())
         return fail(ErrorCode::not_found, member->name + " has published no address (conn_url)");

@@ -36,6 +36,7 @@ Outcome history(Context& context, const HistoryCommand& command);
 struct DsnCommand {
     std::string cluster, member;
     std::optional<RoleFilter> role;
+    bool all = false;  // a list of all members, for a client that finds the one it wants itself
 };
 Outcome dsn(Context& context, const DsnCommand& command);
 
