@@ -138,7 +138,8 @@ private:
     Instant fresh_at_{};
     std::string seen_config_;
     std::string proof_key_of_, proof_key_;
-    bool config_pending_ = false;  // the files do not have it yet
+    std::string failsafe_complained_;  // of whose word for another cluster; each once
+    bool config_pending_ = false;      // the files do not have it yet
     std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;
     core::OrderId last_order_ = 0;
     std::optional<ports::RestartOrder> scheduled_restart_;

@@ -30,7 +30,13 @@ Result<std::unique_ptr<Configuration>> Configuration::load(config::Source source
     const std::string initial = config::default_dynamic_json(made->local_);
     RLV_TRY(made->effective_, config::effective(made->local_, initial));
     made->dynamic_ = initial;
-    made->take_cached();
+    if (!made->take_cached()) {
+        // It would be written into the DCS of a new cluster. Later on nobody reads it any more.
+        const auto refused = cluster::newly_refused({}, initial);
+        if (!refused.empty())
+            return fail(ErrorCode::invalid,
+                        made->local_.origin + ": bootstrap.dcs: " + refused + "; correct it there");
+    }
     say_all(made->local_.warnings);
     for (const auto& key : made->local_.not_implemented)
         log::warning("configuration: {} is accepted but not implemented yet", key);
@@ -41,16 +47,17 @@ Result<std::unique_ptr<Configuration>> Configuration::load(config::Source source
 }
 
 // What the cluster last agreed on is a better start than what it once began with.
-void Configuration::take_cached() {
+bool Configuration::take_cached() {
     const auto cached = os::read_file(cache_path());
-    if (!cached) return;
+    if (!cached) return false;
     auto next = config::effective(local_, *cached);
     if (!next) {
         log::warning("{} is not usable and is ignored: {}", cache_path(), next.error().message);
-        return;
+        return false;
     }
     dynamic_ = *cached;
     effective_ = *std::move(next);
+    return true;
 }
 
 Result<bool> Configuration::take_dynamic(const std::string& json) {

@@ -37,7 +37,7 @@ public:
     core::Self self() const;
 
 private:
-    void take_cached();
+    bool take_cached();  // false: there is none that can be used
 
     config::Source source_;
     config::LocalConfig local_;

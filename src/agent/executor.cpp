@@ -302,6 +302,7 @@ Task<core::EffectDone> Agent::ask_failsafe(core::AskFailsafe effect) {
                                 {"conn_url", state_.self.conn_url},
                                 {"api_url", state_.self.api_url},
                                 {"ttl", effect.ttl.count()}};
+    if (state_.pg && !state_.pg->system_id.empty()) body["system_id"] = state_.pg->system_id;
     for (const auto& [slot, position] : effect.slots) body["slots"][slot] = position.value;
     const auto text = body.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
     auto gather = std::make_shared<Gather>(io_);

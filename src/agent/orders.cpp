@@ -249,6 +249,8 @@ Task<Reply> Agent::patch_config(std::string patch) {
     if (!next) co_return Reply{400, next.error().message};
     const auto meaning = config::effective(parts_.configuration.local(), *next);
     if (!meaning) co_return Reply{400, meaning.error().message};
+    const auto refused = cluster::newly_refused(snapshot->config->json, *next);
+    if (!refused.empty()) co_return Reply{400, refused + "; the configuration is unchanged"};
     if (meaning->settings.standby_cluster)
         co_return Reply{400,
                         "standby_cluster is not implemented yet: the configuration is unchanged"};
@@ -266,6 +268,8 @@ Task<Reply> Agent::patch_config(std::string patch) {
 Task<Reply> Agent::put_config(std::string json) {
     const auto meaning = config::effective(parts_.configuration.local(), json);
     if (!meaning) co_return Reply{400, meaning.error().message};
+    const auto refused = cluster::newly_refused({}, json);
+    if (!refused.empty()) co_return Reply{400, refused + "; the configuration is unchanged"};
     if (meaning->settings.standby_cluster)
         co_return Reply{400,
                         "standby_cluster is not implemented yet: the configuration is unchanged"};
@@ -303,6 +307,15 @@ Task<Reply> Agent::failsafe(std::string body) {
         co_return Reply{400, "name must be that of the leader that goes on"};
     const auto from = name->get<std::string>();
     if (from == state_.self.name) co_return Reply{500, "that is my own name"};
+    // Patroni's leaders do not say which cluster they mean; a word for another one is none for us.
+    const auto cluster_of = object.find("system_id");
+    const std::string mine = state_.pg ? state_.pg->system_id : std::string();
+    if (cluster_of != object.end() && !mine.empty() && *cluster_of != mine) {
+        if (std::exchange(failsafe_complained_, from) != from)
+            log::warning("{} asks to go on without the DCS as leader of another cluster: refused",
+                         from);
+        co_return Reply{409, "this member's data is of another cluster: " + mine};
+    }
     const auto why = core::refuses_failsafe(state_, from);
     if (!why.empty()) co_return Reply{500, why};
     // Ours say it; at most an hour, lest a forged one hold the lead for ever.

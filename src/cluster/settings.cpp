@@ -23,6 +23,9 @@ class Reader {
 public:
     Reader(const Json& object, std::string prefix, std::vector<std::string>& notes)
         : object_(object), prefix_(std::move(prefix)), notes_(notes) {}
+    // Of keys whose wrong values are refused where somebody writes them.
+    Reader(const Json& object, ReadSettings& read)
+        : object_(object), notes_(read.notes), refused_(&read.refused) {}
 
     // Absent and null: not given.
     const Json* find(const char* key) const {
@@ -40,11 +43,13 @@ public:
         if (!read || *read > high) {
             const char* const what =
                 base_unit.empty() ? "a whole number" : "a number with an optional unit";
-            note(key, fmt::format("must be {} up to {}, using {}", what, high, standard));
+            wrong(key, fmt::format("must be {} up to {}", what, high),
+                  fmt::format(", using {}", standard));
             return standard;
         }
         if (*read < low) {
-            note(key, fmt::format("{} is below the minimum, using {}", *read, low));
+            wrong(key, fmt::format("{} is below the minimum", *read),
+                  fmt::format(", using {}", low), fmt::format(" of {}{}", low, base_unit));
             return low;
         }
         return *read;
@@ -75,11 +80,18 @@ public:
     void note(const std::string& key, const std::string& what) {
         notes_.push_back(fmt::format("{}{}: {}", prefix_, key, what));
     }
+    // instead: what is used all the same; hint: more for who may still write another.
+    void wrong(const std::string& key, const std::string& what, const std::string& instead,
+               const std::string& hint = "") {
+        note(key, what + instead);
+        if (refused_) refused_->push_back(fmt::format("{}{}: {}{}", prefix_, key, what, hint));
+    }
 
 private:
     const Json& object_;
     std::string prefix_;
     std::vector<std::string>& notes_;
+    std::vector<std::string>* refused_ = nullptr;
 };
 
 // Patroni's rule, loop_wait + 2 * retry_timeout <= ttl: loop_wait gives way first, then both.
@@ -119,7 +131,7 @@ void read_times(Reader& in, Settings& out, std::vector<std::string>& notes) {
     out.member_slots_ttl = in.time("member_slots_ttl", out.member_slots_ttl, 0, "s");
 }
 
-void read_synchronous(Reader& in, Settings& out) {
+void read_mode(Reader& in, Settings& out) {
     if (const Json* const value = in.find("synchronous_mode")) {
         const std::string word = value->is_primitive() ? json::scalar_text(*value) : "";
         const auto on = parse_bool(word);
@@ -128,9 +140,12 @@ void read_synchronous(Reader& in, Settings& out) {
         } else if (on) {
             out.synchronous_mode = *on ? SyncMode::on : SyncMode::off;
         } else {
-            in.note("synchronous_mode", "must be off, on or quorum, using off");
+            in.wrong("synchronous_mode", "must be off, on or quorum", ", using off");
         }
     }
+}
+
+void read_synchronous(Reader& in, Settings& out) {
     out.synchronous_mode_strict = in.flag("synchronous_mode_strict", false);
     const int least = out.synchronous_mode_strict ? 1 : 0;
     constexpr int most = 1'000'000;
@@ -146,10 +161,11 @@ void read_suspicion(Reader& in, Settings& out) {
     out.suspect_after =
         milliseconds(in.number("suspect_after", standard.count(), 200, seconds_max, "ms"));
     if (out.suspect_after <= out.ttl) return;
-    in.note("suspect_after",
-            fmt::format("{} ms is longer than ttl, after which the leader key is free anyway: "
-                        "using {} ms",
-                        out.suspect_after.count(), standard.count()));
+    in.wrong("suspect_after",
+             fmt::format("{} ms is longer than ttl ({} s), after which the leader key is free "
+                         "anyway",
+                         out.suspect_after.count(), out.ttl.count()),
+             fmt::format(": using {} ms", standard.count()));
     out.suspect_after = standard;
 }
 
@@ -303,8 +319,10 @@ Result<ReadSettings> read_settings(std::string_view text) {
     out.check_timeline = in.flag("check_timeline", false);
     out.max_timelines_history =
         static_cast<int>(in.number("max_timelines_history", 0, 0, std::numeric_limits<int>::max()));
+    Reader checked(object, read);
+    read_mode(checked, out);
     read_synchronous(in, out);
-    read_suspicion(in, out);
+    read_suspicion(checked, out);
     out.failsafe_mode = in.flag("failsafe_mode", false);
     out.pause = in.flag("pause", false);
     read_standby_cluster(in, out, read.notes);
@@ -317,6 +335,18 @@ Result<ReadSettings> read_settings(std::string_view text) {
     read_ignore_slots(in, out);
     read_postgresql(in, out, read.notes);
     return read;
+}
+
+std::string newly_refused(std::string_view before, std::string_view after) {
+    const auto was = read_settings(before);
+    const auto is = read_settings(after);
+    if (!is) return is.error().message;
+    std::string reasons;
+    for (const auto& reason : is->refused) {
+        const bool known = was && std::ranges::find(was->refused, reason) != was->refused.end();
+        if (!known) reasons += (reasons.empty() ? "" : "; ") + reason;
+    }
+    return reasons;
 }
 
 }  // namespace relevo::cluster

@@ -69,12 +69,20 @@ struct Settings {
 struct ReadSettings {
     Settings settings;
     std::vector<std::string> notes;  // what was adjusted or not understood; each once in the log
+    // Of those notes the ones that are no rule of Patroni's, which adjusts: who writes such a value
+    // is told so and nothing is written. One that is there already is only noted.
+    std::vector<std::string> refused;
 };
 
 // Reads the cluster-wide part of the DCS `config` object. A wrong value is named in notes and its
 // default (or the adjusted value: ttl, loop_wait, retry_timeout rule) is used. Error: not a JSON
 // object.
 Result<ReadSettings> read_settings(std::string_view json);
+
+// Why `after` must not be written in place of `before`, the reasons joined by "; "; empty: it may.
+// What `before` has wrong already does not stand in the way of another change. An empty `before`:
+// there is none.
+std::string newly_refused(std::string_view before, std::string_view after);
 
 // Patroni's patch: null deletes, maps recurse, a scalar replaces when its text differs. Both JSON
 // objects.

@@ -243,6 +243,35 @@ struct PatchCase {
     const char* after;
 };
 
+TEST(NewlyRefused, NamesTheValueAndItsBounds) {
+    const auto why = [](std::string_view json) { return newly_refused({}, json); };
+    EXPECT_EQ(why(R"({"suspect_after":199})"), "suspect_after: 199 is below the minimum of 200ms");
+    EXPECT_EQ(why(R"({"suspect_after":"199ms"})"),
+              "suspect_after: 199 is below the minimum of 200ms");
+    EXPECT_EQ(why(R"({"ttl":20,"suspect_after":"21s"})"),
+              "suspect_after: 21000 ms is longer than ttl (20 s), after which the leader key is "
+              "free anyway");
+    EXPECT_NE(why(R"({"suspect_after":"soon"})"), "");
+    EXPECT_NE(why(R"({"suspect_after":[]})"), "");
+    EXPECT_NE(why(R"({"wal_tail_timeout":"-1s"})"), "");
+    EXPECT_NE(why(R"({"synchronous_mode":"qorum"})"), "");
+    for (const char* good : {R"({})", R"({"suspect_after":200})", R"({"suspect_after":"30s"})",
+                             R"({"ttl":20,"suspect_after":"20s"})", R"({"suspect_after":null})",
+                             R"({"synchronous_mode":"quorum"})"})
+        EXPECT_EQ(why(good), "") << good;
+    EXPECT_EQ(why(R"({"ttl":1,"loop_wait":"x"})"), "") << "Patroni adjusts";
+}
+
+TEST(NewlyRefused, LeavesAloneWhatWasThereBefore) {
+    EXPECT_EQ(newly_refused(R"({"suspect_after":100})", R"({"suspect_after":100,"pause":true})"),
+              "");
+    EXPECT_NE(newly_refused(R"({"suspect_after":100})", R"({"suspect_after":120})"), "");
+    EXPECT_NE(
+        newly_refused(R"({"ttl":30,"suspect_after":"25s"})", R"({"ttl":20,"suspect_after":"25s"})"),
+        "")
+        << "a ttl that is shorter than it";
+}
+
 TEST(PatchJson, MergesAsPatroniDoes) {
     for (const PatchCase& c : {
              PatchCase{R"({"ttl":30,"loop_wait":10})", R"({"ttl":20})",

@@ -122,6 +122,21 @@ TEST_F(Config, editWarnsOfWhatTheMembersWillNotTake) {
     EXPECT_THAT(terminal.errors, StartsWith("Warning: "));
 }
 
+TEST_F(Config, editRefusesWhatNobodyShouldGoBy) {
+    const auto before = store().at("config");
+    EXPECT_EQ(run({"edit-config", "-s", "suspect_after=100", "--force"}), 1);
+    EXPECT_THAT(terminal.errors, HasSubstr("suspect_after: 100 is below the minimum of 200ms; the "
+                                           "configuration is unchanged"));
+    EXPECT_EQ(run({"edit-config", "-s", "suspect_after=31s", "--force"}), 1);
+    EXPECT_THAT(terminal.errors, HasSubstr("31000 ms is longer than ttl (30 s)"));
+    EXPECT_EQ(run({"edit-config", "-s", "synchronous_mode=qorum", "--force"}), 1);
+    EXPECT_THAT(terminal.errors, HasSubstr("synchronous_mode: must be off, on or quorum"));
+    EXPECT_EQ(store().at("config"), before);
+    // What is there already, by other hands, does not stand in the way of something else.
+    store().put("config", R"({"suspect_after":100})");
+    EXPECT_EQ(run({"edit-config", "-s", "ttl=40", "--force"}), 0);
+}
+
 TEST_F(Config, pausePatchesThroughTheLeader) {
     http.answer("PATCH db-a /config", 200);
     EXPECT_EQ(run({"pause"}), 0);

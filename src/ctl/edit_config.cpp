@@ -98,6 +98,9 @@ Outcome edit_config(Context& context, const EditConfigCommand& command) {
     if (!command.quiet)
         RLV_CHECK(show_diff(context, config::to_yaml(before), config::to_yaml(after)));
     const auto json = config::to_json(node);
+    const auto refused = cluster::newly_refused(config::to_json(before), json);
+    if (!refused.empty())
+        return fail(ErrorCode::invalid, refused + "; the configuration is unchanged");
     warn_of_adjustments(context, json);
 
     if (!command.force) {

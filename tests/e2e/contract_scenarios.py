@@ -4,6 +4,7 @@ related checks, since making one takes longer than asking it.
 
   python3 tests/e2e/contract_scenarios.py NAME ...   run some      tests/e2e/contract_scenarios.py --list   their names
 """
+import copy
 import datetime
 import json
 import os
@@ -91,6 +92,11 @@ def bad_configuration_ends_with_one_line_and_1():
         locked = file("locked.yml", "scope: x\n")
         os.chmod(locked, 0)
         one.append(refused("locked.yml", locked))
+        impatient = copy.deepcopy(first.config)
+        impatient["bootstrap"]["dcs"]["suspect_after"] = 100
+        impatient = file("impatient.yml", json.dumps(impatient))
+        one.append(refused("bootstrap.dcs: suspect_after: 100 is below the minimum of 200ms", impatient))
+        refused("suspect_after: 100 is below the minimum", "--validate-config", "-i", impatient)
         for err in one:
             check(len(err.strip().splitlines()) == 1, f"one problem, one line: {err}")
         # Every problem has its line, not only the first.

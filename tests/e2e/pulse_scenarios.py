@@ -154,6 +154,16 @@ def pulse_of_strangers_is_refused():
 @scenario
 def pulse_suspect_after_is_the_operators():
     with quorum_lab() as lab:
+        before = json.loads(lab.primary().api("/config")[1])
+        for value, why in ((100, "below the minimum of 200ms"), ("31s", "longer than ttl"), ("soon", "must be")):
+            for member in lab:
+                code, text = member.api("/config", "PATCH", {"suspect_after": value})
+                check(code == 400 and why in str(text), f"PATCH of {value} is refused: {code} {text}")
+            done = lab.ctl("edit-config", "--force", "-s", f"suspect_after={value}")
+            check(done.returncode == 1 and why in done.stderr, f"{done.returncode} {done.stderr}")
+        code, text = lab.primary().api("/config", "PUT", {**before, "suspect_after": 199})
+        check(code == 400 and "below the minimum" in str(text), f"PUT: {code} {text}")
+        check(json.loads(lab.primary().api("/config")[1]) == before, "and nothing was written")
         lab.ctl("edit-config", "--force", "-s", "suspect_after=1500ms", check=True)
         shown = lab.ctl("show-config", check=True).stdout
         check("1500ms" in shown, f"show-config shows it: {shown}")
@@ -186,6 +196,12 @@ def failsafe_keeps_the_leader_while_every_member_agrees():
         primary = lab.primary()
         postmaster = primary.postmaster()
         check(primary.api("/failsafe")[0] == 200, "GET /failsafe shows the members")
+        # Whoever leads another cluster is not agreed with; Patroni's leaders do not say which they lead.
+        replica = others(lab, primary)[0]
+        word = {"name": primary.name}
+        code, text = replica.api("/failsafe", "POST", {**word, "system_id": "1234567890123456789"})
+        check(code == 409 and "another cluster" in str(text), f"{code} {text}")
+        check(replica.api("/failsafe", "POST", word) == (200, "Accepted"), "without an identifier")
         writers = Writers(lab).start()
         time.sleep(1)
         lab.etcd.stop()
