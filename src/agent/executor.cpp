@@ -175,31 +175,31 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         co_return done;
     }
     auto status = Status{};
-    if (std::holds_alternative<core::KillPg>(effect))
+    if (holds<core::KillPg>(effect))
         status = co_await pg.kill();
-    else if (std::holds_alternative<core::MakeStandby>(effect))
+    else if (holds<core::MakeStandby>(effect))
         status = co_await pg.make_standby_by_default();
     else if (const auto* f = std::get_if<core::FollowPg>(&effect))
         status = co_await pg.follow(f->upstream, cluster::Role::replica);
-    else if (std::holds_alternative<core::BootstrapPg>(effect))
+    else if (holds<core::BootstrapPg>(effect))
         status = co_await pg.bootstrap();
-    else if (std::holds_alternative<core::PostBootstrapPg>(effect))
+    else if (holds<core::PostBootstrapPg>(effect))
         status = co_await pg.post_bootstrap();
     else if (const auto* r = std::get_if<core::RewindPg>(&effect))
         status = co_await pg.rewind(r->source);
-    else if (std::holds_alternative<core::CrashRecoverPg>(effect))
+    else if (holds<core::CrashRecoverPg>(effect))
         status = co_await pg.crash_recover();
-    else if (std::holds_alternative<core::CheckpointPg>(effect))
+    else if (holds<core::CheckpointPg>(effect))
         status = co_await pg.checkpoint();
-    else if (std::holds_alternative<core::SetAsidePg>(effect))
+    else if (holds<core::SetAsidePg>(effect))
         status = co_await pg.set_aside();
     else if (const auto* s = std::get_if<core::SyncSlots>(&effect))
         status = co_await pg.sync_slots(s->plan);
     else if (const auto* h = std::get_if<core::EndSenders>(&effect))
         status = co_await pg.end_walsenders(h->sent_below);
-    else if (std::holds_alternative<core::AdmitPg>(effect))
+    else if (holds<core::AdmitPg>(effect))
         status = co_await pg.admit();
-    else if (std::holds_alternative<core::RestoreVote>(effect))
+    else if (holds<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);
 }
@@ -213,7 +213,7 @@ Task<core::EffectDone> Agent::tell_watchdog(const core::Effect& effect) {
         fed = co_await device.feed(feed->not_after);
     } else {
         auto status = Status{};
-        if (std::holds_alternative<core::DisarmWatchdog>(effect))
+        if (holds<core::DisarmWatchdog>(effect))
             status = co_await device.disarm();
         else
             status = co_await device.usable();

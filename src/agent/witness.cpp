@@ -15,7 +15,7 @@ using Kind = cluster::JournalKind;
 
 template <class... E>
 bool is_one_of(const core::Effect& effect) {
-    return (std::holds_alternative<E>(effect) || ...);
+    return (holds<E>(effect) || ...);
 }
 
 // What a server is told to do beside being led: shown as it begins and as it ends.
@@ -136,7 +136,7 @@ void Witness::see_event(const core::State& s, const core::Event& event) {
         see_suspicion(s, *suspected);
     } else if (const auto* backed = std::get_if<core::LeaderBacked>(&event)) {
         see_backing(*backed);
-    } else if (std::holds_alternative<core::StopAsked>(event)) {
+    } else if (holds<core::StopAsked>(event)) {
         add(Kind::agent, "the agent was asked to stop").answer = "stop";
     }
     if (s.crashed && !crashed_) add(Kind::crashed, "PostgreSQL ended unexpectedly");
@@ -184,7 +184,7 @@ void Witness::see_done(const core::State& s, const core::EffectDone& done) {
     } else if (const auto* probe = std::get_if<core::ProbePeers>(&effect)) {
         if (const auto* answers = std::get_if<core::PeerAnswers>(&done.payload))
             see_answers(s, probe->purpose, *answers);
-    } else if (std::holds_alternative<core::KeepLease>(effect)) {
+    } else if (holds<core::KeepLease>(effect)) {
         if (done.error && s.lead && !lease_failing_)
             add(Kind::dcs_silent, "the lease could not be renewed" + failure(done));
         else if (!done.error && lease_failing_)
@@ -271,7 +271,7 @@ void Witness::see_answers(const core::State& s, core::ProbeFor purpose,
 void Witness::see_server(const core::State& s, const core::EffectDone& done) {
     const auto& effect = ended_->effect;
     const bool ok = !done.error;
-    if (std::holds_alternative<core::KillPg>(effect)) {
+    if (holds<core::KillPg>(effect)) {
         time(add(ok ? Kind::killed : Kind::note,
                  ok ? "PostgreSQL is stopped" : "PostgreSQL could not be stopped" + failure(done)));
     } else if (const auto* promote = std::get_if<core::PromotePg>(&effect)) {
@@ -405,7 +405,7 @@ void Witness::see_effect(const core::Effect& effect) {
             .timeline = promote->plan.to;
     } else if (const auto* follow = std::get_if<core::FollowPg>(&effect)) {
         if (!follow->upstream) add(Kind::sealing, "stops receiving WAL: nobody leads");
-    } else if (std::holds_alternative<core::KillPg>(effect)) {
+    } else if (holds<core::KillPg>(effect)) {
         add(Kind::kills, "stops PostgreSQL at once");
     } else if (const auto* leave = std::get_if<core::Exit>(&effect)) {
         add(Kind::agent, "the agent ends: " + leave->text);

@@ -171,7 +171,7 @@ bool finish_what_was_made(Mind& m, const cluster::Snapshot& view) {
 bool unfinished_cluster(Mind& m) {
     State& s = m.s;
     if (!s.pg->unfinished_cluster || s.pg->server == cluster::Server::stopped || m.paused() ||
-        m.pg_busy() || std::holds_alternative<Bootstrapping>(s.procedure))
+        m.pg_busy() || holds<Bootstrapping>(s.procedure))
         return false;
     m.tell(Note{Note::Level::warning,
                 "stopping a server whose bootstrap was interrupted: it is made anew"});
@@ -184,7 +184,7 @@ bool bootstrap(Mind& m) {
     State& s = m.s;
     if (auto* p = procedure<Bootstrapping>(m)) return go_on(m, *p);
     const auto* view = m.view();
-    if (!view || !std::holds_alternative<std::monostate>(s.procedure)) return false;
+    if (!view || !holds<std::monostate>(s.procedure)) return false;
     if (finish_what_was_made(m, *view)) return true;
     if (adopt(m, *view)) return true;
     // Half made, while the DCS knows of no cluster: an earlier bootstrap of ours that did not
@@ -239,13 +239,13 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             initialize(m, p);
             return;
         case Stage::clear:
-            if (!std::holds_alternative<SetAsidePg>(effect)) return;
+            if (!holds<SetAsidePg>(effect)) return;
             if (done.error) return undo(m, p, done.error->message);
             p.stage = Stage::initialize;
             m.emit(BootstrapPg{});
             return;
         case Stage::initialize: {
-            if (!std::holds_alternative<BootstrapPg>(effect)) return;
+            if (!holds<BootstrapPg>(effect)) return;
             if (done.error) return undo(m, p, done.error->message);
             p.stage = Stage::start;
             cluster::StartPlan plan;
@@ -255,22 +255,21 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             return;
         }
         case Stage::start:
-            if (!std::holds_alternative<StartPg>(effect)) return;
+            if (!holds<StartPg>(effect)) return;
             if (done.error && done.error->code != ErrorCode::outcome_unknown)
                 return undo(m, p, done.error->message);
             p.stage = Stage::recover;  // go_on, once it was looked at
             return;
         case Stage::recover: return;
         case Stage::roles:
-            if (!std::holds_alternative<PostBootstrapPg>(effect)) return;
+            if (!holds<PostBootstrapPg>(effect)) return;
             if (done.error) return undo(m, p, done.error->message);
             p.stage = Stage::finish;
             m.emit(Observe{});
             return;
         case Stage::finish:
-            if (std::holds_alternative<Observe>(effect) && !p.unsure) return finish(m, p);
-            if (std::holds_alternative<ReadDcs>(effect) && p.unsure && !done.error)
-                return find_out(m, p);
+            if (holds<Observe>(effect) && !p.unsure) return finish(m, p);
+            if (holds<ReadDcs>(effect) && p.unsure && !done.error) return find_out(m, p);
             if (!commit || commit->purpose != CommitFor::finish_bootstrap) return;
             if (refused && (done.error ||
                             p.unsure)) {  // perhaps it was written: look before anything is undone
@@ -283,7 +282,7 @@ void bootstrap_done(Mind& m, Bootstrapping& p, const Effect& effect, const Effec
             return;
         case Stage::undo: return;
         case Stage::undo_files:
-            if (!std::holds_alternative<SetAsidePg>(effect)) return;
+            if (!holds<SetAsidePg>(effect)) return;
             s.exiting = true;
             m.tell(Exit{1, "bootstrap failed: " + p.failure +
                                ". What was made is kept beside the data directory as "

@@ -142,39 +142,39 @@ void clone_done(Mind& m, const EffectDone& done) {
 
 void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
-    if (std::holds_alternative<StartPg>(effect))
+    if (holds<StartPg>(effect))
         start_done(m, done);
     else if (const auto* promote = std::get_if<PromotePg>(&effect))
         promote_done(m, *promote, done);
-    else if (std::holds_alternative<ComparePg>(effect))
+    else if (holds<ComparePg>(effect))
         compared(m, done);
-    else if (std::holds_alternative<RewindPg>(effect))
+    else if (holds<RewindPg>(effect))
         rewind_done(m, done);
-    else if (std::holds_alternative<ClonePg>(effect))
+    else if (holds<ClonePg>(effect))
         clone_done(m, done);
     else if (const auto* probe = std::get_if<ProbePeers>(&effect))
         probed(m, *probe, done);
-    else if (std::holds_alternative<CrashRecoverPg>(effect)) {
+    else if (holds<CrashRecoverPg>(effect)) {
         s.crash_recovered = true;
         if (done.error)
             m.tell(Note{Note::Level::warning, "crash recovery failed: " + done.error->message});
-    } else if (std::holds_alternative<FollowPg>(effect) && done.error) {
+    } else if (holds<FollowPg>(effect) && done.error) {
         s.follow_known = false;
         s.retry_start_at = m.now.mono + start_again_after;
         m.say("follow", Note::Level::warning, "cannot change the upstream: " + done.error->message);
-    } else if (std::holds_alternative<MakeStandby>(effect) && done.error) {
+    } else if (holds<MakeStandby>(effect) && done.error) {
         s.standby_again_at = m.now.mono + std::chrono::milliseconds(200);
         m.say("standby", Note::Level::error,
               "standby.signal cannot be written: " + done.error->message);
-    } else if (std::holds_alternative<SetSyncNames>(effect)) {
+    } else if (holds<SetSyncNames>(effect)) {
         sync_names_done(m, done);
-    } else if (std::holds_alternative<TakeTail>(effect)) {
+    } else if (holds<TakeTail>(effect)) {
         tail_taken_done(m, done);
-    } else if (std::holds_alternative<AdmitPg>(effect)) {
+    } else if (holds<AdmitPg>(effect)) {
         admitted(m, done);
-    } else if (std::holds_alternative<AskFailsafe>(effect)) {
+    } else if (holds<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
-    } else if (std::holds_alternative<SyncSlots>(effect) && done.error) {
+    } else if (holds<SyncSlots>(effect) && done.error) {
         m.say("slots", Note::Level::warning, "replication slots: " + done.error->message);
     }
 
@@ -189,8 +189,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
     else if (auto* l = std::get_if<Leaving>(&s.procedure))
         leave_done(m, *l, effect, done);
     else if (auto* c = std::get_if<CrashFailover>(&s.procedure)) {
-        if (std::holds_alternative<FindWalEnd>(effect)) tail_found_done(m, *c, done);
-        if (std::holds_alternative<MakeStandby>(effect)) c->standby_made = !done.error;
+        if (holds<FindWalEnd>(effect)) tail_found_done(m, *c, done);
+        if (holds<MakeStandby>(effect)) c->standby_made = !done.error;
         if (const auto* commit = std::get_if<Commit>(&effect);
             commit && commit->purpose == CommitFor::release) {
             if (done.error && !m.given_up())

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/variant.h"
 #include "core/event.h"
 
 namespace relevo::core {

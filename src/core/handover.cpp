@@ -84,8 +84,7 @@ bool due(Mind& m, const cluster::FailoverRequest& request) {
 bool consider(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
-    if (!m.leading() || !view || !view->failover ||
-        !std::holds_alternative<std::monostate>(s.procedure))
+    if (!m.leading() || !view || !view->failover || !holds<std::monostate>(s.procedure))
         return false;
     if (!s.pg->primary() || m.pg_busy() || m.committing(CommitFor::clear_failover)) return false;
     const auto& request = *view->failover;
@@ -188,7 +187,7 @@ bool hand_over(Mind& m) {
 void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     using Stage = HandingOver::Stage;
-    if (std::holds_alternative<ProbePeers>(effect)) {
+    if (holds<ProbePeers>(effect)) {
         const auto* answers = std::get_if<PeerAnswers>(&done.payload);
         std::string why = "no candidate answered";
         bool found = false;
@@ -234,34 +233,32 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             s.hold_start_until = m.now.mono + s.settings.loop_wait;
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
         }
-    } else if (std::holds_alternative<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
+    } else if (holds<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
         p.stage = Stage::hold;
         p.hold = m.emit(HoldPoolers{pooler_drain});
-    } else if (std::holds_alternative<HoldPoolers>(effect) && p.stage == Stage::hold) {
+    } else if (holds<HoldPoolers>(effect) && p.stage == Stage::hold) {
         if (done.error && done.error->code == ErrorCode::conflict)
             return give_up(m, done.error->message);
         p.stage = Stage::stop;
         s.stop_wanted = true;
         m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL", "handover"});
         m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
-    } else if (std::holds_alternative<StopPg>(effect) && p.stage == Stage::stop) {
+    } else if (holds<StopPg>(effect) && p.stage == Stage::stop) {
         if (done.error) return give_up(m, "PostgreSQL did not stop: " + done.error->message);
         p.stopped_at = m.now.mono;
         m.emit(MakeStandby{});
         m.emit(Observe{});
-    } else if (p.stage == Stage::stop && (std::holds_alternative<Observe>(effect) ||
-                                          std::holds_alternative<MakeStandby>(effect))) {
-        if (std::holds_alternative<MakeStandby>(effect)) p.standby_made = !done.error;
+    } else if (p.stage == Stage::stop && (holds<Observe>(effect) || holds<MakeStandby>(effect))) {
+        if (holds<MakeStandby>(effect)) p.standby_made = !done.error;
         if (done.error) return call_off(m, p, "standby.signal could not be written");
-        if (std::holds_alternative<Observe>(effect))
-            p.seen = s.pg->server == cluster::Server::stopped;
+        if (holds<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
         if (!p.standby_made || !p.seen) return;
         if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
             return call_off(m, p, "PostgreSQL was not shut down cleanly");
         p.shutdown_lsn = s.pg->control->checkpoint;
         p.stage = Stage::confirm;
         s.race_probe_at = m.now.mono;
-    } else if (std::holds_alternative<StartPg>(effect) && p.stage == Stage::call_off) {
+    } else if (holds<StartPg>(effect) && p.stage == Stage::call_off) {
         give_up(m, p.failure);
     } else if (const auto* commit = std::get_if<Commit>(&effect);
                commit && commit->purpose == CommitFor::release && p.stage == Stage::release) {

@@ -46,8 +46,7 @@ bool serves_as_primary(const Mind& m) {
     if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
     return std::ranges::any_of(m.s.running, [&](const Running& r) {
         const auto* start = std::get_if<StartPg>(&r.effect);
-        const bool becomes =
-            (start && start->plan.as_primary) || std::holds_alternative<PromotePg>(r.effect);
+        const bool becomes = (start && start->plan.as_primary) || holds<PromotePg>(r.effect);
         return becomes && r.since >= m.s.killed_at;
     });
 }
@@ -96,7 +95,7 @@ bool fence(Mind& m) {
     if (anothers(s) && !m.running<StartPg>()) return false;
     if (m.paused() || !serves_as_primary(m) || m.running<KillPg>())
         return m.running<KillPg>() != nullptr;
-    if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;
+    if (holds<Bootstrapping>(s.procedure)) return false;
     const bool view_is_older = s.lead && s.dcs && s.dcs->revision < s.lead->term;
     const bool other_leads =
         s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;

@@ -254,8 +254,7 @@ void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
     if (start && (!done.error || done.error->code == ErrorCode::outcome_unknown)) {
         s.pg->server = cluster::Server::starting;
         s.pg->in_recovery = !start->plan.as_primary;
-    } else if (std::holds_alternative<PromotePg>(effect) &&
-               s.pg->server != cluster::Server::stopped &&
+    } else if (holds<PromotePg>(effect) && s.pg->server != cluster::Server::stopped &&
                (!done.error || done.error->code == ErrorCode::outcome_unknown)) {
         s.pg->in_recovery = false;
         s.pg->timeline = 0;  // not the old one any more; which, the next look tells
@@ -265,9 +264,8 @@ void see_role(Mind& m, const Effect& effect, const EffectDone& done) {
 // After these nothing of the old server is left, or something may be.
 void see_writers(State& s, const Effect& effect, const EffectDone& done) {
     const auto* start = std::get_if<StartPg>(&effect);
-    const bool ends =
-        std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect);
-    if ((start && start->plan.as_primary) || std::holds_alternative<PromotePg>(effect))
+    const bool ends = holds<StopPg>(effect) || holds<KillPg>(effect);
+    if ((start && start->plan.as_primary) || holds<PromotePg>(effect))
         s.writers = State::Writers::perhaps;
     else if (ends && !done.error)
         s.writers = State::Writers::none;
@@ -293,14 +291,14 @@ void learn_done(Mind& m, const EffectDone& done) {
     const Effect effect = std::move(at->effect);
     const Instant asked = at->since;
     // A look that began before the server changed may show it as it was.
-    const bool outdated = std::holds_alternative<Observe>(effect) && at->pg_changes != s.pg_changes;
+    const bool outdated = holds<Observe>(effect) && at->pg_changes != s.pg_changes;
     s.running.erase(at);
     if (outdated) {
         s.pg_stale = true;
         return;
     }
 
-    if (std::holds_alternative<ReadDcs>(effect)) {
+    if (holds<ReadDcs>(effect)) {
         if (done.error) {
             s.dcs_down = true;
             s.read_again_at = m.now.mono + std::chrono::seconds(1);
@@ -310,7 +308,7 @@ void learn_done(Mind& m, const EffectDone& done) {
             s.read_asked = asked;
             if (s.doubts && asked >= *s.doubts) s.doubts.reset();
         }
-    } else if (std::holds_alternative<KeepLease>(effect)) {
+    } else if (holds<KeepLease>(effect)) {
         learn_lease(m, done);
     } else if (const auto* commit = std::get_if<Commit>(&effect)) {
         learn_commit(m, *commit, done);
@@ -320,21 +318,17 @@ void learn_done(Mind& m, const EffectDone& done) {
             learn_postgres(m, *pg);
             s.pg_stale = observe->look == cluster::Look::files;
         }
-    } else if (!std::holds_alternative<ProbePeers>(effect) &&
-               !std::holds_alternative<AskFailsafe>(effect) &&
-               !std::holds_alternative<ComparePg>(effect) &&
-               !std::holds_alternative<SyncSlots>(effect) &&
-               !std::holds_alternative<CheckpointPg>(effect) &&
-               !std::holds_alternative<AdmitPg>(effect) &&
-               !std::holds_alternative<FindWalEnd>(effect) &&
-               !std::holds_alternative<TakeTail>(effect) &&  // nothing is replayed yet
-               !std::holds_alternative<MakeStandby>(effect) && !is_watchdog(effect)) {
+    } else if (!holds<ProbePeers>(effect) && !holds<AskFailsafe>(effect) &&
+               !holds<ComparePg>(effect) && !holds<SyncSlots>(effect) &&
+               !holds<CheckpointPg>(effect) && !holds<AdmitPg>(effect) &&
+               !holds<FindWalEnd>(effect) && !holds<TakeTail>(effect) &&  // nothing is replayed yet
+               !holds<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
         ++s.pg_changes;
     }
-    if (std::holds_alternative<MakeStandby>(effect)) {
+    if (holds<MakeStandby>(effect)) {
         if (s.pg && !done.error) s.pg->standby_signal = true;
-    } else if (std::holds_alternative<KillPg>(effect) && s.pg && !done.error) {
+    } else if (holds<KillPg>(effect) && s.pg && !done.error) {
         s.pg->server = cluster::Server::stopped;
         s.killed_at = m.now.mono;
         s.all_dead = true;
@@ -342,8 +336,7 @@ void learn_done(Mind& m, const EffectDone& done) {
     see_role(m, effect, done);
     see_writers(s, effect, done);
     if (is_watchdog(effect)) return watchdog_done(m, effect, done);
-    if (std::holds_alternative<StopPg>(effect) || std::holds_alternative<KillPg>(effect))
-        s.stop_wanted = false;
+    if (holds<StopPg>(effect) || holds<KillPg>(effect)) s.stop_wanted = false;
     procedure_done(m, effect, done);
 }
 
@@ -354,7 +347,7 @@ void learn(Mind& m, const Event& event) {
     notice_sleep(m);
     if (const auto* view = std::get_if<DcsView>(&event)) {
         learn_view(m, *view);
-    } else if (std::holds_alternative<PostmasterExited>(event)) {
+    } else if (holds<PostmasterExited>(event)) {
         s.pg_stale = true;
         ++s.pg_changes;
         // initdb, pg_rewind and single-user recovery run servers of their own; after a restore the
@@ -384,15 +377,15 @@ void learn(Mind& m, const Event& event) {
                                 to_s(woke->late))});
         s.next_look = m.now.mono;
         s.doubts = m.now.mono;
-    } else if (std::holds_alternative<StopAsked>(event)) {
+    } else if (holds<StopAsked>(event)) {
         s.stop_asked = true;
     } else if (const auto* restart = std::get_if<RestartAsked>(&event)) {
-        if (s.restart_asked || std::holds_alternative<Restarting>(s.procedure))
+        if (s.restart_asked || holds<Restarting>(s.procedure))
             m.tell(Answer{restart->order, 503, "restart already in progress"});
         else
             s.restart_asked = *restart;
     } else if (const auto* reinit = std::get_if<ReinitAsked>(&event)) {
-        if (s.reinit_asked || std::holds_alternative<Reinitializing>(s.procedure))
+        if (s.reinit_asked || holds<Reinitializing>(s.procedure))
             m.tell(Answer{reinit->order, 503, "reinitialize already in progress"});
         else
             s.reinit_asked = *reinit;

@@ -63,8 +63,8 @@ bool leave(Mind& m) {
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     using Stage = Leaving::Stage;
-    const bool made = std::holds_alternative<MakeStandby>(effect);
-    if (p.stage == Stage::stop && std::holds_alternative<StopPg>(effect)) {
+    const bool made = holds<MakeStandby>(effect);
+    if (p.stage == Stage::stop && holds<StopPg>(effect)) {
         if (done.error) {  // the key stays: the lease keeps others away from a server that still
                            // runs
             m.tell(Note{Note::Level::error, "PostgreSQL did not stop: " + done.error->message});
@@ -74,7 +74,7 @@ void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& don
         p.stage = Stage::release;
         m.emit(MakeStandby{});
         m.emit(Observe{});
-    } else if (p.stage == Stage::release && (made || std::holds_alternative<Observe>(effect))) {
+    } else if (p.stage == Stage::release && (made || holds<Observe>(effect))) {
         if (made) p.standby_made = !done.error;
         if (!made) p.seen = true;
         // While whoever starts it next would get a primary, the key is left to its lease.

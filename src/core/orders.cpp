@@ -16,7 +16,7 @@ bool restart_order(Mind& m) {
         m.tell(Answer{asked.order, 503, why});
         return false;
     };
-    if (!std::holds_alternative<std::monostate>(s.procedure) || m.pg_busy())
+    if (!holds<std::monostate>(s.procedure) || m.pg_busy())
         return refuse("another action is already in progress");
     if (!asked.role.empty() && asked.role != to_string(shown_role(s)))
         return refuse("restart conditions are not satisfied: the role is " +
@@ -54,7 +54,7 @@ bool comes_back_as_primary(const Mind& m, const Restarting& p) {
 
 void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
-    if (p.stage == Restarting::Stage::stop && std::holds_alternative<StopPg>(effect)) {
+    if (p.stage == Restarting::Stage::stop && holds<StopPg>(effect)) {
         if (done.error) {
             m.tell(Answer{p.order, 503, "restart failed: " + done.error->message});
             s.procedure = std::monostate{};
@@ -73,7 +73,7 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
         s.follow_known = !plan.as_primary;
         p.stage = Restarting::Stage::start;
         m.emit(StartPg{plan, plan.as_primary && !m.paused() ? m.fence_at() : Instant::max()});
-    } else if (p.stage == Restarting::Stage::start && std::holds_alternative<StartPg>(effect)) {
+    } else if (p.stage == Restarting::Stage::start && holds<StartPg>(effect)) {
         if (!done.error)
             m.tell(Answer{p.order, 200, "restarted successfully"});
         else if (done.error->code == ErrorCode::outcome_unknown)
@@ -102,8 +102,7 @@ bool reinit_order(Mind& m) {
     if (leader->role != cluster::Role::primary || !leader->running())
         return refuse("the leader " + leader->name +
                       " does not run as a primary, can not reinitialize");
-    if (!std::holds_alternative<std::monostate>(s.procedure))
-        return refuse("another action already in progress");
+    if (!holds<std::monostate>(s.procedure)) return refuse("another action already in progress");
     if (m.pg_busy() && !(asked.force && m.running<ClonePg>()))
         return refuse("another action already in progress");
     m.tell(Answer{asked.order, 200, "reinitialize started"});
@@ -119,7 +118,7 @@ bool reinit_order(Mind& m) {
 
 void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
-    if (p.stage == Reinitializing::Stage::stop && std::holds_alternative<KillPg>(effect)) {
+    if (p.stage == Reinitializing::Stage::stop && holds<KillPg>(effect)) {
         const auto* leader = primary_member(m);
         if (done.error || !leader || s.stop_asked) {
             const std::string why = done.error     ? done.error->message
@@ -133,7 +132,7 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         if (s.settings.use_slots) source.slot_name = cluster::slot_name(s.self.name);
         p.stage = Reinitializing::Stage::clone;
         m.emit(ClonePg{source, true, p.from_leader});
-    } else if (p.stage == Reinitializing::Stage::clone && std::holds_alternative<ClonePg>(effect)) {
+    } else if (p.stage == Reinitializing::Stage::clone && holds<ClonePg>(effect)) {
         if (done.error) {
             s.procedure = std::monostate{};
             return;
@@ -146,7 +145,7 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         s.followed = plan.upstream;
         s.follow_known = true;
         m.emit(StartPg{plan, Instant::max()});
-    } else if (p.stage == Reinitializing::Stage::start && std::holds_alternative<StartPg>(effect)) {
+    } else if (p.stage == Reinitializing::Stage::start && holds<StartPg>(effect)) {
         s.procedure = std::monostate{};
     }
 }

@@ -8,17 +8,14 @@ namespace {
 
 bool long_action(const State& s) {
     return std::ranges::any_of(s.running, [](const Running& r) {
-        return std::holds_alternative<ClonePg>(r.effect) ||
-               std::holds_alternative<RewindPg>(r.effect) ||
-               std::holds_alternative<BootstrapPg>(r.effect) ||
-               std::holds_alternative<CrashRecoverPg>(r.effect);
+        return holds<ClonePg>(r.effect) || holds<RewindPg>(r.effect) ||
+               holds<BootstrapPg>(r.effect) || holds<CrashRecoverPg>(r.effect);
     });
 }
 
 template <class E>
 bool doing(const State& s) {
-    return std::ranges::any_of(
-        s.running, [](const Running& r) { return std::holds_alternative<E>(r.effect); });
+    return std::ranges::any_of(s.running, [](const Running& r) { return holds<E>(r.effect); });
 }
 
 }  // namespace
@@ -31,7 +28,7 @@ cluster::State shown_state(const State& s) {
         return boot->stage == Bootstrapping::Stage::initialize ? State::initdb : State::starting;
     }
     if (doing<ClonePg>(s)) return State::creating_replica;
-    if (std::holds_alternative<Restarting>(s.procedure)) return State::restarting;
+    if (holds<Restarting>(s.procedure)) return State::restarting;
     if (doing<StartPg>(s)) return State::starting;
     if (doing<StopPg>(s)) return State::stopping;
     if (!s.pg) return State::unknown;
@@ -330,7 +327,7 @@ void keep_slots(Mind& m, const cluster::Snapshot& view) {
 void keep_house(Mind& m) {
     State& s = m.s;
     const auto* view = m.view();
-    if (!view || s.pg_stale || !std::holds_alternative<std::monostate>(s.procedure)) return;
+    if (!view || s.pg_stale || !holds<std::monostate>(s.procedure)) return;
     keep_slots(m, *view);
     regain_vote(m);
     keep_names_ready(m);
@@ -362,7 +359,7 @@ void keep_house(Mind& m) {
 // it ended.
 void announce(Mind& m) {
     State& s = m.s;
-    if (std::holds_alternative<Bootstrapping>(s.procedure) || s.pg_stale) return;
+    if (holds<Bootstrapping>(s.procedure) || s.pg_stale) return;
     const auto role = shown_role(s);
     const bool runs = s.pg->server == cluster::Server::running;
     if (runs && !s.started_announced) {
@@ -376,7 +373,7 @@ void announce(Mind& m) {
         s.announced_role = role;
         m.tell(Callback{"on_role_change", role});
     } else if (!runs && s.started_announced && s.pg->server == cluster::Server::stopped &&
-               !m.pg_busy() && !std::holds_alternative<Restarting>(s.procedure)) {
+               !m.pg_busy() && !holds<Restarting>(s.procedure)) {
         s.started_announced = false;
         m.tell(Callback{"on_stop", role});
     }

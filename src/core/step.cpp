@@ -23,10 +23,8 @@ namespace {
 
 // Begins to work on the data directory: what a dead server left there is not what it was any more.
 bool works_on_data(const Effect& effect) {
-    return std::holds_alternative<StartPg>(effect) || std::holds_alternative<BootstrapPg>(effect) ||
-           std::holds_alternative<ClonePg>(effect) || std::holds_alternative<RewindPg>(effect) ||
-           std::holds_alternative<CrashRecoverPg>(effect) ||
-           std::holds_alternative<SetAsidePg>(effect);
+    return holds<StartPg>(effect) || holds<BootstrapPg>(effect) || holds<ClonePg>(effect) ||
+           holds<RewindPg>(effect) || holds<CrashRecoverPg>(effect) || holds<SetAsidePg>(effect);
 }
 
 }  // namespace
@@ -75,19 +73,12 @@ bool Mind::probing(ProbeFor purpose) const {
 
 bool Mind::pg_busy() const {
     return std::ranges::any_of(s.running, [](const Running& r) {
-        return std::holds_alternative<StartPg>(r.effect) ||
-               std::holds_alternative<StopPg>(r.effect) ||
-               std::holds_alternative<KillPg>(r.effect) ||
-               std::holds_alternative<MakeStandby>(r.effect) ||
-               std::holds_alternative<PromotePg>(r.effect) ||
-               std::holds_alternative<FollowPg>(r.effect) ||
-               std::holds_alternative<BootstrapPg>(r.effect) ||
-               std::holds_alternative<ClonePg>(r.effect) ||
-               std::holds_alternative<PostBootstrapPg>(r.effect) ||
-               std::holds_alternative<RewindPg>(r.effect) ||
-               std::holds_alternative<CrashRecoverPg>(r.effect) ||
-               std::holds_alternative<TakeTail>(r.effect) ||
-               std::holds_alternative<SetAsidePg>(r.effect);
+        return holds<StartPg>(r.effect) || holds<StopPg>(r.effect) || holds<KillPg>(r.effect) ||
+               holds<MakeStandby>(r.effect) || holds<PromotePg>(r.effect) ||
+               holds<FollowPg>(r.effect) || holds<BootstrapPg>(r.effect) ||
+               holds<ClonePg>(r.effect) || holds<PostBootstrapPg>(r.effect) ||
+               holds<RewindPg>(r.effect) || holds<CrashRecoverPg>(r.effect) ||
+               holds<TakeTail>(r.effect) || holds<SetAsidePg>(r.effect);
     });
 }
 

@@ -25,7 +25,7 @@ void end_remains(Mind& m) {
     s.stop_wanted = true;
     m.emit(KillPg{});
     // Beside it: who could take over?
-    if (m.leading() && std::holds_alternative<std::monostate>(s.procedure) && can_fail_over(m))
+    if (m.leading() && holds<std::monostate>(s.procedure) && can_fail_over(m))
         s.procedure = CrashFailover{};
 }
 

@@ -98,10 +98,8 @@ void rest(Mind& m) {
 }  // namespace
 
 bool is_watchdog(const Effect& effect) {
-    return std::holds_alternative<ArmWatchdog>(effect) ||
-           std::holds_alternative<FeedWatchdog>(effect) ||
-           std::holds_alternative<DisarmWatchdog>(effect) ||
-           std::holds_alternative<CheckWatchdog>(effect);
+    return holds<ArmWatchdog>(effect) || holds<FeedWatchdog>(effect) ||
+           holds<DisarmWatchdog>(effect) || holds<CheckWatchdog>(effect);
 }
 
 // When it must have been fed at the latest. The device's clock is another one than the DCS's.
@@ -147,7 +145,7 @@ bool watchdog_stands(Mind& m) {
 bool watchdog_gives_up(Mind& m) {
     State& s = m.s;
     if (!m.leading() || m.given_up() || m.paused() || !watchdog_failed(s)) return false;
-    if (std::holds_alternative<Bootstrapping>(s.procedure)) return false;
+    if (holds<Bootstrapping>(s.procedure)) return false;
     s.no_race_until = m.now.mono + Duration(s.settings.ttl);
     if (m.running<KillPg>() || m.running<MakeStandby>()) return true;
     if (serves_as_primary(m)) {
@@ -215,7 +213,7 @@ void watchdog_done(Mind& m, const Effect& effect, const EffectDone& done) {
                         fmt::format("watchdog: armed, it resets this host {} s after it was last "
                                     "fed",
                                     to_s(fed->timeout))});
-    } else if (std::holds_alternative<FeedWatchdog>(effect)) {
+    } else if (holds<FeedWatchdog>(effect)) {
         if (late || !w.armed) return;
         if (fed) {
             w.fed_at = fed->at;
@@ -223,7 +221,7 @@ void watchdog_done(Mind& m, const Effect& effect, const EffectDone& done) {
         }
         w.armed.reset();
         trouble(m, done.error ? done.error->message : "no answer", again);
-    } else if (std::holds_alternative<DisarmWatchdog>(effect)) {
+    } else if (holds<DisarmWatchdog>(effect)) {
         w.inherited = false;
         if (!done.error) {
             if (w.armed) m.tell(Note{Note::Level::info, "watchdog: disarmed"});
@@ -235,7 +233,7 @@ void watchdog_done(Mind& m, const Effect& effect, const EffectDone& done) {
         m.wake_by(w.disarm_again_at);
         m.say("watchdog", Note::Level::error,
               "watchdog: it cannot be disarmed, this host will be reset: " + done.error->message);
-    } else if (std::holds_alternative<CheckWatchdog>(effect)) {
+    } else if (holds<CheckWatchdog>(effect)) {
         if (w.armed) return;
         if (done.error) return trouble(m, done.error->message, s.settings.loop_wait);
         if (auto why = wrong_timeout(s, wanted_timeout(s)); !why.empty())

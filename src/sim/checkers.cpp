@@ -13,22 +13,17 @@ namespace {
 
 bool changes_server(const core::Effect& effect) {
     using namespace core;
-    return std::holds_alternative<StartPg>(effect) || std::holds_alternative<StopPg>(effect) ||
-           std::holds_alternative<MakeStandby>(effect) ||
-           std::holds_alternative<PromotePg>(effect) || std::holds_alternative<FollowPg>(effect) ||
-           std::holds_alternative<BootstrapPg>(effect) ||
-           std::holds_alternative<PostBootstrapPg>(effect) ||
-           std::holds_alternative<ClonePg>(effect) || std::holds_alternative<RewindPg>(effect) ||
-           std::holds_alternative<CrashRecoverPg>(effect) ||
-           std::holds_alternative<SetAsidePg>(effect);
+    return holds<StartPg>(effect) || holds<StopPg>(effect) || holds<MakeStandby>(effect) ||
+           holds<PromotePg>(effect) || holds<FollowPg>(effect) || holds<BootstrapPg>(effect) ||
+           holds<PostBootstrapPg>(effect) || holds<ClonePg>(effect) || holds<RewindPg>(effect) ||
+           holds<CrashRecoverPg>(effect) || holds<SetAsidePg>(effect);
 }
 
 // What maintenance mode forbids the agent to do by itself.
 bool automation(const core::Effect& effect) {
     using namespace core;
-    return (changes_server(effect) && !std::holds_alternative<FollowPg>(effect) &&
-            !std::holds_alternative<MakeStandby>(effect)) ||
-           std::holds_alternative<KillPg>(effect);
+    return (changes_server(effect) && !holds<FollowPg>(effect) && !holds<MakeStandby>(effect)) ||
+           holds<KillPg>(effect);
 }
 
 }  // namespace
@@ -79,9 +74,8 @@ std::string Checkers::why_excused(int index) const {
     const auto& state = who.state();
     const Instant may_until = std::max({core::serves_until(state), core::backed_until(state),
                                         core::failsafe_until(state), state.right_until});
-    const bool stops = std::ranges::any_of(state.running, [](const core::Running& r) {
-        return std::holds_alternative<core::KillPg>(r.effect);
-    });
+    const bool stops = std::ranges::any_of(
+        state.running, [](const core::Running& r) { return holds<core::KillPg>(r.effect); });
     const auto replaced_at = truth->sync.leader != name(index) ? truth->sync.mod_revision
                              : truth->leader                   ? truth->leader->create_revision
                                                                : 0;
@@ -362,12 +356,10 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
     if (!who.pause_seen() || !automation(issued.effect)) return;
     const auto& s = who.state();
     using namespace core;
-    if (std::holds_alternative<Restarting>(s.procedure) ||
-        std::holds_alternative<Reinitializing>(s.procedure) ||
-        std::holds_alternative<HandingOver>(s.procedure) ||
-        std::holds_alternative<Bootstrapping>(s.procedure))
+    if (holds<Restarting>(s.procedure) || holds<Reinitializing>(s.procedure) ||
+        holds<HandingOver>(s.procedure) || holds<Bootstrapping>(s.procedure))
         return;
-    if (std::holds_alternative<PromotePg>(issued.effect) && s.dcs && s.dcs->failover &&
+    if (holds<PromotePg>(issued.effect) && s.dcs && s.dcs->failover &&
         s.dcs->failover->member == s.self.name)
         return;
     if (parts_.world.now() - pause_changed_ < seconds(10)) return;  // what had begun before
@@ -381,9 +373,8 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
 void Checkers::check_one_action(Member& who) {
     const auto count = std::ranges::count_if(
         who.state().running, [](const core::Running& r) { return changes_server(r.effect); });
-    const bool killing = std::ranges::any_of(who.state().running, [](const core::Running& r) {
-        return std::holds_alternative<core::KillPg>(r.effect);
-    });
+    const bool killing = std::ranges::any_of(
+        who.state().running, [](const core::Running& r) { return holds<core::KillPg>(r.effect); });
     if (count > 1 && !killing)
         fail(name(who.index()) + " does two things to PostgreSQL at the same time");
 }
@@ -441,7 +432,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
                 note_probe(who);  // whether it asked or not
         }
         if (commit->purpose == core::CommitFor::release &&
-            std::holds_alternative<core::HandingOver>(who.state().procedure))
+            holds<core::HandingOver>(who.state().procedure))
             handed_over_ = world.now();
     }
 }

@@ -16,7 +16,7 @@ using std::chrono::seconds;
 void Member::carry_out(const core::Issued& issued) {
     auto& world = parts_.world;
     if (world.trace.on()) {
-        const bool note = std::holds_alternative<core::Note>(issued.effect);
+        const bool note = holds<core::Note>(issued.effect);
         world.say(index_, (note ? "   \"" : "   => ") + core::describe(issued.effect) +
                               (note ? "\"" : fmt::format(" [{}]", issued.id)));
     }
@@ -123,7 +123,7 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         if (has_bug(Bug::two_actions)) finisher(id)({});
     } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
         pg().stop(stop->mode, stop->escalate_after, finisher(id));
-    } else if (std::holds_alternative<core::KillPg>(effect)) {
+    } else if (holds<core::KillPg>(effect)) {
         if (has_bug(Bug::watchdog_disarmed_early)) watchdog().disarm();
         if (has_bug(Bug::fence_never_fires))
             finisher(id)({});
@@ -136,9 +136,9 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
             finisher(id)({});
         else
             pg().follow(follow->upstream, finisher(id));
-    } else if (std::holds_alternative<core::CheckpointPg>(effect)) {
-        if (has_bug(Bug::release_before_stopped) &&
-            std::holds_alternative<core::HandingOver>(state_.procedure) && state_.lead)
+    } else if (holds<core::CheckpointPg>(effect)) {
+        if (has_bug(Bug::release_before_stopped) && holds<core::HandingOver>(state_.procedure) &&
+            state_.lead)
             parts_.dcs.commit(index_,
                               cluster::keys::release_leader(state_.lead->term, std::nullopt),
                               seconds(1), [](const Result<cluster::TxnResult>&) {});
@@ -158,9 +158,9 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
                             });
     } else if (const auto* hanging = std::get_if<core::EndSenders>(&effect)) {
         pg().end_walsenders(hanging->sent_below, finisher(id));
-    } else if (std::holds_alternative<core::AdmitPg>(effect)) {
+    } else if (holds<core::AdmitPg>(effect)) {
         pg().admit(finisher(id));
-    } else if (std::holds_alternative<core::RestoreVote>(effect)) {
+    } else if (holds<core::RestoreVote>(effect)) {
         pg().restore_vote(finisher(id));
     } else {
         return false;
@@ -169,14 +169,14 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
 }
 
 bool Member::do_data(core::EffectId id, const core::Effect& effect) {
-    if (std::holds_alternative<core::MakeStandby>(effect)) {
+    if (holds<core::MakeStandby>(effect)) {
         if (has_bug(Bug::no_standby_signal))
             finisher(id)({});
         else
             pg().make_standby(finisher(id));
-    } else if (std::holds_alternative<core::BootstrapPg>(effect)) {
+    } else if (holds<core::BootstrapPg>(effect)) {
         pg().bootstrap(finisher(id));
-    } else if (std::holds_alternative<core::PostBootstrapPg>(effect)) {
+    } else if (holds<core::PostBootstrapPg>(effect)) {
         pg().post_bootstrap(finisher(id));
     } else if (const auto* clone = std::get_if<core::ClonePg>(&effect)) {
         pg().clone(clone->source, clone->replace_existing, finisher(id));
@@ -191,11 +191,11 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
                      });
     } else if (const auto* rewind = std::get_if<core::RewindPg>(&effect)) {
         pg().rewind(rewind->source, finisher(id));
-    } else if (std::holds_alternative<core::CrashRecoverPg>(effect)) {
+    } else if (holds<core::CrashRecoverPg>(effect)) {
         pg().crash_recover(finisher(id));
-    } else if (std::holds_alternative<core::SetAsidePg>(effect)) {
+    } else if (holds<core::SetAsidePg>(effect)) {
         pg().set_aside(finisher(id));
-    } else if (std::holds_alternative<core::FindWalEnd>(effect)) {
+    } else if (holds<core::FindWalEnd>(effect)) {
         pg().find_wal_end([this, id, incarnation = incarnation_](Result<cluster::WalTail> tail) {
             if (incarnation != incarnation_) return;
             if (tail)
@@ -261,10 +261,10 @@ bool Member::do_watchdog(core::EffectId id, const core::Effect& effect) {
         tell_watchdog(id, arm->timeout, arm->not_after);
     } else if (const auto* feeding = std::get_if<core::FeedWatchdog>(&effect)) {
         tell_watchdog(id, std::nullopt, feeding->not_after);
-    } else if (std::holds_alternative<core::DisarmWatchdog>(effect)) {
+    } else if (holds<core::DisarmWatchdog>(effect)) {
         watchdog().disarm();
         finisher(id)({});
-    } else if (std::holds_alternative<core::CheckWatchdog>(effect)) {
+    } else if (holds<core::CheckWatchdog>(effect)) {
         finisher(id)(has_watchdog() ? Status{} : std::unexpected(no_device()));
     } else {
         return false;

@@ -319,9 +319,9 @@ void Faults::on_effect(const Member& who, const core::Issued& issued) {
     const auto* probe = std::get_if<core::ProbePeers>(&issued.effect);
     if (probe && probe->purpose == core::ProbeFor::race)
         busy_until = world().now() + milliseconds(100);
-    const bool turns = std::holds_alternative<core::SetSyncNames>(issued.effect) ||
+    const bool turns = holds<core::SetSyncNames>(issued.effect) ||
                        (commit && commit->purpose == core::CommitFor::sync) ||
-                       (std::holds_alternative<core::PromotePg>(issued.effect) &&
+                       (holds<core::PromotePg>(issued.effect) &&
                         world().plan.settings.synchronous_mode != cluster::SyncMode::off);
     if (!turns) return;
     busy_until = world().now() + milliseconds(300);

@@ -29,10 +29,9 @@ void Faults::aim(const Member& who, const core::Effect& effect) {
         commit && (commit->purpose == CommitFor::sync || commit->purpose == CommitFor::acquire ||
                    commit->purpose == CommitFor::depose);
     const bool race = probe && probe->purpose == ProbeFor::race;
-    const bool server =
-        std::holds_alternative<SetSyncNames>(effect) || std::holds_alternative<PromotePg>(effect) ||
-        std::holds_alternative<FollowPg>(effect) || std::holds_alternative<ClonePg>(effect) ||
-        std::holds_alternative<RewindPg>(effect) || std::holds_alternative<RestoreVote>(effect);
+    const bool server = holds<SetSyncNames>(effect) || holds<PromotePg>(effect) ||
+                        holds<FollowPg>(effect) || holds<ClonePg>(effect) ||
+                        holds<RewindPg>(effect) || holds<RestoreVote>(effect);
     if (!key && !race && !server) return;
     busy_until = world().now() + milliseconds(150);
     auto& dice = world().dice;

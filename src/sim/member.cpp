@@ -145,7 +145,7 @@ void Member::feed(const core::Event& event) {
         armed_ = next_tick_ = Instant::max();
         step(core::Woke{late});
     }
-    if (std::holds_alternative<core::TimerFired>(event)) armed_ = Instant::max();
+    if (holds<core::TimerFired>(event)) armed_ = Instant::max();
     if (runs_) step(event);
 }
 

@@ -63,13 +63,13 @@ public:
     template <class E>
     std::optional<Instant> first(int member) const {
         for (const auto& e : effects)
-            if (e.member == member && std::holds_alternative<E>(e.effect)) return e.at;
+            if (e.member == member && holds<E>(e.effect)) return e.at;
         return std::nullopt;
     }
     template <class... E>
     int count() const {
         int n = 0;
-        for (const auto& e : effects) n += (std::holds_alternative<E>(e.effect) || ...) ? 1 : 0;
+        for (const auto& e : effects) n += (holds<E>(e.effect) || ...) ? 1 : 0;
         return n;
     }
     void switch_over(int from, int to) {
