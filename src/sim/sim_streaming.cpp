@@ -76,7 +76,10 @@ void SimPostgres::receiver_try(int session) {
     const int from = world().index_of(data_.upstream->member);
     const auto again = [this] { receiver_soon(world().plan.receiver_retry); };
     if (hung_ || !source_answers(from)) return again();
-    if (data_.end != data_.flushed) return receiver_soon(milliseconds(10));  // the last one ends
+    if (data_.end != data_.flushed) {  // the last one ends
+        if (!flushing_) all_.on_impossible(world().name(me_) + " has WAL that nobody flushes");
+        return receiver_soon(milliseconds(10));
+    }
     SimPostgres& up = all_.at(from);
     if (up.data_.system_id != data_.system_id) return again();
     if (!all_.wal.covers(up.data_.flushed, data_.end)) {

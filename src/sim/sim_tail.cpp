@@ -44,9 +44,12 @@ void SimPostgres::take_tail(WalEnd upto, Finish done) {
                     });
 }
 
+// It was made durable when it was taken: nothing of it waits for a flush.
 void SimPostgres::replay_tail() {
     const auto tail = std::exchange(data_.tail, std::nullopt);
-    if (tail && all_.wal.covers(*tail, data_.end)) data_.end = *tail;
+    if (!tail || !all_.wal.covers(*tail, data_.end)) return;
+    data_.end = *tail;
+    flush_now();
 }
 
 }  // namespace relevo::sim

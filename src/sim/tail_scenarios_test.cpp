@@ -131,6 +131,28 @@ TEST(TailStory, ASuccessorThatDiesHasASuccessorThatGetsTheTail) {
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
+// Its own pg_wal is what a standby reads first: it goes on behind what it took.
+TEST(TailStory, ASuccessorWhosePromotionFailsFollowsTheNextOne) {
+    Story story(busy_plan());
+    story.begin();
+    const int old = story.c.leader();
+    int first = -1;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (!std::holds_alternative<core::PromotePg>(effect) || first >= 0) return;
+        first = who.index();
+        EXPECT_TRUE(story.first<core::TakeTail>(first).has_value());
+        story.c.world.host(first).disk_full = true;
+        story.c.world.after(100ms,
+                            [&story, &first] { story.c.world.host(first).disk_full = false; });
+    };
+    story.c.faults.crash_postgres(old);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    ASSERT_GE(first, 0);
+    EXPECT_NE(story.primaries.front().second, first);
+    story.settles(60s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
 TEST(TailStory, InSynchronousModeNobodyAsks) {
     auto plan = busy_plan();
     plan.settings.synchronous_mode = cluster::SyncMode::quorum;
