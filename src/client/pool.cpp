@@ -119,7 +119,8 @@ void PoolCore::give_back(Target target, std::unique_ptr<Session> session) {
     auto& its = side(target);
     busy_.erase(session.get());
     if (!session->usable() && target == Target::primary) home_.reset();
-    if (closed_ || !session->fit())
+    // What comes while it lies idle is seen when it is handed out.
+    if (closed_ || !session->idle())
         --its.open;
     else
         its.idle.push_back(std::move(session));

@@ -56,6 +56,7 @@ private:
         std::size_t open = 0;  // lent, idle, and being made
     };
     struct Attempt;
+    class Running;
 
     // pool.cpp
     Side& side(Target target) { return target == Target::primary ? primary_ : replica_; }
@@ -80,8 +81,9 @@ private:
                           Clock::time_point until);
     Task<Attempt> commit(Session& session, Attempt attempt, const Call& call,
                          Clock::time_point until);
-    std::string begin_text(Session& session, const Call& call, bool writes) const;
     std::optional<Mark> mark_from(const Session& session, const Rows& row);
+    std::optional<Mark> mark_of(const Session& session, const Rows& row);
+    std::optional<Mark> complete(const Session& session, Mark mark, Lsn flushed);
     void saw_flushed(const Life& life, Lsn lsn);
 
     // resolve.cpp
@@ -96,7 +98,15 @@ private:
     Task<std::optional<XactStatus>> ask_status(Session& session, const Mark& mark,
                                                Clock::time_point until);
     Task<void> end_backend(Session& session, const Mark& mark, Clock::time_point until);
-    Task<void> end_abandoned(Session& session, const Mark& mark, Clock::time_point until);
+    // A transaction whose connection was lost before COMMIT: by its id, and by its process where
+    // that is known.
+    struct Abandoned {
+        Life life;
+        std::string xid, pid, since;  // "": not known
+    };
+    static std::optional<Abandoned> abandoned(const Session& session,
+                                              const std::optional<Mark>& mark);
+    Task<void> end_abandoned(Session& session, const Abandoned& left, Clock::time_point until);
 
     boost::asio::any_io_executor executor_;
     Options options_;

@@ -96,11 +96,30 @@ Task<void> PoolCore::end_backend(Session& session, const Mark& mark, Clock::time
         &xid, until, Stage::alone);
 }
 
+std::optional<PoolCore::Abandoned> PoolCore::abandoned(const Session& session,
+                                                       const std::optional<Mark>& mark) {
+    if (const auto& direct = session.direct())
+        return Abandoned{direct->life, "", direct->pid, direct->since};
+    if (mark) return Abandoned{mark->life, mark->xid, "", ""};
+    return std::nullopt;
+}
+
 // What a transaction left behind holds its locks, and the repetition would wait for them. Only in
-// the same life: elsewhere the id is somebody else's.
-Task<void> PoolCore::end_abandoned(Session& session, const Mark& mark, Clock::time_point until) {
+// the same life: elsewhere the id, and the process, is somebody else's.
+Task<void> PoolCore::end_abandoned(Session& session, const Abandoned& left,
+                                   Clock::time_point until) {
     const auto life = co_await ask_life(session, until);
-    if (life && *life == mark.life) co_await end_backend(session, mark, until);
+    if (!life || *life != left.life) co_return;
+    if (left.pid.empty()) {
+        Mark mark;
+        mark.xid = left.xid;
+        co_return co_await end_backend(session, mark, until);
+    }
+    const Parameters process{left.pid, left.since};
+    co_await session.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1::int AND "
+        "backend_start = $2::timestamptz AND state LIKE 'idle in transaction%'",
+        &process, until, Stage::alone);
 }
 
 Task<PoolCore::Resolved> PoolCore::resolve(Mark mark, Clock::time_point until) {

@@ -226,13 +226,25 @@ Task<Answer> Session::identify(Clock::time_point until) {
     static const std::string question =
         "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()), "
         "CASE WHEN pg_is_in_recovery() THEN NULL "
-        "ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END";
+        "ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END, "
+        "extract(epoch FROM pg_postmaster_start_time())::text, pg_last_wal_replay_lsn()::text, "
+        "pg_backend_pid()::text, (SELECT backend_start::text FROM "
+        "pg_stat_get_activity(pg_backend_pid()))";
     auto answer = co_await run(question, nullptr, until, Stage::connect);
     if (answer.results.empty()) co_return answer;
     const auto& row = answer.last();
     primary_ = row.value(0, 0) == "f";
     system_id_ = std::string(row.value(0, 1).value_or(""));
     timeline_ = timeline_of(row.value(0, 2).value_or("")).value_or(0);
+    // A pooler gives out process numbers of its own making.
+    const auto text = [&](int column) { return std::string(row.value(0, column).value_or("")); };
+    if (primary_ && text(5) == std::to_string(::PQbackendPID(core_->connection)))
+        direct_ = Direct{{.system_id = system_id_,
+                          .timeline = timeline_,
+                          .started = text(3),
+                          .recovered = parse_lsn(text(4)).value_or(0)},
+                         text(5),
+                         text(6)};
     co_return answer;
 }
 
@@ -272,16 +284,97 @@ bool take(Answer& answer, std::shared_ptr<const PGresult> result) {
     return true;
 }
 
-int send(PGconn* connection, const std::string& sql, const Parameters* parameters) {
-    if (!parameters) return ::PQsendQuery(connection, sql.c_str());
+// The parameters as libpq has them. Empty is not null: it asks for the extended protocol.
+std::vector<const char*> texts(const Parameters* parameters) {
     std::vector<const char*> values;
+    if (!parameters) return values;
     values.reserve(parameters->size());
     for (const auto& value : *parameters) values.push_back(value ? value->c_str() : nullptr);
+    return values;
+}
+
+int send(PGconn* connection, const std::string& sql, const Parameters* parameters) {
+    if (!parameters) return ::PQsendQuery(connection, sql.c_str());
+    const auto values = texts(parameters);
     return ::PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr,
                                values.data(), nullptr, nullptr, 0);
 }
 
+int send(PGconn* connection, const Message& message) {
+    const auto values = texts(message.parameters);
+    const auto count = static_cast<int>(values.size());
+    switch (message.kind) {
+        case Message::Kind::statement:
+            return ::PQsendQueryParams(connection, message.sql->c_str(), count, nullptr,
+                                       values.data(), nullptr, nullptr, 0);
+        case Message::Kind::prepare:
+            return ::PQsendPrepare(connection, message.name, message.sql->c_str(), 0, nullptr);
+        case Message::Kind::prepared:
+            return ::PQsendQueryPrepared(connection, message.name, count, values.data(), nullptr,
+                                         nullptr, 0);
+    }
+    return 0;
+}
+
+bool send_all(PGconn* connection, const std::vector<Message>& messages) {
+    if (::PQenterPipelineMode(connection) != 1) return false;
+    for (const auto& message : messages)
+        if (send(connection, message) != 1) return false;
+    return ::PQpipelineSync(connection) == 1;
+}
+
+enum class Wire { sound, broken, late };
+
+// What was sent leaves this host.
+template <class Core>
+Task<Wire> flush(std::shared_ptr<Core> core) {
+    for (int left = ::PQflush(core->connection); left != 0; left = ::PQflush(core->connection)) {
+        // A server that refuses a long statement may answer before it has read all of it.
+        const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_write);
+        if (!is_ready) co_return Wire::late;
+        if (left < 0 || ::PQconsumeInput(core->connection) != 1) co_return Wire::broken;
+    }
+    co_return Wire::sound;
+}
+
+// Until libpq has a result, or its end.
+template <class Core>
+Task<Wire> receive(std::shared_ptr<Core> core) {
+    while (::PQisBusy(core->connection) != 0) {
+        const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_read);
+        if (!is_ready) co_return Wire::late;
+        if (::PQconsumeInput(core->connection) != 1) co_return Wire::broken;
+    }
+    co_return Wire::sound;
+}
+
+std::shared_ptr<const PGresult> next_result(PGconn* connection) {
+    return {::PQgetResult(connection),
+            [](const PGresult* its) { ::PQclear(const_cast<PGresult*>(its)); }};
+}
+
+void lose(Answer& answer, std::string why) {
+    answer.seen.lost = true;
+    if (answer.message.empty()) answer.message = std::move(why);
+}
+
+constexpr const char* no_answer = "no answer within the deadline";
+constexpr const char* no_copy = "COPY is not possible here: use libpq for it";
+
 }  // namespace
+
+// False: nothing can be sent.
+bool Session::may_send(Answer& answer, Clock::time_point until) {
+    core_->unconfirmed = false;
+    if (usable() && Clock::now() < until) {
+        core_->arm(until);
+        return true;
+    }
+    answer.seen.sent = false;
+    lose(answer, usable() ? "the deadline is over" : "the connection is closed");
+    core_->close();
+    return false;
+}
 
 Task<Answer> Session::run(const std::string& sql, const Parameters* parameters,
                           Clock::time_point until, Stage stage) {
@@ -289,48 +382,26 @@ Task<Answer> Session::run(const std::string& sql, const Parameters* parameters,
     answer.seen.stage = stage;
     const auto core = core_;
     const auto lost = [&](std::string why) {
-        answer.seen.lost = true;
-        if (answer.message.empty()) answer.message = std::move(why);
+        lose(answer, std::move(why));
         core->close();
     };
-    core->unconfirmed = false;
-    if (!usable() || Clock::now() >= until) {
-        answer.seen.sent = false;
-        lost(usable() ? "the deadline is over" : "the connection is closed");
-        co_return answer;
-    }
-    core->arm(until);
+    if (!may_send(answer, until)) co_return answer;
     if (send(core->connection, sql, parameters) != 1) {
         lost(trimmed(::PQerrorMessage(core->connection)));
         co_return answer;
     }
-    bool broken = false;
-    for (int left = ::PQflush(core->connection); left != 0 && !broken;
-         left = ::PQflush(core->connection)) {
-        // A server that refuses a long statement may answer before it has read all of it.
-        const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_write);
-        if (!is_ready) {
-            lost("no answer within the deadline");
+    auto wire = co_await flush(core);
+    for (;;) {
+        // When broken, libpq has what came before the end and then its own account of it.
+        if (wire == Wire::sound) wire = co_await receive(core);
+        if (wire == Wire::late) {
+            lost(no_answer);
             co_return answer;
         }
-        broken = left < 0 || ::PQconsumeInput(core->connection) != 1;
-    }
-    for (;;) {
-        while (!broken && ::PQisBusy(core->connection) != 0) {
-            const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_read);
-            if (!is_ready) {
-                lost("no answer within the deadline");
-                co_return answer;
-            }
-            broken = ::PQconsumeInput(core->connection) != 1;
-        }
-        // When broken, libpq has what came before the end and then its own account of it.
-        std::shared_ptr<const PGresult> result(
-            ::PQgetResult(core->connection),
-            [](const PGresult* its) { ::PQclear(const_cast<PGresult*>(its)); });
+        auto result = next_result(core->connection);
         if (!result) break;
         if (!take(answer, std::move(result))) {
-            lost("COPY is not possible here: use libpq for it");
+            lost(no_copy);
             co_return answer;
         }
     }
@@ -341,12 +412,58 @@ Task<Answer> Session::run(const std::string& sql, const Parameters* parameters,
     co_return answer;
 }
 
+Task<Answer> Session::together(std::vector<Message> messages, Clock::time_point until, Stage stage,
+                               Stage tail) {
+    Answer answer;
+    answer.seen.stage = messages.size() == 1 ? tail : stage;
+    const auto core = core_;
+    const auto lost = [&](std::string why) {
+        lose(answer, std::move(why));
+        core->close();
+    };
+    if (!may_send(answer, until)) co_return answer;
+    if (!send_all(core->connection, messages)) {
+        lost(trimmed(::PQerrorMessage(core->connection)));
+        co_return answer;
+    }
+    auto wire = co_await flush(core);
+    std::size_t ended = 0;
+    for (bool over = false; !over;) {
+        if (wire == Wire::sound) wire = co_await receive(core);
+        if (wire == Wire::late) {
+            lost(no_answer);
+            co_return answer;
+        }
+        auto result = next_result(core->connection);
+        const auto status = ::PQresultStatus(result.get());
+        if (!result) {  // the end of one message's results
+            over = wire == Wire::broken || ::PQstatus(core->connection) != CONNECTION_OK;
+            if (!answer.seen.refused && ++ended + 1 >= messages.size()) answer.seen.stage = tail;
+        } else if (status == PGRES_PIPELINE_SYNC) {
+            over = true;
+        } else if (status != PGRES_PIPELINE_ABORTED && !take(answer, std::move(result))) {
+            lost(no_copy);
+            co_return answer;
+        }
+    }
+    core->disarm();
+    answer.seen.unconfirmed = core->unconfirmed;
+    if (::PQstatus(core->connection) != CONNECTION_OK ||
+        ::PQexitPipelineMode(core->connection) != 1)
+        lost(trimmed(::PQerrorMessage(core->connection)));
+    co_return answer;
+}
+
 bool Session::usable() const {
     return core_->connection && ::PQstatus(core_->connection) == CONNECTION_OK;
 }
 
+bool Session::idle() const {
+    return usable() && ::PQtransactionStatus(core_->connection) == PQTRANS_IDLE;
+}
+
 bool Session::fit() {
-    if (!usable() || ::PQtransactionStatus(core_->connection) != PQTRANS_IDLE) return false;
+    if (!idle()) return false;
     char first = 0;
     const auto size = ::recv(::PQsocket(core_->connection), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (size < 0) return errno == EAGAIN || errno == EWOULDBLOCK;

@@ -8,6 +8,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,12 +29,21 @@ struct Endpoint {
     bool operator==(const Endpoint&) const = default;
 };
 
-// What came of one message.
+// What came of one message, or of several that were sent together.
 struct Answer {
     std::vector<Rows> results;
     Seen seen;
     std::string message;  // of the refusal or the loss
     const Rows& last() const;
+};
+
+// One of several messages that are sent together (Session::together). What it points to outlives
+// the call.
+struct Message {
+    enum class Kind { statement, prepare, prepared } kind = Kind::statement;
+    const std::string* sql = nullptr;  // of a statement, and of what is prepared
+    const char* name = "";             // of what is, or was, prepared
+    const Parameters* parameters = nullptr;
 };
 
 class Session {
@@ -54,10 +64,16 @@ public:
     // connection is closed and the answer is lost.
     Task<Answer> run(const std::string& sql, const Parameters* parameters, Clock::time_point until,
                      Stage stage);
+    // All of them in one round trip, each one statement; what follows one that is refused is not
+    // done. results has one for each until then. `tail` is the last one's stage, `stage` that of
+    // the others.
+    Task<Answer> together(std::vector<Message> messages, Clock::time_point until, Stage stage,
+                          Stage tail);
 
     // Connected, idle, outside a transaction, and the server has not said goodbye: then what is
     // sent now is surely not sent into the void of a connection that ended long ago.
     bool fit();
+    bool idle() const;    // connected and outside a transaction, as far as was heard
     bool usable() const;  // connected
     void close();
     void interrupt();  // a statement that waits is lost at once
@@ -66,7 +82,16 @@ public:
     std::uint32_t timeline() const { return timeline_; }
     const std::string& system_id() const { return system_id_; }
     const std::string& server() const { return server_; }
+    // Known when nothing that hands out connections of its own stands between: then this session
+    // ends with its server's process, and what is said once of both holds as long as it lasts.
+    struct Direct {
+        Life life;
+        std::string pid, since;  // of the server's process
+    };
+    const std::optional<Direct>& direct() const { return direct_; }
 
+    bool prepared = false;  // the statements that begin a transaction are...
+    int preparations = 0;   // ...under names with this number
     // For the outcome table: our key there, and how many transactions were noted.
     std::string key;
     std::int64_t number = 0;
@@ -75,11 +100,13 @@ private:
     struct Core;
     explicit Session(std::shared_ptr<Core> core);
     Task<Answer> identify(Clock::time_point until);
+    bool may_send(Answer& answer, Clock::time_point until);
 
     std::shared_ptr<Core> core_;
     bool primary_ = false;
     std::uint32_t timeline_ = 0;
     std::string system_id_, server_;
+    std::optional<Direct> direct_;
 };
 
 }  // namespace relevo::client

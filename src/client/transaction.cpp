@@ -20,38 +20,29 @@ const char* isolation_text(Isolation isolation) {
 
 // The id first: it is what the message's record carries. All of it is in memory; nothing is
 // flushed for it, and the record's 60 bytes are the price of a lost COMMIT that can be found out.
-constexpr const char* mark_query =
+const std::string mark_query =
     "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, 'relevo', '')::text, "
     "extract(epoch FROM pg_postmaster_start_time())::text, pg_last_wal_replay_lsn()::text, "
     "pg_walfile_name(pg_current_wal_insert_lsn()), pg_current_wal_flush_lsn()::text";
 
+// The same where the rest is known of the session (Session::direct), prepared: a third of the cost.
+const std::string short_mark_query =
+    "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, 'relevo', '')::text, "
+    "pg_current_wal_flush_lsn()::text";
+std::string begin_text(Isolation isolation, bool writes) {
+    return std::string("BEGIN ISOLATION LEVEL ") + isolation_text(isolation) +
+           (writes ? "" : " READ ONLY");
+}
+
+std::string note_text(const std::string& table, const std::string& session,
+                      const std::string& number) {
+    return "INSERT INTO " + table + " (session, number) VALUES (" + session + ", " + number +
+           ") ON CONFLICT (session) DO UPDATE SET number = excluded.number, at = now()";
+}
+
 Lsn lsn_or_0(std::optional<std::string_view> text) {
     return text ? parse_lsn(*text).value_or(0) : 0;
 }
-
-class Running final : public Transaction {
-public:
-    Running(Session& session, Clock::time_point until) : session_(session), until_(until) {}
-
-    Task<Expected<Rows>> execute(std::string sql, Parameters parameters) override {
-        if (failed) co_return std::unexpected(*failed);
-        auto answer = co_await session_.run(sql, &parameters, until_, Stage::statement);
-        action = classify(answer.seen);
-        if (action == Action::done) co_return answer.last();
-        seen = answer.seen;
-        failed = Error{action == Action::reject ? Kind::rejected : Kind::unavailable,
-                       answer.seen.sqlstate, answer.message, 0};
-        co_return std::unexpected(*failed);
-    }
-
-    Action action = Action::done;
-    std::optional<Error> failed;
-    Seen seen;
-
-private:
-    Session& session_;
-    Clock::time_point until_;
-};
 
 }  // namespace
 
@@ -60,6 +51,7 @@ struct PoolCore::Attempt {
     Seen seen;
     Error error;
     std::optional<Mark> mark;
+    std::optional<Abandoned> left;  // by a connection that was lost before COMMIT
     Lsn lsn = 0;
     std::exception_ptr thrown;
 
@@ -70,18 +62,106 @@ struct PoolCore::Attempt {
     }
 };
 
-std::string PoolCore::begin_text(Session& session, const Call& call, bool writes) const {
-    std::string text = "BEGIN ISOLATION LEVEL ";
-    text += isolation_text(call.isolation);
-    if (!writes) return text + " READ ONLY";
-    text += "; ";
-    if (!options_.outcome_table.empty()) {
-        const auto number = std::to_string(++session.number);
-        text += "INSERT INTO " + options_.outcome_table + " (session, number) VALUES ('" +
-                session.key + "', " + number +
-                ") ON CONFLICT (session) DO UPDATE SET number = " + number + ", at = now(); ";
+// What the caller's function sees: BEGIN goes with its first statement.
+class PoolCore::Running final : public Transaction {
+public:
+    Running(PoolCore& pool, Session& session, const Call& call, Clock::time_point until,
+            std::optional<Mark>& mark)
+        : pool_(pool), session_(session), call_(call), until_(until), mark_(mark) {}
+
+    Task<Expected<Rows>> execute(std::string sql, Parameters parameters) override {
+        if (failed) co_return std::unexpected(*failed);
+        Answer answer;
+        if (std::exchange(begun, true))
+            answer = co_await session_.run(sql, &parameters, until_, Stage::statement);
+        else
+            answer = co_await begin(Message{.sql = &sql, .parameters = &parameters});
+        action = classify(answer.seen);
+        if (action == Action::done) co_return answer.last();
+        seen = answer.seen;
+        failed = Error{action == Action::reject ? Kind::rejected : Kind::unavailable,
+                       answer.seen.sqlstate, answer.message, 0};
+        co_return std::unexpected(*failed);
     }
-    return text + mark_query;
+    // For a function that executed nothing.
+    Task<Answer> begin() {
+        begun = true;
+        return begin(std::nullopt);
+    }
+
+    Action action = Action::done;
+    std::optional<Error> failed;
+    Seen seen;
+    bool begun = false;
+
+private:
+    Task<Answer> begin(std::optional<Message> first);
+    Task<Answer> begin_apart(std::optional<Message> first);
+
+    PoolCore& pool_;
+    Session& session_;
+    const Call& call_;
+    Clock::time_point until_;
+    std::optional<Mark>& mark_;
+};
+
+// One round trip for all of it. The server has done, and logged, the mark before it looks at the
+// first statement, and COMMIT is sent only when the mark's answer is here.
+Task<Answer> PoolCore::Running::begin(std::optional<Message> first) {
+    if (!session_.direct()) co_return co_await begin_apart(std::move(first));
+    const bool writes = !call_.read_only, notes = writes && !pool_.options_.outcome_table.empty();
+    const auto text = begin_text(call_.isolation, writes);
+    const auto note = notes ? note_text(pool_.options_.outcome_table, "$1", "$2::bigint") : "";
+    if (notes) ++session_.number;
+    const Parameters noted{session_.key, std::to_string(session_.number)};
+    for (bool again = false;; again = true) {
+        const auto mark_name = "relevo_mark_" + std::to_string(session_.preparations);
+        const auto note_name = "relevo_note_" + std::to_string(session_.preparations);
+        const bool prepares = writes && !session_.prepared;
+        // BEGIN first: preparing takes a snapshot, and the isolation has to be set before.
+        std::vector<Message> batch{{.sql = &text}};
+        if (prepares)
+            batch.push_back({Message::Kind::prepare, &short_mark_query, mark_name.c_str(), {}});
+        if (prepares && notes)
+            batch.push_back({Message::Kind::prepare, &note, note_name.c_str(), {}});
+        if (notes) batch.push_back({Message::Kind::prepared, nullptr, note_name.c_str(), &noted});
+        if (writes) batch.push_back({Message::Kind::prepared, nullptr, mark_name.c_str(), nullptr});
+        const auto before = batch.size();  // messages until the mark's answer is complete
+        if (first) batch.push_back(*first);
+        const auto tail = first ? Stage::statement : Stage::begin;
+        auto answer = co_await session_.together(std::move(batch), until_, Stage::begin, tail);
+        const bool marked = answer.results.size() >= before;
+        if (first && answer.results.size() == before)
+            answer.results.emplace_back();  // it was empty
+        if (marked && prepares) session_.prepared = true;
+        if (marked && writes) mark_ = pool_.mark_of(session_, answer.results[before - 1]);
+        // 26000: somebody said DEALLOCATE or DISCARD ALL. 42P05: it is there, and something that
+        // was refused came between. Under new names both are over.
+        const auto& code = answer.seen.sqlstate;
+        if (again || marked || answer.seen.lost || (code != "26000" && code != "42P05"))
+            co_return answer;
+        session_.prepared = false;
+        ++session_.preparations;
+        if (session_.idle()) continue;
+        const auto rolled = co_await session_.run("ROLLBACK", nullptr, until_, Stage::statement);
+        if (classify(rolled.seen) != Action::done) co_return answer;
+    }
+}
+
+// Behind a pooler the server may be another one each time, with nothing prepared and a life of its
+// own: it is asked for all of it, and before anything else.
+Task<Answer> PoolCore::Running::begin_apart(std::optional<Message> first) {
+    const bool writes = !call_.read_only;
+    auto text = begin_text(call_.isolation, writes);
+    if (writes && !pool_.options_.outcome_table.empty())
+        text += "; " + note_text(pool_.options_.outcome_table, "'" + session_.key + "'",
+                                 std::to_string(++session_.number));
+    if (writes) text += "; " + mark_query;
+    auto answer = co_await session_.run(text, nullptr, until_, Stage::begin);
+    if (classify(answer.seen) != Action::done) co_return answer;
+    if (writes) mark_ = pool_.mark_from(session_, answer.last());
+    if (!first) co_return answer;
+    co_return co_await session_.run(*first->sql, first->parameters, until_, Stage::statement);
 }
 
 void PoolCore::saw_flushed(const Life& life, Lsn lsn) {
@@ -99,42 +179,51 @@ std::optional<Mark> PoolCore::mark_from(const Session& session, const Rows& row)
     mark.life.started = std::string(row.value(0, 2).value_or(""));
     mark.life.recovered = lsn_or_0(row.value(0, 3));
     mark.life.timeline = timeline_of(row.value(0, 4).value_or("")).value_or(0);
+    return complete(session, std::move(mark), lsn_or_0(row.value(0, 5)));
+}
+
+// The same of what the short query says.
+std::optional<Mark> PoolCore::mark_of(const Session& session, const Rows& row) {
+    Mark mark;
+    mark.xid = std::string(row.value(0, 0).value_or(""));
+    mark.end = lsn_or_0(row.value(0, 1));
+    mark.life = session.direct()->life;
+    return complete(session, std::move(mark), lsn_or_0(row.value(0, 2)));
+}
+
+std::optional<Mark> PoolCore::complete(const Session& session, Mark mark, Lsn flushed) {
     mark.server = session.server();
     if (!options_.outcome_table.empty()) {
         mark.session = session.key;
         mark.number = session.number;
     }
     if (mark.xid.empty() || mark.end == 0 || mark.life.timeline == 0) return std::nullopt;
-    saw_flushed(mark.life, lsn_or_0(row.value(0, 5)));
+    saw_flushed(mark.life, flushed);
     return mark;
 }
 
 Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, const Call& call,
                                           Clock::time_point until) {
-    const bool writes = !call.read_only;
     if (session.key.empty()) session.key = key_ + "-" + std::to_string(++next_key_);
     Attempt attempt;
-    const auto begun =
-        co_await session.run(begin_text(session, call, writes), nullptr, until, Stage::begin);
-    attempt.action = classify(begun.seen);
-    if (attempt.action != Action::done) {
-        attempt.ends_with(attempt.action, begun);
-        session.close();  // cheaper to understand than a transaction that may be open
-        co_return attempt;
-    }
-    if (writes) attempt.mark = mark_from(session, begun.last());
-
-    Running running(session, until);
+    Running running(*this, session, call, until, attempt.mark);
     Expected<void> wanted;
     try {
         wanted = co_await body(running);
     } catch (...) {
         attempt.thrown = std::current_exception();
     }
-    if (!attempt.thrown && !running.failed && wanted)
-        co_return co_await commit(session, std::move(attempt), call, until);
-
-    if (running.failed) {
+    if (!attempt.thrown && !running.failed && wanted) {
+        if (!running.begun) {
+            const auto begun = co_await running.begin();
+            attempt.ends_with(classify(begun.seen), begun);
+        }
+        if (attempt.action == Action::done) {
+            auto ended = co_await commit(session, std::move(attempt), call, until);
+            if (ended.seen.lost) ended.left = abandoned(session, ended.mark);
+            co_return ended;
+        }
+    } else if (running.failed) {
         attempt.action = running.action;
         attempt.seen = running.seen;
         attempt.error = wanted ? *running.failed : wanted.error();
@@ -142,7 +231,10 @@ Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, co
         attempt.action = Action::reject;
         attempt.error = wanted.error();
     }
-    if (session.usable()) {
+    if (attempt.seen.lost) attempt.left = abandoned(session, attempt.mark);
+    // One that failed at its beginning is cheaper to end than to understand.
+    if (attempt.action != Action::done && attempt.seen.stage == Stage::begin) session.close();
+    if (session.usable() && !session.idle()) {
         const auto rolled = co_await session.run("ROLLBACK", nullptr, until, Stage::statement);
         if (classify(rolled.seen) != Action::done) session.close();
     }
@@ -178,7 +270,7 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
     const auto until = end_of(call);
     ++counts_.calls;
     budget_.earn();
-    std::optional<Mark> left;  // a transaction whose connection was lost before COMMIT
+    std::optional<Abandoned> left;
     for (int attempts = 1;; ++attempts) {
         Attempt tried;
         {
@@ -190,7 +282,7 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
             if (left) co_await end_abandoned(**lease, *left, until);
             tried = co_await attempt(**lease, body, call, until);
         }
-        left = tried.seen.lost ? tried.mark : std::nullopt;
+        left = tried.left;
         if (tried.thrown) std::rethrow_exception(tried.thrown);
         tried.error.attempts = attempts;
         auto action = tried.action;

@@ -3,13 +3,15 @@
 //     client_bench CONNINFO SECONDS RUNS
 //
 // In turn, so that a noisy second of the machine meets both. Prints statements a second, the ratio
-// of each pair, and the client's CPU time for each, as min / median / max. On a machine that is
-// busy with other things the eight threads of bare libpq get eight shares of it and the pool's one
-// thread gets one; the CPU time is what can be compared there. tools/bench-client makes the server.
+// of each pair, and the CPU time of client and server for each, as min / median / max. On a machine
+// that is busy with other things the eight threads of bare libpq get eight shares of it and the
+// pool's one thread gets one; the CPU time is what can be compared there: with every core in use by
+// the two, its ratio is the throughput's. tools/bench-client makes the server.
 #include <libpq-fe.h>
 #include <relevo/blocking.h>
 #include <relevo/pool.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +21,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -70,8 +75,45 @@ long one_bare(const std::string& conninfo, const Work& work, std::size_t index,
 
 // What a run showed.
 struct Figure {
-    double rate = 0, cpu_us = 0;
+    double rate = 0, cpu_us = 0, server_us = 0;
+    double all_us() const { return cpu_us + server_us; }
 };
+
+std::string ask(PGconn* connection, const char* sql) {
+    PGresult* result = PQexec(connection, sql);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) give_up(PQresultErrorMessage(result));
+    std::string value = PQgetvalue(result, 0, 0);
+    PQclear(result);
+    return value;
+}
+
+// The numbers of /proc/PID/stat behind the program's name: [1] is the parent, [13] and [14] are the
+// ticks of the children that have ended.
+std::vector<double> stat_of(const std::string& pid) {
+    std::ifstream file("/proc/" + pid + "/stat");
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    std::istringstream rest(text.substr(text.rfind(')') + 1));
+    std::string state;
+    rest >> state;
+    std::vector<double> numbers{0};
+    for (double number = 0; rest >> number;) numbers.push_back(number);
+    if (numbers.size() < 15) give_up("the server does not run on this machine");
+    return numbers;
+}
+
+// CPU seconds of the server's sessions that have ended. Waits until all but one have.
+double server_seconds(const std::string& conninfo) {
+    PGconn* connection = PQconnectdb(conninfo.c_str());
+    if (PQstatus(connection) != CONNECTION_OK) give_up(PQerrorMessage(connection));
+    while (ask(connection,
+               "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") !=
+           "1")
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));  // it has no event for this
+    const auto own = stat_of(ask(connection, "SELECT pg_backend_pid()"));
+    const auto postmaster = stat_of(std::to_string(static_cast<long>(own[1])));
+    PQfinish(connection);
+    return (postmaster[13] + postmaster[14]) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
 
 double cpu_seconds() {
     rusage usage{};
@@ -83,12 +125,14 @@ double cpu_seconds() {
 }
 
 template <class Run>
-Figure measured(Run run) {
+Figure measured(const std::string& conninfo, Run run) {
+    const double server = server_seconds(conninfo);
     const auto began = Clock::now();
     const double cpu = cpu_seconds();
     const auto done = static_cast<double>(run(began));
-    return {done / std::chrono::duration<double>(Clock::now() - began).count(),
-            (cpu_seconds() - cpu) * 1e6 / done};
+    const double rate = done / std::chrono::duration<double>(Clock::now() - began).count();
+    const double used = (cpu_seconds() - cpu) * 1e6 / done;
+    return {rate, used, (server_seconds(conninfo) - server) * 1e6 / done};
 }
 
 long bare(const std::string& conninfo, const Work& work, Clock::time_point until) {
@@ -167,21 +211,26 @@ long blocking(const std::string& conninfo, const Work& work, Clock::time_point u
 
 void line(const char* what, std::vector<double> values, int digits) {
     std::ranges::sort(values);
-    std::printf("  %-40s %9.*f %9.*f %9.*f\n", what, digits, values.front(), digits,
+    std::printf("  %-46s %9.*f %9.*f %9.*f\n", what, digits, values.front(), digits,
                 values[values.size() / 2], digits, values.back());
 }
 
 void print(const std::string& name, const std::vector<Figure>& its,
            const std::vector<Figure>& alone) {
-    std::vector<double> rates, cpu, ratios;
+    std::vector<double> rates, cpu, server, ratios, costs;
     for (std::size_t i = 0; i < its.size(); ++i) {
         rates.push_back(its[i].rate);
         cpu.push_back(its[i].cpu_us);
+        server.push_back(its[i].server_us);
         ratios.push_back(its[i].rate / alone[i].rate);
+        costs.push_back(alone[i].all_us() / its[i].all_us());
     }
     line((name + ", a second").c_str(), rates, 0);
     line((name + ", client CPU us each").c_str(), cpu, 1);
-    if (&its != &alone) line((name + " / bare").c_str(), ratios, 3);
+    line((name + ", server CPU us each").c_str(), server, 1);
+    if (&its == &alone) return;
+    line((name + " / bare").c_str(), ratios, 3);
+    line((name + " / bare, by CPU time").c_str(), costs, 3);
 }
 
 }  // namespace
@@ -193,8 +242,9 @@ int main(int argc, char** argv) {
     for (const auto& work : works) {
         std::vector<Figure> alone, ours, threads;
         const auto run = [&](auto how) {
-            return measured(
-                [&](Clock::time_point began) { return how(argv[1], work, began + length); });
+            return measured(argv[1], [&](Clock::time_point began) {
+                return how(argv[1], work, began + length);
+            });
         };
         for (long i = 0; i < runs; ++i) {
             alone.push_back(run(bare));

@@ -154,6 +154,33 @@ TEST_F(ClientServers, TheCallersMistakesComeBackAtOnce) {
     EXPECT_EQ(count(), "1");
 }
 
+TEST_F(ClientServers, ATransactionThatExecutesNothingEndsWell) {
+    const auto p = pool(options({primary.port}));
+    const auto done = p->transaction([](BlockingTransaction&) -> Expected<void> { return {}; },
+                                     {.want_lsn = true});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_GT(done->lsn, 0u);
+}
+
+// What a session has prepared for its transactions may be thrown away by a statement of the
+// application's own.
+TEST_F(ClientServers, ASessionThatWasDiscardedBeginsAllTheSame) {
+    auto o = options({primary.port});
+    o.size = 1;
+    o.outcome_table = "public.outcome";
+    const auto p = pool(o);
+    ASSERT_FALSE(p->transaction(increment));  // there is no such table
+    value(primary, outcome_table_sql("public.outcome"));
+    for (const auto* between : {"SELECT 1", "DISCARD ALL", "DEALLOCATE relevo_mark_1"}) {
+        ASSERT_TRUE(p->execute(between)) << between;
+        const auto done = p->transaction(increment, {.isolation = Isolation::serializable});
+        ASSERT_TRUE(done) << between << ": " << done.error().message;
+        EXPECT_EQ(done->attempts, 1) << between;
+    }
+    EXPECT_EQ(count(), "3");
+    EXPECT_EQ(value(primary, "SELECT number >= 3 FROM public.outcome"), "t");
+}
+
 TEST_F(ClientServers, AWrongPasswordIsSaidAtOnceAndNotRepeated) {
     auto o = options({primary.port});
     o.conninfo = "host=127.0.0.1 port=" + std::to_string(primary.port) +

@@ -37,7 +37,8 @@ public:
 
 // Runs once an attempt, so it must not do what can't be repeated outside the database. Returning an
 // error rolls back and ends the call with that error; so does an exception, which goes on to the
-// caller. BEGIN has read the clock and a row already: isolation and read-only are set in Call.
+// caller. BEGIN and what belongs to it go with the first statement, in one round trip, and have
+// read the clock and a row before it: isolation and read-only are set in Call.
 using Body = std::function<Task<Expected<void>>(Transaction&)>;
 
 class Pool {
