@@ -96,6 +96,9 @@ pidfile = {self.directory}/pgbouncer.pid
         options.update(more)
         return psycopg2.connect(**options)
 
+    def poolers(self):
+        return [self.process.pid] if self.process and self.process.alive() else []
+
     def stop(self):
         self.ending = True
         if self.thread:
