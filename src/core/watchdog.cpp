@@ -57,6 +57,14 @@ void trouble(Mind& m, std::string what, Duration again_after) {
                                : "going on without one (watchdog.mode: automatic)"));
 }
 
+// Too little of it is left for the device's timeout. A new one takes one answer.
+void ask_for_the_lease(Mind& m) {
+    State& s = m.s;
+    if (m.running<KeepLease>() || !s.lease || s.lease_retry_at > s.lease->asked_at) return;
+    s.lease_retry_at = m.now.mono;
+    m.wake_by(m.now.mono + std::chrono::milliseconds(1));
+}
+
 void feed(Mind& m) {
     State& s = m.s;
     auto& w = s.watchdog;
@@ -64,7 +72,11 @@ void feed(Mind& m) {
     // Longer than asked for, where that is tolerated: it cannot promise, and is fed all the same.
     const bool too_long = *w.armed > w.asked;
     const Instant before = too_long ? m.fence_at() : watchdog_feed_before(s, *w.armed);
-    if (m.now.mono > before) return;
+    if (m.now.mono > before) {
+        // Its answer came too late to be fed by: the next in turn may come after the device fires.
+        if (m.leading() && s.lease && w.fed_at < s.lease->asked_at) ask_for_the_lease(m);
+        return;
+    }
     const Duration every = feed_every(*w.armed);
     Instant due = w.fed_at + every;
     if (due > before) due = before - every / 16;  // the last one of this right
@@ -131,11 +143,7 @@ bool watchdog_stands(Mind& m) {
     }
     const Instant before = watchdog_feed_before(s, wanted);
     if (m.now.mono > before) {
-        // Too little of the lease is left. A new one takes one answer.
-        if (!m.running<KeepLease>() && s.lease && s.lease_retry_at <= s.lease->asked_at) {
-            s.lease_retry_at = m.now.mono;
-            m.wake_by(m.now.mono + std::chrono::milliseconds(1));
-        }
+        ask_for_the_lease(m);
         return false;
     }
     m.emit(ArmWatchdog{wanted, before});

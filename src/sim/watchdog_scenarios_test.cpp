@@ -86,6 +86,21 @@ TEST(Watchdog, ADcsThatIsAwayForLessThanTheLeaseResetsNobody) {
     EXPECT_EQ((story.count<core::KillPg>()), 0);
 }
 
+// An answer that comes later than the safety margin is no right to feed it: the next one is asked
+// for at once, not a loop_wait later.
+TEST(Watchdog, ASlowDcsIsAskedAgainAtOnceAndTheDeviceIsFed) {
+    auto plan = watched_plan();
+    plan.watchdog.safety_margin = 1s;
+    plan.latency_max = 800ms;
+    Story story(plan);
+    story.begin();
+    const int leader = story.c.leader();
+    story.pass(300s);
+    EXPECT_EQ(story.c.checkers.findings.resets, 0);
+    EXPECT_EQ(story.c.leader(), leader);
+    EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
+}
+
 // Longer: PostgreSQL is killed, and that is enough.
 TEST(Watchdog, APrimaryThatStopsInTimeKeepsItsHost) {
     Story story(watched_plan());
