@@ -76,9 +76,11 @@ std::string left_to_another(const Mind& m) {
     if (const auto leader = failsafe_leader(s, m.now.mono))
         return *leader + " goes on as leader without the DCS (failsafe_mode)";
     if (!s.settings.failsafe_mode || s.dcs->failsafe.empty()) return {};
-    if (!s.dcs->failsafe.contains(s.self.name) && !asked_for(s))
-        return "failsafe_mode: the failsafe key does not name me, so the last leader may not have "
-               "asked me";
+    if (!s.dcs->failsafe.contains(s.self.name))
+        return "failsafe_mode: the failsafe key does not name me, so the last leader may go on "
+               "without having asked me; a member that it names can take over, and, when the last "
+               "leader is known to be down, any after `relevoctl edit-config -s "
+               "failsafe_mode=false`";
     const bool alone = s.dcs->failsafe.size() == 1;
     if (!alone && m.now.mono < s.started_at + Duration(s.settings.ttl))
         return "failsafe_mode: before I was started I may have agreed that another goes on";

@@ -266,6 +266,25 @@ TEST(FailsafeStory, APromiseOutlivesTheSetting) {
     for (const auto& failure : story.c.checkers.findings.failures) ADD_FAILURE() << failure;
 }
 
+// Nor does an operator's order to one that was never asked.
+TEST(FailsafeStory, AMemberThatTheKeyDoesNotNameTakesNothing) {
+    PulseStory story(failsafe_plan());
+    const int old = story.c.leader();
+    const int absent = story.others(old)[0];
+    story.c.faults.power_loss(absent);
+    story.pass(20s);
+    ASSERT_EQ(story.c.dcs.truth()->failsafe.size(), 2U);
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 60s);
+    story.pass(2s);
+    story.c.faults.power_back(absent);
+    story.pass(20s);
+    story.c.faults.switchover("", story.c.world.name(absent), {});
+    story.pass(20s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_TRUE(story.c.postgres.at(old).accepts_writes());
+    story.settles(120s);
+}
+
 // An agent that was started since does not know what it had agreed to.
 TEST(FailsafeStory, AnAgentStartedSinceWaitsForItsWordToRunOut) {
     PulseStory story(failsafe_plan());
