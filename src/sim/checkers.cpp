@@ -59,8 +59,12 @@ std::string Checkers::why_excused(int index) const {
     Member& who = member(index);
     // Its watchdog resets the host in time, whatever became of the agent. Where votes decide it is
     // not waited for: without them nothing is acknowledged.
+    // Nor is it armed before there is a cluster to lead, and maintenance mode disarms it.
+    const bool armed =
+        parts_.postgres.at(index).primary_since() > pause_changed_ || who.state().watchdog.armed;
     const bool guarded = world.plan.watchdog.mode == core::WatchdogUse::Mode::required &&
-                         s.synchronous_mode == cluster::SyncMode::off;
+                         s.synchronous_mode == cluster::SyncMode::off && armed &&
+                         parts_.dcs.truth()->initialized();
     if (!guarded && !who.decides()) return "its agent is dead or has not seen the DCS yet";
     if (!guarded && who.stalls()) return "its agent hangs";
     if (!guarded && parts_.postgres.at(index).stuck()) return "its processes do not die";
@@ -103,11 +107,12 @@ void Checkers::two_primaries(int a, int b) {
     const auto& sync = parts_.dcs.truth()->sync;
     const int key = leader();
     const int leads = key >= 0 || !sync.active() ? key : parts_.world.index_of(sync.leader);
-    // Who should have stopped: the one without the key; without any leader the older one.
-    const int stale = leads == a                                    ? b
-                      : leads == b                                  ? a
-                      : pg_a.primary_since() < pg_b.primary_since() ? a
-                                                                    : b;
+    // Who should have stopped: the one without the key; without any leader (it may go on by the
+    // others' word) the one that nobody but an operator or init started; else the older one.
+    const bool outside = pg_a.started_outside() != pg_b.started_outside();
+    const bool a_stops =
+        outside ? pg_a.started_outside() : pg_a.primary_since() < pg_b.primary_since();
+    const int stale = leads == a ? b : leads == b || a_stops ? a : b;
     auto excuse_text = why_excused(stale);
     const auto truth = parts_.dcs.truth();
     if (truth->initialized() && data(stale).system_id != *truth->initialize)
@@ -328,7 +333,8 @@ void Checkers::on_outside_start(int index) {
     const auto now = parts_.world.now();
     Member& who = member(index);
     if (pg.data().kind != cluster::DataDir::initialized || pg.data().standby_signal) return;
-    if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.pause_seen())
+    if (leader() == index || leader() < 0 || pg.busy() || !who.decides() || who.stalls() ||
+        who.pause_seen())
         return;
     if (now - pg.stopped_since() < seconds(2) || now - who.deciding_since() < seconds(5)) return;
     if (parts_.world.host(index).disk_in_trouble(now)) return;

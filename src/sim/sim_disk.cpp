@@ -1,6 +1,8 @@
 // What is on the platter and what only seems so. WAL that was written outlives its processes; only
 // what was flushed outlives a loss of power. A standby reports what it has flushed, a primary sends
 // what it has flushed, so a slow disk delays commits and never shows more than is safe.
+#include <algorithm>
+
 #include "sim/sim_postgres.h"
 
 namespace relevo::sim {
@@ -50,6 +52,15 @@ void SimPostgres::never_durable(const Kept& before, bool only_vote) {
     if (!unsynced_) unsynced_ = Unsynced{before, true, only_vote};
 }
 
+// Nor do commits wait in it: what is written next begins where they were.
+void SimPostgres::forget_unflushed() {
+    data_.end = data_.flushed;
+    if (data_.end.branch < 0) return;
+    Branch& branch = all_.wal.at(data_.end.branch);
+    if (branch.writer == me_)
+        branch.open.erase(std::ranges::upper_bound(branch.open, data_.end.lsn), branch.open.end());
+}
+
 void SimPostgres::power_lost() {
     leave_unfinished();
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
@@ -57,7 +68,7 @@ void SimPostgres::power_lost() {
     ++action_;
     end_orphans();
     gone(false);
-    data_.end = data_.flushed;
+    forget_unflushed();
     if (unsynced_ && unsynced_->only_vote)
         data_.voteless = unsynced_->before.voteless;
     else if (unsynced_ && (unsynced_->surely || world().dice.chance(0.5)))

@@ -80,12 +80,10 @@ void SimPostgres::gone(bool tell) {
     stopped_since_ = world().now();
     stuck_until_ = {};
     hung_ = gated_ = false;
-    started_outside_ = false;
     ++epoch_;
     flushing_ = false;
     // WAL that was in memory only.
-    if (!recovering_ && data_.end != data_.flushed && world().dice.chance(0.5))
-        data_.end = data_.flushed;
+    if (!recovering_ && data_.end != data_.flushed && world().dice.chance(0.5)) forget_unflushed();
     receiver_stopped(tell);
     waiting_.clear();  // nobody is told of them
     walsenders_.assign(walsenders_.size(), {});
@@ -129,6 +127,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     const int epoch = ++epoch_;
     flushing_ = false;  // what backends of the last postmaster had begun ended with them
     server_ = Server::starting;
+    started_outside_ = false;  // not before: what its backends do after its end is its doing too
     recovering_ = data_.standby_signal;
     const bool unclean = data_.control == ControlState::in_production;
     Duration takes_time = writes + takes(milliseconds(100), milliseconds(600));

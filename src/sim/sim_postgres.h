@@ -186,6 +186,7 @@ private:
     void flush_soon();
     void flushed_upto(WalEnd upto);
     void flush_now() { data_.flushed = data_.end; }
+    void forget_unflushed();
     // A change of small files that is durable after `takes`: until then power decides.
     void being_written(const Kept& before, Duration takes);
     void lose_vote();
