@@ -2,7 +2,9 @@
 
   python3 tests/e2e/rejoin_scenarios.py NAME ...   run some
 """
+import json
 import os
+import signal
 import time
 
 from registry import FAST, check, log_of, ours, run, scenario, script, verify
@@ -172,6 +174,53 @@ def member_left_behind_on_an_old_timeline_does_not_win():
         check(rows == {"of the new timeline"}, f"and has what the cluster has: {rows}")
         for m in (first, keeps_up):
             m.start()
+        verify(lab)
+
+
+def led_alone(lab, first, alone, asleep):
+    """One is promoted and dies before anybody had anything of it; the other one, which slept, leads after it."""
+    asleep.agent.send(signal.SIGSTOP)
+    first.lose_power()
+    check(lab.wait_primary(40) is alone, "the one that is awake leads")
+    alone.sql("insert into mark values ('of a timeline that came to nothing')")
+    alone.lose_power()
+    asleep.agent.send(signal.SIGCONT)
+    check(lab.wait_primary(40) is asleep, "then the other one")
+    asleep.sql("insert into mark values ('of the line')")
+    wait_for("the line is told", 20, lambda: line_of(lab)["line"] == asleep.status()["timeline"])
+
+
+def line_of(lab):
+    return json.loads(lab.etcd.keys("lab")["timeline"])
+
+
+@scenario
+def data_of_a_timeline_that_came_to_nothing_does_not_lead():
+    """It was a primary once, on a timeline that the next leader did not come from: alone it waits for the line, or
+    for an operator's word."""
+    with Lab(dynamic={**FAST, "maximum_lag_on_failover": 1 << 30}) as lab:
+        lab.start()
+        first = lab.wait_healthy(60)
+        alone, asleep = others(lab, first)
+        first.sql("create table mark (t text)")
+        for m in (alone, asleep):
+            wait_for("the table", 20, lambda m=m: m.sql("select to_regclass('mark') is not null")[0][0])
+        led_alone(lab, first, alone, asleep)
+        told = line_of(lab)
+        check(told["line"] == told["timeline"] == 3, f"the second promotion skipped the first one's number: {told}")
+        asleep.lose_power()
+        wait_for("nobody leads", 20, lambda: "leader" not in lab.etcd.keys("lab"))
+        alone.start()
+        refused = "my timeline 2 left the one that the last leader wrote (3)"
+        wait_for("it says why it does not lead", 40, lambda: refused in log_of(alone))
+        check("leader" not in lab.etcd.keys("lab") and not alone.writable(), "and it does not")
+        check("relevoctl failover --candidate" in log_of(alone), "it says how an operator can decide otherwise")
+        asleep.start()
+        check(lab.wait_primary(40) is asleep, "the one on the line leads as soon as it is back")
+        first.start()
+        lab.wait_healthy(60)
+        rows = {r[0] for r in alone.sql("select t from mark")}
+        check(rows == {"of the line"}, f"and the other has what the cluster has: {rows}")
         verify(lab)
 
 
