@@ -212,6 +212,7 @@ std::vector<Row> rows_of(const Shown& shown, const ListOptions& options) {
     const bool with_port = ports_needed(members);
     if (options.format == Format::topology) members = Tree(std::move(members)).take();
     std::vector<Row> rows;
+    rows.reserve(members.size());
     for (const auto& member : members)
         rows.push_back(row_of(shown, member, with_port, options.format));
     return rows;

@@ -8,7 +8,6 @@ namespace relevo::ctl {
 namespace {
 
 using testing::HasSubstr;
-using testing::Not;
 using testing::StartsWith;
 
 class Look : public testing::Test, public World {

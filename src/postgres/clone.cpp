@@ -124,6 +124,18 @@ Status prepare(Job& job, bool keep_data) {
     return ensure_directory(job.config.data_dir);
 }
 
+Task<Result<os::Finished>> report(Job& job) {
+    asio::steady_timer timer(co_await asio::this_coro::executor);
+    for (;;) {
+        timer.expires_after(progress_interval);
+        const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (error) co_return fail(ErrorCode::cancelled, "the copy was given up");
+        const auto bytes =
+            co_await job.pool.run([dir = job.config.data_dir] { return directory_size(dir); });
+        job.plan.progress(bytes, 0);
+    }
+}
+
 // The command, while the growing directory tells how far it is.
 Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
     using namespace asio::experimental::awaitable_operators;
@@ -132,19 +144,8 @@ Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
         auto finished = co_await os::run(job.pool, std::move(command));
         co_return finished;
     }
-    auto report = [&job]() -> Task<Result<os::Finished>> {
-        asio::steady_timer timer(co_await asio::this_coro::executor);
-        for (;;) {
-            timer.expires_after(progress_interval);
-            const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-            if (error) co_return fail(ErrorCode::cancelled, "the copy was given up");
-            const auto bytes =
-                co_await job.pool.run([dir = job.config.data_dir] { return directory_size(dir); });
-            job.plan.progress(bytes, 0);
-        }
-    };
     auto running = os::run(job.pool, std::move(command));
-    auto reporting = report();
+    auto reporting = report(job);
     auto either = co_await (std::move(running) || std::move(reporting));
     co_return std::visit([](auto& finished) { return std::move(finished); }, either);
 }
