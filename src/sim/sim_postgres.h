@@ -23,6 +23,9 @@ namespace relevo::sim {
 
 using Finish = std::function<void(Status)>;
 
+inline constexpr Duration status_interval =
+    std::chrono::seconds(1);  // wal_receiver_status_interval
+
 // Small files of the agent's in and beside the data directory.
 struct Kept {
     bool standby_signal = false;
@@ -177,6 +180,7 @@ private:
     void receiver_sync();
     void receiver_arrived(int session, WalEnd upto);
     void receiver_lost(Duration retry);
+    void receiver_reset();
     void network_changed();
     bool source_answers(int from) const;
     void deliver();  // to those who stream from here

@@ -105,8 +105,10 @@ void SimPostgres::receiver_try(int session) {
 void SimPostgres::receiver_sync() {
     if (!receiver_.streaming || receiver_.in_flight || hung_) return;
     SimPostgres& up = all_.at(receiver_.from);
-    if (up.data_.flushed == data_.end || !source_answers(receiver_.from)) return;
+    if (!source_answers(receiver_.from)) return;
     auto& walsender = up.walsender(me_);
+    if (walsender.session != receiver_.session) return receiver_reset();
+    if (up.data_.flushed == data_.end) return;
     if (walsender.reads_later) return;  // it reads the names before it sends any more
     if (flushing_) {                    // what is sent meanwhile waits in the socket
         walsender.sent = up.data_.flushed.lsn;
@@ -130,6 +132,16 @@ void SimPostgres::receiver_arrived(int session, WalEnd upto) {
     if (full()) return crash();
     data_.end = upto;
     flush_soon();
+}
+
+// The server that it had connected to is gone, though nobody could tell it then: its next report is
+// refused.
+void SimPostgres::receiver_reset() {
+    world().on_host(me_, world().dice.between(milliseconds(1), status_interval),
+                    [this, session = receiver_.session] {
+                        if (session == receiver_.session && receiver_.streaming)
+                            receiver_lost(world().dice.between({}, world().plan.receiver_retry));
+                    });
 }
 
 void SimPostgres::receiver_lost(Duration retry) {

@@ -17,8 +17,6 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr Duration status_interval = seconds(1);  // wal_receiver_status_interval
-
 bool lists(const SyncNames& names, const std::string& name) {
     return names.everybody ||
            std::ranges::any_of(names.names, [&](const auto& one) { return iequals(one, name); });
