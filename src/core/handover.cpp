@@ -234,6 +234,9 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
         }
     } else if (holds<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
+        // There may be another, of a promotion a moment ago: PostgreSQL makes one after the other,
+        // and the stop, with clients waiting, would wait for the second.
+        if (m.running<CheckpointPg>()) return;
         p.stage = Stage::hold;
         p.hold = m.emit(HoldPoolers{pooler_drain});
     } else if (holds<HoldPoolers>(effect) && p.stage == Stage::hold) {

@@ -2,6 +2,7 @@
 // time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -103,6 +104,37 @@ TEST(Story, ASwitchoverLosesNothingAndIsShort) {
     EXPECT_EQ(story.c.leader(), candidate);
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
     EXPECT_EQ((story.count<core::RewindPg, core::ClonePg>()), 0);
+}
+
+// PostgreSQL makes one checkpoint after the other, and a stop waits for them, with clients waiting:
+// a switchover right after another one lets the checkpoint of the promotion end before.
+TEST(Story, ASwitchoverStopsNothingWhileACheckpointRuns) {
+    Story story(calm_plan(30s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    const int next = (old + 1) % 3, third = (old + 2) % 3;
+    const auto checkpoints = [](const Member& who) {
+        return std::ranges::count_if(who.state().running, [](const auto& one) {
+            return std::holds_alternative<core::CheckpointPg>(one.effect);
+        });
+    };
+    bool slow = false;
+    std::ptrdiff_t most = 0;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() != next) return;
+        most = std::max(most, checkpoints(who));
+        if (std::holds_alternative<core::CheckpointPg>(effect) && !std::exchange(slow, true)) {
+            story.c.faults.slow_disk(next, 8s, 1ms);
+            story.c.world.after(500ms, [&] { story.switch_over(next, third); });
+        }
+        if (std::holds_alternative<core::StopPg>(effect)) {
+            EXPECT_EQ(checkpoints(who), 0);
+        }
+    };
+    story.switch_over(old, next);
+    ASSERT_TRUE(story.c.run_until([&] { return story.c.leader() == third; }, 30s));
+    EXPECT_EQ(most, 2);  // the promotion's took long enough to be in the way
+    story.settles(60s);
 }
 
 TEST(Story, ASwitchoverWhoseCandidateDiesIsCalledOff) {
