@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace relevo::gateway {
@@ -59,6 +61,7 @@ private:
     bool suspicion_holds() const;
     bool seen_gone() const;
     void choose_readers();
+    ports::Endpoint place_of(const Source& source) const;
     bool reads_well(const std::string& url, const Source& source) const;
     Routes wanted() const;
     void change_why(Why why);
@@ -299,13 +302,35 @@ bool Mind::reads_well(const std::string& url, const Source& source) const {
 }
 
 void Mind::choose_readers() {
-    std::set<std::string> readers;
+    std::map<int, std::set<std::string>> by_port;  // of the members' places
     std::set<cluster::MemberName> names;
     if (s.options.reads)
         for (const auto& [url, source] : s.sources)
             if (reads_well(url, source) && names.insert(source.view->name).second)
-                readers.insert(url);
-    s.readers = std::move(readers);
+                by_port[place_of(source).port].insert(url);
+    s.readers.clear();
+    if (by_port.empty()) return;
+    // The largest of the groups; of equals the one in use, so that they do not take turns.
+    const int now_at = s.applied && !s.applied->reads.empty() ? s.applied->reads.front().port : 0;
+    const auto best = std::ranges::max_element(by_port, {}, [&](const auto& group) {
+        return std::pair(group.second.size(), group.first == now_at);
+    });
+    s.readers = best->second;
+    if (by_port.size() == 1) return;
+    std::string others;
+    for (const auto& [port, urls] : by_port)
+        for (const auto& url : port == best->first ? std::set<std::string>{} : urls)
+            others += fmt::format("{}{} (port {})", others.empty() ? "" : ", ",
+                                  s.sources.at(url).view->name, port);
+    say("ports", Note::Level::warning,
+        fmt::format("no reads go to {}: the others listen on port {}, and PgBouncer knows one port "
+                    "for all hosts of a database; let all members listen on one",
+                    others, best->first));
+}
+
+ports::Endpoint Mind::place_of(const Source& source) const {
+    const auto place = s.places.find(source.view->name);
+    return place == s.places.end() ? ports::Endpoint{} : place->second;
 }
 
 Routes Mind::wanted() const {
@@ -325,7 +350,9 @@ Routes Mind::wanted() const {
     const bool primary_too =
         s.options.policy == ReadPolicy::any ||
         (s.options.policy == ReadPolicy::prefer_replica && routes.reads.empty());
-    if (primary_too && routes.writes) routes.reads.push_back(*routes.writes);
+    const bool fits =
+        routes.writes && (routes.reads.empty() || routes.reads.front().port == routes.writes->port);
+    if (primary_too && fits) routes.reads.push_back(*routes.writes);
     // With nobody left the last ones stay written; the clients are held.
     if (routes.reads.empty() && s.applied) routes.reads = s.applied->reads;
     return routes;

@@ -533,5 +533,34 @@ TEST_F(Reads, AreServedWhereNobodyLeads) {
     EXPECT_EQ(c.state.reads.state, Lane::State::open);
 }
 
+// PgBouncer has one port for all hosts of a database.
+TEST(Ports, ReadsGoToTheLargestGroupOfOnePortAndTheOthersAreNamed) {
+    Cluster c;
+    c.state.options.reads = true;
+    c.state.options.policy = ReadPolicy::any;
+    c.views["d"] = Cluster::standby("d");
+    c.views["d"].port = 5433;
+    c.begin();
+    const auto reads = [&] {
+        std::set<std::string> hosts;
+        for (const auto& one : c.leads_to.reads) {
+            EXPECT_EQ(one.port, c.leads_to.reads.front().port);
+            hosts.insert(one.host);
+        }
+        return hosts;
+    };
+    using Hosts = std::set<std::string>;
+    c.pass(2s);
+    EXPECT_EQ(reads(), (Hosts{"10.0.0.1", "10.0.0.2", "10.0.0.3"}));
+    EXPECT_TRUE(c.state.said.contains("ports"));
+    EXPECT_THAT(c.state.said["ports"], testing::HasSubstr("d (port 5433)"));
+    c.views["b"].port = 5433;
+    c.pass(2s);
+    EXPECT_EQ(reads(), (Hosts{"10.0.0.2", "10.0.0.4"}));  // without the primary, which is elsewhere
+    c.views["b"].streaming = false;
+    c.pass(2s);
+    EXPECT_EQ(reads(), (Hosts{"10.0.0.4"}));  // of two equal groups the one in use
+}
+
 }  // namespace
 }  // namespace relevo::gateway

@@ -361,7 +361,8 @@ Task<void> PgBouncer::stop(bool end_processes) {
 
 bool PgBouncer::running() const {
     return !impl_->processes.empty() && std::ranges::all_of(impl_->processes, [](const auto& one) {
-        return one->watch && one->watch->alive();
+        // One that was started again is not there for clients before it answers.
+        return one->settled && one->watch && one->watch->alive();
     });
 }
 

@@ -127,6 +127,36 @@ def gateway_kill_of_the_postmaster_costs_what_was_in_flight():
         verify(lab, writers, 0)
 
 
+# S30: the old primary is back, as a standby, while the new one is slow to come up.
+@scenario
+def gateway_never_leads_writes_back_to_the_old_primary():
+    with gateway_lab(synchronous_mode="quorum") as lab, Gateway(lab) as gw:
+        writers = PoolWriters(gw).start()
+        time.sleep(1)
+        old = lab.primary()
+        standbys = [m for m in lab if m is not old]
+        old.kill_postmaster()
+        new = wait_for("somebody promotes", 20, every=0.001, question=lambda: next(
+            (m for m in standbys if "promoting: the leader key is ours" in log_of(m)), None))
+        frozen = new.postgres_tree()
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for("the old primary serves again, as a standby", 15,
+                     lambda: old.sql("select pg_is_in_recovery()") == [(True,)])
+            time.sleep(2)  # as long as the promotion shall take
+        finally:
+            for pid in frozen:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+        writers.all_go_on(20)
+        check(not any("read-only" in e[1] for e in writers.failures()), f"25006 reached a client: {writers.failures()}")
+        check(writers.worst() <= 2, f"{writers.worst()} errors for one client: {writers.failures()[:5]}")
+        verify(lab, writers, 0)
+
+
 # The gateway dies at each point of a switchover, and comes back: clients go on.
 @scenario
 def gateway_killed_at_any_point_releases_when_it_is_back():
@@ -155,10 +185,12 @@ def gateway_starts_a_pooler_again_that_dies():
     with gateway_lab() as lab, Gateway(lab) as gw:
         before = gw.poolers()
         os.kill(before[0], signal.SIGKILL)
-        # A process is not yet one that clients reach: the gateway says when it is.
-        wait_for("another PgBouncer", 10, lambda: gw.log().count("listens on") > 1 and gw.poolers() != before)
-        wait_for("health", 10, gw.healthy)
+        wait_for("the gateway says that nobody is served", 2, every=0.001,
+                 question=lambda: not gw.healthy() or gw.log().count("listens on") > 1)
+        # A process is not yet one that clients reach: health says when it is.
+        wait_for("another PgBouncer", 10, gw.healthy, every=0.001)
         check(gw.sql("select 1") == [(1,)], "it serves")
+        check(gw.poolers() != before, "by another process")
         check("ended: starting it again" in gw.log(), gw.log()[-500:])
 
 
@@ -260,6 +292,46 @@ def gateway_passes_scram_secrets_through_and_speaks_tls():
             connection = gw.connect(sslmode="require")
             connection.cursor().execute("select 1")
             connection.close()
+
+
+# Secrets come from the cluster, through a function that only the pooler's user may call, and follow it to the next
+# primary.
+@scenario
+def gateway_asks_the_cluster_for_secrets():
+    with gateway_lab() as lab:
+        primary = lab.primary()
+        for text in ("create role pooler login password 'lab-pooler'", "create role app login password 'lab-app'",
+                     """create function secret_of(inout name text, out secret text) language sql security definer
+                        set search_path = pg_catalog as $$select rolname::text, rolpassword::text from pg_authid
+                        where rolname = $1$$""",
+                     "revoke execute on function secret_of from public",
+                     "grant execute on function secret_of to pooler"):
+            primary.sql(text)
+        gw = Gateway(lab)
+        with open(gw.users, "w") as f:
+            f.write('"pooler" "lab-pooler"\n')
+        gw.config["pgbouncer"]["settings"].update(auth_user="pooler",
+                                                  auth_query="select name, secret from secret_of($1)")
+        with gw:
+            def as_app(password):
+                connection = gw.connect(user="app", password=password)
+                with connection.cursor() as cursor:
+                    cursor.execute("select current_user")
+                    found = cursor.fetchone()[0]
+                connection.close()
+                return found
+            check(as_app("lab-app") == "app", "the user is let in")
+            try:
+                as_app("wrong")
+                check(False, "a wrong password was let in")
+            except psycopg2.OperationalError:
+                pass
+            code, text = switch(lab)[1]
+            check(code == 200, text)
+            wait_for("it serves", 10, gw.healthy)
+            lab.wait_primary(20).sql("alter role app password 'lab-other'")
+            wait_for("the new password holds", 10, lambda: as_app("lab-other") == "app")
+            check("lab-pooler" not in gw.log(), "a password is in the log")
 
 
 @scenario

@@ -17,6 +17,7 @@ class Gateway:
     """On `host` (hosts.py), or on an address of this machine's own. Started as root it becomes `postgres`."""
 
     process = None
+    may_end_connections = True  # of others (CAP_NET_ADMIN), if it is started as root
 
     def __init__(self, lab, name="gw-1", number=100, host=None, processes=1):
         self.lab, self.name, self.host = lab, name, host
@@ -48,7 +49,8 @@ class Gateway:
         os.chmod(self.yaml, 0o644)
 
     def argv(self, *words):
-        return [os.path.join(BIN, "relevo-gateway"), *words, self.yaml]
+        without = [] if self.may_end_connections else ["setpriv", "--bounding-set", "-net_admin"]
+        return without + [os.path.join(BIN, "relevo-gateway"), *words, self.yaml]
 
     def start(self, wait=15):
         self.write_config()
