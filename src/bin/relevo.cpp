@@ -228,6 +228,7 @@ int serve(config::Source source) {
                  if (!serving) co_return;
                  const auto applied = co_await serving->apply(rest_options(conf.local()));
                  if (!applied) log::error("restapi: {}", applied.error().message);
+                 if (naming) co_await naming->apply(conf.local().dns);
              },
              [&] {
                  if (naming) naming->changed();

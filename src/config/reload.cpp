@@ -47,7 +47,6 @@ Reloaded reload_over(const LocalConfig& running, LocalConfig fresh) {
     etcd3.username = fresh.etcd3.username;
     etcd3.password = fresh.etcd3.password;
     keeper.keep("etcd3", etcd3, fresh.etcd3);
-    keeper.keep("dns", running.dns, fresh.dns);
     const ports::PostgresConfig& before = running.postgres;
     ports::PostgresConfig& after = fresh.postgres;
     after.name = fresh.name;

@@ -186,6 +186,49 @@ def dns_the_agents_own_servers_answer_and_say_servfail_in_doubt():
             wait_for(f"{member.name} knows again", 15, lambda m=member: ask(m) == [new.address])
 
 
+@scenario
+def dns_changes_with_a_reload():
+    with Lab(members=1, dynamic=DYNAMIC) as lab:
+        key = Key(lab)
+        bind = Bind(lab, key, 101)
+        bind.start()
+        try:
+            member = lab.start().primary()
+            one, two = free_port(member.address), free_port(member.address)
+
+            def reload(**names):
+                member.config["dns"] = names
+                member.write_config()
+                member.agent.send(signal.SIGHUP)
+
+            def ask(port):
+                return dig(member.address, port, PRIMARY, "A", ())
+
+            own = {"zone": "test", "responder": {"listen": f"{member.address}:{one}"}}
+            reload(**section([bind], key, **own))
+            wait_for("BIND names it", 10, lambda: says(bind, member))
+            wait_for("the agent names it", 10, lambda: ask(one) == [member.address])
+            own["responder"]["listen"] = f"{member.address}:{two}"
+            reload(**section([bind], key, **own, addresses=["192.0.2.7"]))
+            wait_for("BIND has the new address", 10,
+                     lambda: first_address(bind.address, bind.port, PRIMARY) == "192.0.2.7")
+            wait_for("the agent moved to the other port", 10, lambda: ask(two) == ["192.0.2.7"])
+            check(ask(one) != ["192.0.2.7"], "and left the first")
+            broken = section([bind], key, **own, addresses=["192.0.2.8"])
+            broken["update"]["key_file"] = "/nowhere/dns.key"
+            reload(**broken)
+            wait_for("it is said", 10, lambda: "dns.update stays as it was" in log_of(member))
+            check(first_address(bind.address, bind.port, PRIMARY) == "192.0.2.7", "what was there goes on")
+            member.config.pop("dns")
+            member.write_config()
+            member.agent.send(signal.SIGHUP)
+            wait_for("the agent answers no more", 10, lambda: ask(two) not in (["192.0.2.7"], ["192.0.2.8"]))
+            check(lab.primary() is member, "and PostgreSQL knew nothing of it")
+            secret_is_kept(lab, key)
+        finally:
+            bind.stop()
+
+
 def in_a_network_of_its_own(name, scenario_itself):
     """Run again where interfaces may be made and addresses put on them; skipped where that is not to be had."""
     if os.environ.get("RELEVO_OWN_NETWORK") == name:
