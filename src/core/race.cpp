@@ -67,6 +67,12 @@ void take(Mind& m) {
     m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
 }
 
+// The last leader did not ask it, and may go on without it.
+bool unnamed_by_failsafe(const State& s, const cluster::MemberName& name) {
+    return !sync_rules(s) && s.settings.failsafe_mode && !s.dcs->failsafe.empty() &&
+           !s.dcs->failsafe.contains(name);
+}
+
 // failsafe_mode: who gave its word leaves the lead to that leader for a ttl. What an agent had
 // agreed to before it was started nobody knows any more. An operator's order does not break such a
 // word, no more than it breaks a lease. By the votes it is safe to race.
@@ -76,7 +82,7 @@ std::string left_to_another(const Mind& m) {
     if (const auto leader = failsafe_leader(s, m.now.mono))
         return *leader + " goes on as leader without the DCS (failsafe_mode)";
     if (!s.settings.failsafe_mode || s.dcs->failsafe.empty()) return {};
-    if (!s.dcs->failsafe.contains(s.self.name))
+    if (unnamed_by_failsafe(s, s.self.name))
         return "failsafe_mode: the failsafe key does not name me, so the last leader may go on "
                "without having asked me; a member that it names can take over, and, when the last "
                "leader is known to be down, any after `relevoctl edit-config -s "
@@ -226,7 +232,7 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     if (!request->member.empty() && s.race_answers) {
         const auto at = s.race_answers->find(request->member);
         const bool able = at != s.race_answers->end() && at->second && !at->second->nofailover &&
-                          at->second->running;
+                          at->second->running && !unnamed_by_failsafe(s, request->member);
         // In a switchover whose leader died before the candidate had it all, whoever has more goes
         // first.
         if (able &&
@@ -261,7 +267,7 @@ std::optional<Instant> head_start(const State& s, std::string& why) {
         const auto* record = s.dcs->member(name);
         if (answer || !record || !record->running() || record->tags.nofailover()) continue;
         if (!may_lead_by_sync(s, name)) continue;
-        if (record->role == cluster::Role::primary) continue;
+        if (record->role == cluster::Role::primary || unnamed_by_failsafe(s, name)) continue;
         const auto theirs =
             worth(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{}));
         if (name != named && theirs <= my_worth(s)) continue;
