@@ -332,6 +332,9 @@ void SimPostgres::kill(Finish done) {
     world().on_host(me_, std::max(dies, lasts), [this, done = std::move(done)] {
         end_orphans();
         if (server_ != Server::stopped) gone(true);
+        // Begun while the kill was on its way.
+        if (pending_ && !child_of_agent_)
+            end(action_, fail(ErrorCode::failed, "PostgreSQL was killed"));
         done({});
     });
 }
