@@ -64,6 +64,8 @@ void learn_grant(Mind& m) {
     if (!s.lead || s.dcs->revision < s.lead->term) return;
     // Nobody but the holder of the term writes it, with the leader key or later.
     if (s.dcs->granted.mod_revision < s.lead->term) return;
+    // Who took the key as a running primary told its line, and was given no number.
+    if (s.dcs->granted.number <= s.dcs->granted.settled) return;
     if (s.grant && s.grant->term == s.lead->term && s.grant->number >= s.dcs->granted.number)
         return;
     s.grant = Grant{s.dcs->granted.number, s.lead->term};
