@@ -287,7 +287,8 @@ void Agent::show() {
                             (unlocked && core::failsafe_leader(state_, now()).has_value());
     view->watchdog_failed = core::watchdog_failed(state_);
     view->sealed = core::sealed_at(state_);
-    view->suspects = state_.suspected ? state_.suspected->term : 0;
+    view->suspects = core::suspects_term(state_, now());
+    view->suspects_until = core::suspects_until(state_);
     view->term = state_.lead ? state_.lead->term : 0;
     if (const auto held = core::holds_poolers(state_))
         view->hold = cluster::PoolerHold{

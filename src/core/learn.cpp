@@ -279,7 +279,7 @@ void learn_suspicion(Mind& m, const LeaderSuspected& e) {
     }
     if (!s.suspected || s.suspected->term != e.term)
         s.suspected =
-            State::Suspected{e.term, m.now.mono, false, {}, {}, m.now.mono, m.now.mono, {}};
+            State::Suspected{e.term, m.now.mono, false, {}, {}, m.now.mono, m.now.mono, {}, {}};
     if (e.alone && !s.suspected->alone) s.suspected->since = m.now.mono;
     s.suspected->alone = e.alone;
 }

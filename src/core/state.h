@@ -236,6 +236,7 @@ struct State {
         Instant ask_again_at{};
         // This agent has not slept in between: what it asked for earlier is worth nothing.
         Instant awake_since, stepped_at, asked_at{};
+        Instant listens_until{};  // and is not told to anybody before
     };
     std::optional<Suspected> suspected;
     // Since it overslept: others may have deposed it meanwhile, and the DCS was not asked since.
@@ -387,6 +388,11 @@ bool sync_rules(const State& state);
 const cluster::MemberRecord* listens_to(const State& state);
 // The term of the leader that this voter follows; 0: none, or it does not hear it.
 cluster::Revision follows_term(const State& state);
+// The term of a leader that this member does not hear, as it tells whoever asks; 0: none. One that
+// slept has not listened since: it tells nothing before it has. And until when that may be told
+// without asking again: an agent that is awake goes on taking steps.
+cluster::Revision suspects_term(const State& state, Instant now);
+Instant suspects_until(const State& state);
 // The leader's side: whether its lease is in doubt, so that its voters' word matters; and whether
 // so many of them follow it that nobody can be elected without one of those.
 bool wants_backing(const State& state, Instant now);

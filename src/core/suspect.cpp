@@ -20,6 +20,8 @@ constexpr Duration ask_again_after = Duration(std::chrono::milliseconds(50));
 constexpr Duration step_every = std::chrono::milliseconds(250);
 constexpr Duration slept_after = std::chrono::milliseconds(1000);
 constexpr Duration listen_for = std::chrono::milliseconds(200);
+// What others said is of the moment at which they said it: they may hear the leader again since.
+constexpr Duration answers_hold = 2 * lost_peer_deadline;
 
 bool ours(const cluster::Snapshot& view, const std::string& name) {
     const auto* record = view.member(name);
@@ -79,7 +81,10 @@ bool enough_suspect(Mind& m) {
         if (!m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
         return false;
     }
-    if (!s.suspected->answers || s.suspected->asked_at < s.suspected->awake_since) {
+    const Instant asked_at = s.suspected->asked_at;
+    if (asked_at < s.suspected->awake_since || m.now.mono - asked_at > answers_hold)
+        s.suspected->answers.reset();
+    if (!s.suspected->answers) {
         if (m.probing(ProbeFor::suspicion)) return false;
         if (m.now.mono < s.suspected->ask_again_at)
             m.wake_by(s.suspected->ask_again_at);
@@ -148,7 +153,16 @@ void notice_sleep(Mind& m) {
     const Duration since = m.now.mono - std::exchange(suspected->stepped_at, m.now.mono);
     if (since < slept_after) return;
     suspected->awake_since = m.now.mono;
-    suspected->ask_again_at = m.now.mono + listen_for;
+    suspected->listens_until = suspected->ask_again_at = m.now.mono + listen_for;
+}
+
+Instant suspects_until(const State& s) {
+    return s.suspected ? s.suspected->stepped_at + slept_after : Instant{};
+}
+
+cluster::Revision suspects_term(const State& s, Instant now) {
+    if (!s.suspected || now < s.suspected->listens_until || now >= suspects_until(s)) return 0;
+    return s.suspected->term;
 }
 
 void depose(Mind& m) {

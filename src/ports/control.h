@@ -43,10 +43,12 @@ struct View {
     bool failsafe_active = false;
     bool watchdog_failed = false;
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean
+    Instant suspects_until{};  // an agent that slept since suspects nobody before it has listened
     std::optional<cluster::WalTail> tail;
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }
+    cluster::Revision suspects_at(Instant now) const { return now < suspects_until ? suspects : 0; }
 };
 
 struct Reply {

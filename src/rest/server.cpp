@@ -100,6 +100,7 @@ struct RestApi::Impl {
     // The status text of the last view asked for; 10,000 health checks a second see few views.
     std::shared_ptr<const ports::View> cached_view;
     std::string cached_status;
+    cluster::Revision cached_suspects = 0;  // the one thing in it that ends with time
     // What the streams were told last. Numbered from the wall clock on, so that a number of an
     // earlier life is not taken for one of this one's.
     cluster::MemberStream streamed;
@@ -231,15 +232,17 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .watchdog_failed = view.watchdog_failed,
             .admission = view.admission,
             .sealed = view.sealed,
-            .suspects = view.suspects,
+            .suspects = view.suspects_at(control.now()),
             .tail = view.tail,
             .scheduled_restart = view.scheduled_restart};
 }
 
 const std::string& RestApi::Impl::status_text(const std::shared_ptr<const ports::View>& view) {
-    if (view != cached_view) {
+    const auto suspects = view->suspects_at(control.now());
+    if (view != cached_view || suspects != cached_suspects) {
         cached_status = cluster::status_json(status_input(*view));
         cached_view = view;
+        cached_suspects = suspects;
     }
     return cached_status;
 }

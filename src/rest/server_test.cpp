@@ -119,6 +119,19 @@ TEST_F(ServerTest, ASealIsShownWithTheRest) {
     });
 }
 
+TEST_F(ServerTest, ASuspicionIsToldForAsLongAsTheAgentIsAwake) {
+    auto& view = control.change();
+    view.suspects = 4711;
+    view.suspects_until = control.at + std::chrono::seconds{1};
+    with_api([&]() -> Task<void> {
+        const auto told = co_await ask("GET", "/patroni");
+        EXPECT_NE(told.body.find(R"("suspects": 4711)"), std::string::npos) << told.body;
+        control.at += std::chrono::seconds{1};
+        const auto late = co_await ask("GET", "/patroni");
+        EXPECT_EQ(late.body.find("suspects"), std::string::npos) << late.body;
+    });
+}
+
 TEST_F(ServerTest, KeysThatAreNotThereAreSaidToBeAbsent) {
     with_api([&]() -> Task<void> {
         EXPECT_EQ(co_await get("/config"), 502);

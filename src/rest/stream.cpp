@@ -26,7 +26,7 @@ cluster::MemberStream stream_of(const ports::View& view, Instant now, WallTime w
     out.name = view.name;
     out.system_id = view.postgres.system_id;
     out.hold = view.hold;
-    out.suspects = view.suspects;
+    out.suspects = view.suspects_at(now);
     out.noloadbalance = view.tags.noloadbalance();
     out.timeline = view.postgres.timeline;
     out.primary = view.postgres.primary();

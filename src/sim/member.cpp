@@ -227,7 +227,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.watchdog_failed = core::watchdog_failed(state_);
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
-    answer.suspects = state_.suspected ? state_.suspected->term : 0;
+    answer.suspects = core::suspects_term(state_, parts_.world.mono(index_));
     if (has_bug(Bug::suspects_everybody) && state_.dcs->leader)
         answer.suspects = state_.dcs->leader->create_revision;
     if (state_.tail) answer.tail = state_.tail->wal;

@@ -150,6 +150,35 @@ TEST(PulseStory, WhoSleptListensBeforeItDeposes) {
     story.nothing_is_lost();
 }
 
+// Seed 31000573 of five members: it was asked before it could hear that the leader is back.
+TEST(PulseStory, WhoSleptListensBeforeItTellsWhomItSuspects) {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        auto plan = sync_plan(SyncMode::quorum, long_lease);
+        plan.seed = seed;
+        PulseStory story(plan);
+        const int old = story.c.leader();
+        const int a = story.others(old)[0], b = story.others(old)[1];
+        auto& sleeper = *story.c.members[static_cast<std::size_t>(b)];
+        // Each suspects it, and neither hears of the other's suspicion before one of them sleeps.
+        story.c.faults.cut(a, b, false, 1500ms);
+        story.c.faults.cut(a, old, false, 10s);
+        story.c.faults.freeze(old, 3s);
+        story.pass(1s);
+        ASSERT_TRUE(sleeper.state().suspected);
+        story.c.faults.stall_agent(b, 20s);
+        story.pass(5s);
+        story.on_effect = [&](Member& who, const core::Effect& effect) {
+            if (who.index() == a && std::holds_alternative<core::ProbePeers>(effect))
+                story.c.world.after({}, [&] { sleeper.resume(); });
+        };
+        story.pass(10s);
+        EXPECT_FALSE(sleeper.stalls());
+        EXPECT_TRUE(story.nobody_was_deposed()) << "seed " << seed;
+        EXPECT_EQ(story.c.leader(), old);
+        story.nothing_is_lost();
+    }
+}
+
 TEST(PulseStory, TheDcsMayBeAwayForLongerThanTheLease) {
     PulseStory story(sync_plan(SyncMode::quorum, 5s));
     const int old = story.c.leader();
