@@ -195,11 +195,21 @@ void Checkers::check_deposed(int deposed) {
     const int winner = truth->sync.active() ? parts_.world.index_of(truth->sync.leader) : -1;
     if (winner < 0 || winner == deposed || forced_[static_cast<std::size_t>(winner)]) return;
     const auto& wal = parts_.postgres.wal;
+    // The operator who chose against the votes chose against what it acknowledges.
+    note_overridden();
+    if (std::ranges::count(overridden_, data(deposed).end.branch) > 0) return;
     const WalEnd acked = wal.last_acked(data(deposed).end);
     if (data(winner).system_id != data(deposed).system_id || wal.covers(data(winner).end, acked))
         return;
     fail(fmt::format("{} acknowledged what {}, which leads since, lacks", name(deposed),
                      name(winner)));
+}
+
+// The order may have come too late; whoever has the key now has had it carried out.
+void Checkers::note_overridden() {
+    if (!overriding_ || parts_.dcs.truth()->sync.leader != name(overriding_->by)) return;
+    overridden_.push_back(overriding_->line);
+    overriding_.reset();
 }
 
 void Checkers::on_promoting(int winner, WalEnd from) {
@@ -407,6 +417,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     const auto& world = parts_.world;
     const auto index = static_cast<std::size_t>(who.index());
     if (leader() >= 0) last_led_ = world.now();
+    note_overridden();
     check_pause(who, issued);
     if (changes_server(issued.effect)) check_one_action(who);
     const bool quiet =
@@ -430,6 +441,10 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
             const auto& put = who.state().taken_over;
             const bool voted = put && !put->sync.voters.empty();
             forced_[index] = (ordered && !voted) || stands;
+            const int last = world.index_of(who.state().dcs->sync.leader);
+            if (overriding_ && overriding_->by == who.index()) overriding_.reset();
+            if (ordered && !voted && last >= 0 && last != who.index())
+                overriding_ = Overriding{who.index(), data(last).end.branch};
             if (failover && failover->member == name(who.index())) {
                 probes_[index] = {};
                 if (failover->leader.empty())

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,7 @@ private:
     void check_better_candidate(int winner, WalEnd from, const WalTree::Lost& lost);
     void check_promise(int winner, const WalTree::Lost& lost);
     void check_deposed(int deposed);
+    void note_overridden();
     void check_tail(int winner, WalEnd from);
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
@@ -78,6 +80,14 @@ private:
     BranchId line_ = -1;  // what the newest leader writes or wrote
     std::vector<Instant> excused_since_;
     std::vector<bool> forced_;  // it took the lead because an operator named it
+    // What a leader writes whose voters an operator did not wait for, and goes on writing; noted
+    // once the key is the other's.
+    struct Overriding {
+        int by = -1;
+        BranchId line = -1;
+    };
+    std::optional<Overriding> overriding_;
+    std::vector<BranchId> overridden_;
     Instant pause_changed_{};
     std::vector<Probe> probes_;
     Instant handed_over_{};
