@@ -66,17 +66,19 @@ void SnapshotReader::problem(const std::string& key, const std::string& what, bo
                                                    : "it is not used, repair or remove it")});
 }
 
-// The key's value when it is new and good, else the last one; nullopt when the key is absent.
+// The key's value when it is new and good, else the last one (nullptr: there is none); nullopt when
+// the key is absent.
 template <class T, class Parse>
-std::optional<T> SnapshotReader::good(const KeyTree& tree, const char* key,
-                                      const std::optional<T>& last, Parse parse) {
+std::optional<T> SnapshotReader::good(const KeyTree& tree, const char* key, const T* last,
+                                      Parse parse) {
+    const auto as_it_was = [&] { return last != nullptr ? std::optional<T>(*last) : std::nullopt; };
     const KeyValue* const value = find(tree, key);
     if (value == nullptr) return std::nullopt;
-    if (unchanged(key, *value)) return last;
+    if (unchanged(key, *value)) return as_it_was();
     Result<T> read = parse(value->value);
     if (read) return *std::move(read);
-    problem(key, read.error().message, last.has_value());
-    return last;
+    problem(key, read.error().message, last != nullptr);
+    return as_it_was();
 }
 
 void SnapshotReader::read_initialize(const KeyTree& tree, Snapshot& next) {
@@ -99,7 +101,8 @@ void SnapshotReader::read_config(const KeyTree& tree, Snapshot& next) {
         RLV_TRY(std::string json, parse_config(text));
         return ConfigKey{std::move(json), 0};
     };
-    next.config = good<ConfigKey>(tree, keys::config, last_->config, parse);
+    const auto* last = last_->config ? &*last_->config : nullptr;
+    next.config = good<ConfigKey>(tree, keys::config, last, parse);
     if (next.config) next.config->mod_revision = find(tree, keys::config)->mod_revision;
 }
 
@@ -135,17 +138,19 @@ void SnapshotReader::read_members(const KeyTree& tree, Snapshot& next) {
 }
 
 void SnapshotReader::read_status(const KeyTree& tree, Snapshot& next) {
-    std::optional<StatusKey> last;
-    if (last_->has_status) last = last_->status;
+    const StatusKey* const last = last_->has_status ? &last_->status : nullptr;
     std::optional<StatusKey> status;
     if (find(tree, keys::status) != nullptr) {
         status = good<StatusKey>(tree, keys::status, last, parse_status);
     } else if (const KeyValue* const legacy = find(tree, keys::optime)) {
         // Read each time: the last value may have come from the other key.
         const auto read = parse_optime(legacy->value);
-        status = read ? std::optional(*read) : last;
+        if (read)
+            status = *read;
+        else if (last != nullptr)
+            status = *last;
         if (!read && !unchanged(keys::optime, *legacy)) {
-            problem(keys::optime, read.error().message, last.has_value());
+            problem(keys::optime, read.error().message, last != nullptr);
         }
     }
     next.has_status = status.has_value();
@@ -208,18 +213,16 @@ std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree)
     read_status(tree, next);
     read_failover(tree, next);
     read_sync(tree, next);
-    next.history =
-        good<std::vector<HistoryLine>>(tree, keys::history, last_->history, parse_history);
+    const auto* history = last_->history ? &*last_->history : nullptr;
+    next.history = good<std::vector<HistoryLine>>(tree, keys::history, history, parse_history);
     read_timeline(tree, next);
-    std::optional<Deposed> last_deposed;
-    if (seen_.contains(keys::deposed)) last_deposed = last_->deposed;
-    next.deposed =
-        good<Deposed>(tree, keys::deposed, last_deposed, parse_deposed).value_or(Deposed{});
-    std::optional<std::map<MemberName, std::string>> last_failsafe;
-    if (seen_.contains(keys::failsafe)) last_failsafe = last_->failsafe;
-    next.failsafe =
-        good<std::map<MemberName, std::string>>(tree, keys::failsafe, last_failsafe, parse_failsafe)
-            .value_or(std::map<MemberName, std::string>{});
+    const auto* deposed = seen_.contains(keys::deposed) ? &last_->deposed : nullptr;
+    if (auto read = good<Deposed>(tree, keys::deposed, deposed, parse_deposed))
+        next.deposed = *std::move(read);
+    const auto* failsafe = seen_.contains(keys::failsafe) ? &last_->failsafe : nullptr;
+    if (auto read =
+            good<std::map<MemberName, std::string>>(tree, keys::failsafe, failsafe, parse_failsafe))
+        next.failsafe = *std::move(read);
     remember(tree);
     last_ = std::move(shared);
     return last_;

@@ -138,8 +138,7 @@ private:
     void remember(const KeyTree& tree);
     void problem(const std::string& key, const std::string& what, bool has_last);
     template <class T, class Parse>
-    std::optional<T> good(const KeyTree& tree, const char* key, const std::optional<T>& last,
-                          Parse parse);
+    std::optional<T> good(const KeyTree& tree, const char* key, const T* last, Parse parse);
     void read_initialize(const KeyTree& tree, Snapshot& next);
     void read_config(const KeyTree& tree, Snapshot& next);
     void read_leader(const KeyTree& tree, Snapshot& next);
