@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,8 +24,10 @@ public:
     void tell(Effect effect);      // without one
     void commit(CommitFor purpose, cluster::Txn txn);
     // Logs the sentence once until the topic's sentence changes. forget: the next one is new again.
-    void say(const std::string& topic, Note::Level level, std::string text);
-    void forget(const std::string& topic) { s.said.erase(topic); }
+    void say(std::string_view topic, Note::Level level, std::string text);
+    void forget(std::string_view topic) {
+        if (const auto at = s.said.find(topic); at != s.said.end()) s.said.erase(at);
+    }
     // A time that has passed was looked at in this very step; what waits then waits for an effect's
     // end.
     void wake_by(Instant at) {

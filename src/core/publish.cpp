@@ -56,35 +56,47 @@ cluster::Role shown_role(const State& s) {
     return Role::replica;
 }
 
-cluster::MemberRecord member_record(const State& s) {
-    cluster::MemberRecord r;
+namespace {
+
+// Every field but those of the key itself, so that nothing of what `r` was before stays.
+void fill(cluster::MemberRecord& r, const State& s) {
     r.name = s.self.name;
     r.conn_url = s.self.conn_url;
     r.api_url = s.self.api_url;
     r.proxy_url = s.self.proxy_url;
     r.state = shown_state(s);
+    r.state_text.clear();
     r.role = shown_role(s);
     r.version = s.self.version;
     r.relevo = s.self.relevo_version;
     r.tags = s.self.tags;
     r.pause = s.settings.pause;
     r.scheduled_restart = s.self.scheduled_restart;
-    if (!s.pg) return r;
-    const auto& pg = *s.pg;
-    if (pg.primary() && !pg.checkpoint_after_promote) r.checkpoint_after_promote = false;
-    if (pg.primary()) r.admission = s.admission.why;
-    r.pending_restart = pg.pending_restart;
-    r.pending_restart_reason = pg.pending_restart_reason;
-    if (pg.server != cluster::Server::running || long_action(s)) return r;
-    if (pg.primary()) {
-        r.xlog_location = pg.wal;
-    } else {
-        r.xlog_location = pg.position();
-        if (pg.replay) r.replay_lsn = pg.replay;
-        if (pg.receive) r.receive_lsn = pg.receive;
-        r.replication_state = pg.replication_state;
-    }
-    r.timeline = pg.timeline;
+
+    const auto* pg = s.pg ? &*s.pg : nullptr;
+    const bool primary = pg && pg->primary();
+    r.checkpoint_after_promote.reset();
+    if (primary && !pg->checkpoint_after_promote) r.checkpoint_after_promote = false;
+    r.admission = primary ? s.admission.why : std::string();
+    r.pending_restart = pg && pg->pending_restart;
+    r.pending_restart_reason.clear();
+    if (pg) r.pending_restart_reason = pg->pending_restart_reason;
+
+    const bool told = pg && pg->server == cluster::Server::running && !long_action(s);
+    const bool standby = told && !primary;
+    r.xlog_location.reset();
+    if (told) r.xlog_location = primary ? pg->wal : pg->position();
+    r.replay_lsn = standby && pg->replay ? std::optional(pg->replay) : std::nullopt;
+    r.receive_lsn = standby && pg->receive ? std::optional(pg->receive) : std::nullopt;
+    r.replication_state = standby ? pg->replication_state : std::string();
+    r.timeline = told ? pg->timeline : 0;
+}
+
+}  // namespace
+
+cluster::MemberRecord member_record(const State& s) {
+    cluster::MemberRecord r;
+    fill(r, s);
     return r;
 }
 
@@ -106,7 +118,8 @@ bool same_but_positions(const cluster::MemberRecord& a, cluster::MemberRecord& b
 void publish(Mind& m) {
     State& s = m.s;
     if (!s.lease || !s.dcs || s.dcs_down || m.committing(CommitFor::member)) return;
-    auto record = member_record(s);
+    auto& record = s.shown;
+    fill(record, s);
     if (s.published && *s.published == record) {
         // Somebody removed it, or it went with an old lease: put it again.
         const auto* shown = m.view() ? m.view()->member(s.self.name) : nullptr;
@@ -136,6 +149,10 @@ std::vector<std::string> retained(const Mind& m) {
 void put_status(Mind& m) {
     State& s = m.s;
     if (m.committing(CommitFor::status) || m.running<ReadDcs>()) return;
+    const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
+    const bool early = s.status_written && m.now.mono < next;
+    // The usual: WAL was written, and it is not time yet. Nothing need be put together to see that.
+    if (early && s.status_written->optime != s.pg->wal) return m.wake_by(next);
     cluster::StatusKey status;
     status.optime = s.pg->wal;
     for (const auto& slot : s.pg->slots)
@@ -145,8 +162,7 @@ void put_status(Mind& m) {
     if (s.settings.member_slots_ttl.count() > 0) status.retain_slots = retained(m);
     const bool removed = m.view() && !m.view()->has_status;  // by hand: put it again
     if (s.status_written == status && !removed) return;
-    const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
-    if (s.status_written && m.now.mono < next) return m.wake_by(next);
+    if (early) return m.wake_by(next);
     s.status_written = status;
     s.status_at = m.now.mono;
     m.commit(CommitFor::status, cluster::keys::put_status(status, s.lead->term));

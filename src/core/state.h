@@ -298,6 +298,8 @@ struct State {
 
     // What others see.
     std::optional<cluster::MemberRecord> published;
+    // publish()'s working place: each step fills it anew, and its texts need no new memory.
+    cluster::MemberRecord shown;
     Instant published_at{};
     std::optional<cluster::StatusKey> status_written;
     Instant status_at{}, slots_synced_at{};
@@ -323,7 +325,8 @@ struct State {
     Instant next_look{};
     Instant lease_retry_at{}, read_again_at{};
     EffectId last_id = 0;
-    std::map<std::string, std::string> said;  // topic -> last sentence, so that each is logged once
+    // topic -> last sentence, so that each is logged once
+    std::map<std::string, std::string, std::less<>> said;
     bool exiting = false;
     // A member's address as it was last read out of its conn_url (follow.cpp).
     struct Address {

@@ -51,11 +51,12 @@ void Mind::commit(CommitFor purpose, cluster::Txn txn) {
     emit(Commit{purpose, std::move(txn), end, dcs_deadline()});
 }
 
-void Mind::say(const std::string& topic, Note::Level level, std::string text) {
-    std::string& last = s.said[topic];
-    if (last == text) return;
-    last = text;
-    tell(Note{level, std::move(text), topic});
+void Mind::say(std::string_view topic, Note::Level level, std::string text) {
+    auto last = s.said.find(topic);
+    if (last == s.said.end()) last = s.said.emplace(topic, std::string()).first;
+    if (last->second == text) return;
+    last->second = text;
+    tell(Note{level, std::move(text), std::string(topic)});
 }
 
 bool Mind::committing(CommitFor purpose) const {

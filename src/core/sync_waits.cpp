@@ -18,6 +18,7 @@ bool streams(const State& s, const std::string& name) {
 
 // Empty: they do not wait for anybody who is not there.
 std::string why_commits_wait(const State& s) {
+    if (s.pg->sync_names.empty()) return {};
     const auto names = cluster::parse_sync_names(s.pg->sync_names);
     if (!names || names->count == 0 || names->everybody) return {};
     int there = 0;
@@ -45,8 +46,9 @@ void tell_waits(Mind& m) {
     if (!s.pg->primary() || s.pg_stale) return;
     const auto why = why_commits_wait(s);
     if (!why.empty()) return m.say("commits wait", Note::Level::warning, why);
-    if (s.said.erase("commits wait") > 0)
-        m.tell(Note{Note::Level::info, "commits are confirmed again"});
+    if (!s.said.contains("commits wait")) return;
+    m.forget("commits wait");
+    m.tell(Note{Note::Level::info, "commits are confirmed again"});
 }
 
 }  // namespace relevo::core
