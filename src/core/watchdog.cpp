@@ -57,10 +57,14 @@ void trouble(Mind& m, std::string what, Duration again_after) {
                                : "going on without one (watchdog.mode: automatic)"));
 }
 
-// Too little of it is left for the device's timeout. A new one takes one answer.
+// Too little of it is left for the device's timeout. A new one takes one answer; a DCS that never
+// answers in time is not asked with every step.
+constexpr Duration ask_again_after = std::chrono::milliseconds(100);
 void ask_for_the_lease(Mind& m) {
     State& s = m.s;
     if (m.running<KeepLease>() || !s.lease || s.lease_retry_at > s.lease->asked_at) return;
+    const Instant due = s.lease->asked_at + ask_again_after;
+    if (m.now.mono < due) return m.wake_by(due);
     s.lease_retry_at = m.now.mono;
     m.wake_by(m.now.mono + std::chrono::milliseconds(1));
 }
@@ -74,7 +78,9 @@ void feed(Mind& m) {
     const Instant before = too_long ? m.fence_at() : watchdog_feed_before(s, *w.armed);
     if (m.now.mono > before) {
         // Its answer came too late to be fed by: the next in turn may come after the device fires.
-        if (m.leading() && s.lease && w.fed_at < s.lease->asked_at) ask_for_the_lease(m);
+        // By a term that is given up nothing is fed, however new the lease.
+        if (m.leading() && !m.given_up() && s.lease && w.fed_at < s.lease->asked_at)
+            ask_for_the_lease(m);
         return;
     }
     const Duration every = feed_every(*w.armed);

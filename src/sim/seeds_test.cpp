@@ -108,7 +108,8 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{20001297, "in the simulator: WAL that was taken was never flushed", 3, true},
         Kept{31000248, "in the checker: an operator had chosen against these votes", 5, true},
         Kept{31000573, "who slept told whom it had suspected before", 5, true},
-        Kept{31000941, "a second-old suspicion of another's was counted", 5, true}),
+        Kept{31000941, "a second-old suspicion of another's was counted", 5, true},
+        Kept{41003981, "a lease to feed the watchdog by was asked for in a loop", 3, true}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 }  // namespace
