@@ -23,8 +23,17 @@ Duration wanted_timeout(const State& s) {
            std::max(margin, std::chrono::ceil<std::chrono::seconds>(fence_margin(s.settings)));
 }
 
+// The device's clock is another one than the DCS's.
+Duration drift_of(Duration timeout) { return timeout / 100; }
+
 // Why no timeout of that length can do; empty: it can.
 std::string wrong_timeout(const State& s, Duration timeout) {
+    if (timeout + drift_of(timeout) >= s.settings.ttl)
+        return fmt::format(
+            "its timeout would be {} s (ttl {} s, watchdog.safety_margin {} s), and by a clock "
+            "that is 1 % slow it would fire after the lease's end: raise safety_margin, or set it "
+            "to -1 for half of ttl",
+            to_s(timeout), s.settings.ttl.count(), s.self.watchdog.safety_margin.count());
     if (timeout > Duration::zero() && timeout >= s.settings.loop_wait) return {};
     return fmt::format(
         "its timeout would be {} s (ttl {} s, watchdog.safety_margin {} s), less than loop_wait "
@@ -120,10 +129,9 @@ bool is_watchdog(const Effect& effect) {
            holds<DisarmWatchdog>(effect) || holds<CheckWatchdog>(effect);
 }
 
-// When it must have been fed at the latest. The device's clock is another one than the DCS's.
+// When it must have been fed at the latest.
 Instant watchdog_feed_before(const State& s, Duration timeout) {
-    const Duration drift = timeout / 100;
-    return std::max(surely_until(s) - timeout - drift, backed_until(s));
+    return std::max(surely_until(s) - timeout - drift_of(timeout), backed_until(s));
 }
 
 Instant watchdog_fires_at(const State& s) {

@@ -101,6 +101,19 @@ TEST(Watchdog, ASlowDcsIsAskedAgainAtOnceAndTheDeviceIsFed) {
     EXPECT_EQ((story.count<core::KillPg, core::StopPg>()), 0);
 }
 
+// 5 s of 600 s are less than what clocks may differ by: no lease would ever be long enough.
+TEST(Watchdog, AMarginThatIsLessThanTheClocksDriftIsNamed) {
+    auto plan = watched_plan(Mode::automatic);
+    plan.settings.ttl = 600s;
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    const auto& leader = *story.c.members[static_cast<std::size_t>(story.c.leader())];
+    EXPECT_NE(leader.state().watchdog.problem.find("1 % slow"), std::string::npos)
+        << leader.state().watchdog.problem;
+    EXPECT_FALSE(leader.state().watchdog.armed);
+}
+
 // Longer: PostgreSQL is killed, and that is enough.
 TEST(Watchdog, APrimaryThatStopsInTimeKeepsItsHost) {
     Story story(watched_plan());
