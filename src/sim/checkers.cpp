@@ -31,6 +31,7 @@ bool automation(const core::Effect& effect) {
 Checkers::Checkers(Parts parts)
     : parts_(parts),
       excused_since_(static_cast<std::size_t>(parts.world.size())),
+      promised_(static_cast<std::size_t>(parts.world.size())),
       forced_(static_cast<std::size_t>(parts.world.size())),
       probes_(static_cast<std::size_t>(parts.world.size())) {}
 
@@ -173,6 +174,7 @@ void Checkers::check_electable(int index, const char* what) {
     const auto truth = parts_.dcs.truth();
     const auto& sync = truth->sync;
     if (!parts_.postgres.promised(index)) return check_deposed(index);
+    promised_[static_cast<std::size_t>(index)] = true;
     const auto& wal = parts_.postgres.wal;
     const WalEnd acked = wal.last_acked(data(index).end);
     int without = 0;
@@ -192,6 +194,8 @@ void Checkers::check_electable(int index, const char* what) {
 void Checkers::check_deposed(int deposed) {
     const auto truth = parts_.dcs.truth();
     if (parts_.world.plan.settings.synchronous_mode == cluster::SyncMode::off) return;
+    // One that never came as far as to name its voters led by its lease alone.
+    if (!promised_[static_cast<std::size_t>(deposed)]) return;
     const int winner = truth->sync.active() ? parts_.world.index_of(truth->sync.leader) : -1;
     if (winner < 0 || winner == deposed || forced_[static_cast<std::size_t>(winner)]) return;
     const auto& wal = parts_.postgres.wal;
