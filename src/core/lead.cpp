@@ -30,6 +30,7 @@ bool promote(Mind& m) {
     if (!timeline_granted(m) || !stands) return true;
     if (!tail_taken(m)) return true;
     if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
+    if (m.running<AdmitPg>()) return true;       // the same: a standby's clients
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
     s.syncing = {};  // it begins by the names that it is promoted with
     m.emit(PromotePg{

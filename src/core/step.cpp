@@ -73,7 +73,10 @@ bool Mind::probing(ProbeFor purpose) const {
 }
 
 bool Mind::pg_busy() const {
-    return std::ranges::any_of(s.running, [](const Running& r) {
+    // Whoever starts it next closes the door anew, and must not find it opened after that.
+    const bool stopped = s.pg && s.pg->server == cluster::Server::stopped;
+    return std::ranges::any_of(s.running, [stopped](const Running& r) {
+        if (stopped && holds<AdmitPg>(r.effect)) return true;
         return holds<StartPg>(r.effect) || holds<StopPg>(r.effect) || holds<KillPg>(r.effect) ||
                holds<MakeStandby>(r.effect) || holds<PromotePg>(r.effect) ||
                holds<FollowPg>(r.effect) || holds<BootstrapPg>(r.effect) ||
