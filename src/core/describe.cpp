@@ -69,9 +69,13 @@ std::string payload(const Payload& p) {
                 return fmt::format(" lease {}{}", l.lease.id, l.lease.fresh ? " (new)" : "");
             },
             [](const cluster::LocalPostgres& pg) {
-                return fmt::format(" {} {} timeline {} at {}", server(pg.server),
-                                   pg.in_recovery ? "standby" : "primary", pg.timeline,
-                                   to_string(pg.position()));
+                std::string text = fmt::format(" {} {} timeline {} at {}", server(pg.server),
+                                               pg.in_recovery ? "standby" : "primary", pg.timeline,
+                                               to_string(pg.position()));
+                for (const auto& one : pg.senders)
+                    text += fmt::format(", {}{} sent {} flushed {}", one.application_name, one.sync_priority > 0 ? "*" : "",
+                                        to_string(one.sent), to_string(one.flush));
+                return text;
             },
             [](const cluster::Divergence& d) {
                 return fmt::format(" {} ({})", verdict(d.verdict), d.why);
@@ -88,11 +92,12 @@ std::string payload(const Payload& p) {
             [](const PeerAnswers& peers) {
                 std::string text;
                 for (const auto& [who, answer] : peers)
-                    text += answer ? fmt::format(" {}:{}{}{}", who, to_string(answer->position),
+                    text += answer ? fmt::format(" {}:{}{}{}{}", who, to_string(answer->position),
                                                  answer->primary ? "(primary)" : "",
                                                  answer->sealed     ? "(sealed)"
                                                  : answer->suspects ? "(suspects)"
-                                                                    : "")
+                                                                    : "",
+                                                 answer->tail ? "(tail)" : "")
                                    : fmt::format(" {}:silent", who);
                 return text;
             }},
