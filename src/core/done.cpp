@@ -85,6 +85,13 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
     const auto* answers = std::get_if<PeerAnswers>(&done.payload);
     if (probe.purpose == ProbeFor::race && s.dcs && !s.dcs->leader) {
         s.race_answers = answers ? *answers : PeerAnswers{};
+        for (const auto& [name, answer] : *s.race_answers) {
+            auto& rival = s.rivals[name];
+            if (answer)
+                rival = {m.now.mono, 0};
+            else
+                ++rival.silent;
+        }
     } else if (probe.purpose == ProbeFor::suspicion) {
         if (s.suspected) s.suspected->answers = answers ? *answers : PeerAnswers{};
     } else if (probe.purpose == ProbeFor::vote) {

@@ -31,6 +31,7 @@ void see_leader_key(Mind& m) {
     } else if (!s.unlocked_since) {
         s.unlocked_since = m.now.mono;
         s.race_answers.reset();
+        s.rivals.clear();
         s.race_probe_at = m.now.mono;
     }
 }

@@ -14,6 +14,8 @@ constexpr Duration race_again_after = std::chrono::milliseconds(500);
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
 constexpr Duration vote_again_after = std::chrono::milliseconds(30);
+// One that was silent has been waited for already.
+constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
 // A leader that was deposed since nobody heard it: its member key says nothing about its life.
 bool known_silent(const State& s, const std::string& name) {
@@ -256,27 +258,40 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     return std::nullopt;
 }
 
-// Silent to us, but alive by its key in the DCS: the network between us may be cut. When it says
-// that it has more, or is the one that was named, it goes first for as long as its own questions
-// may take.
-std::optional<Instant> head_start(const State& s, std::string& why) {
-    if (s.pg->primary() || !s.unlocked_since) return std::nullopt;
+// Why a silent member is waited for all the same; empty: it is not.
+std::string may_be_ahead(const Mind& m, const std::string& name, const State::Rival& rival) {
+    const State& s = m.s;
+    const auto* record = s.dcs->member(name);
+    const bool able = record && record->running() && !record->tags.nofailover() &&
+                      may_lead_by_sync(s, name) && !unnamed_by_failsafe(s, name) &&
+                      record->role != cluster::Role::primary;
     const auto& request = s.dcs->failover;
-    const std::string named = request && !request->scheduled_at ? request->member : std::string();
-    for (const auto& [name, answer] : *s.race_answers) {
-        const auto* record = s.dcs->member(name);
-        if (answer || !record || !record->running() || record->tags.nofailover()) continue;
-        if (!may_lead_by_sync(s, name)) continue;
-        if (record->role == cluster::Role::primary || unnamed_by_failsafe(s, name)) continue;
-        const auto theirs =
+    const bool named = request && !request->scheduled_at && request->member == name;
+    const Instant since = std::max(*s.unlocked_since, rival.heard.value_or(Instant{}));
+    if (able && m.now.mono < since + 2 * alive_peer_deadline) {
+        if (named) return name + " was asked to lead and does not answer: it goes first";
+        const auto by_key =
             worth(s, record->timeline, record->xlog_location.value_or(cluster::Lsn{}));
-        if (name != named && theirs <= my_worth(s)) continue;
-        why = name == named ? name + " was asked to lead and does not answer: it goes first"
-                            : name + " has more by its key and does not answer: it goes first";
-        // Also when it was heard a moment ago: one lost answer is no sign of its end.
-        return std::max(*s.unlocked_since, s.ahead_heard) + 2 * alive_peer_deadline;
+        if (by_key > my_worth(s))
+            return name + " has more by its key and does not answer: it goes first";
     }
-    return std::nullopt;
+    // Its key is as old as its last full look. By the votes it is known who is needed.
+    if (sync_rules(s) || rival.silent > 1 || (!able && !rival.heard)) return {};
+    return name + " does not answer and may have more: it is asked once more";
+}
+
+// Silent to us, but alive by its key in the DCS or by its own word a moment ago: the network
+// between us may be cut, or one answer was lost, which is no sign of its end. When it has more by
+// its key, or is the one that was named, it goes first for as long as its own questions may take.
+std::string head_start(const Mind& m) {
+    const State& s = m.s;
+    if (s.pg->primary() || !s.unlocked_since || asked_for(s)) return {};
+    for (const auto& [name, answer] : *s.race_answers) {
+        const auto rival = s.rivals.find(name);
+        if (answer || rival == s.rivals.end()) continue;
+        if (auto why = may_be_ahead(m, name, rival->second); !why.empty()) return why;
+    }
+    return {};
 }
 
 void wait(Mind& m, const std::string& why, Duration again_after) {
@@ -322,18 +337,14 @@ std::string must_wait(Mind& m, Duration& again_after) {
     if (lags(m, why)) return why;
     // By an operator's word it goes first; by the votes only with those who have no more than it.
     for (const auto& [name, answer] : *s.race_answers)
-        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) {
-            s.ahead_heard = m.now.mono;
-            return why;
-        }
+        if (answer && !asked_for(s) && beats_me(m, name, *answer, why)) return why;
     bool soon = false;
     if (auto missing = votes_missing(m, soon)) {
         if (soon) again_after = vote_again_after;
         return *std::move(missing);
     }
-    if (const auto until = head_start(s, why); until && !asked_for(s) && m.now.mono < *until)
-        return why;
-    return {};
+    if (why = head_start(m); !why.empty()) again_after = ask_again_after;
+    return why;
 }
 
 }  // namespace

@@ -291,7 +291,11 @@ struct State {
 
     // Race.
     std::optional<PeerAnswers> race_answers;
-    Instant ahead_heard{};    // somebody said that it goes before this member
+    struct Rival {
+        std::optional<Instant> heard;  // when its last answer came
+        int silent = 0;                // questions since then
+    };
+    std::map<std::string, Rival> rivals;  // that were asked in this race
     Instant race_probe_at{};  // not before
     Instant no_race_until{};  // after a failed promotion
     std::optional<Instant> unlocked_since;

@@ -250,8 +250,14 @@ void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
                      lost.count));
 }
 
+// Its answer came, or should have: who cannot be heard and has no key in the DCS is as good as gone.
+bool Checkers::could_tell(const Probe& asked, int other) const {
+    const auto i = static_cast<std::size_t>(other);
+    return asked.answers[i] && (asked.late[i] == 0 || parts_.dcs.truth()->member(name(other)));
+}
+
 // Commits are lost. Not such as a crashed primary's agent offers all the while (docs/adr/0009),
-// unless the winner knows that it could not have them.
+// unless the winner knows that it could not have them. A frozen host offers nothing.
 void Checkers::check_tail(int winner, WalEnd from) {
     const auto& world = parts_.world;
     if (forced_[static_cast<std::size_t>(winner)]) return;
@@ -264,7 +270,7 @@ void Checkers::check_tail(int winner, WalEnd from) {
         const WalEnd end = data(other).end;
         if (!tail || end.branch != from.branch || end.branch != line_ || end.lsn <= from.lsn)
             continue;
-        if (!wanted && calm)
+        if (!wanted && calm && could_tell(probe, other))
             fail(fmt::format("{} does not ask for what {} wrote last", name(winner), name(other)));
         else if (wanted && wanted->member.name == name(other) && wanted->got >= tail->wal.end)
             fail(fmt::format("{} believes to have what {} wrote last, and lacks {} bytes",
@@ -292,6 +298,7 @@ void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lo
     const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
     for (int other = 0; other < world.size(); ++other) {
         const auto i = static_cast<std::size_t>(other);
+        if (probe.late[i] > 1) continue;  // it was asked twice
         // Of those who followed the last leader: who left its line earlier has something else
         // instead.
         if (other == winner || !probe.reachable[i] ||
@@ -402,19 +409,30 @@ void Checkers::check_one_action(Member& who) {
 void Checkers::note_probe(Member& who) {
     const auto& world = parts_.world;
     Probe& seen = probes_[static_cast<std::size_t>(who.index())];
-    seen = Probe{world.now(), {}, {}};
+    const auto nobody = std::vector<int>(probes_.size());
+    auto late = seen.late.empty() ? nobody : std::move(seen.late);
+    seen = Probe{world.now(), {}, {}, {}, nobody, std::move(late)};
     for (int other = 0; other < world.size(); ++other) {
         const auto& pg = parts_.postgres.at(other);
         seen.ends.push_back(pg.data().end);
         const auto report = pg.report();
+        seen.answers.push_back(other != who.index() && member(other).answers() &&
+                               parts_.world.host(other).awake() &&
+                               world.linked_both(who.index(), other));
         seen.reachable.push_back(
-            other != who.index() && member(other).answers() && parts_.world.host(other).awake() &&
-            world.linked_both(who.index(), other) && world.linked_both(other, world.dcs_node()) &&
+            seen.answers.back() && world.linked_both(other, world.dcs_node()) &&
             report.server == cluster::Server::running && report.in_recovery &&
             !member(other).state().self.tags.nofailover() &&
             !core::watchdog_failed(member(other).state()) &&
             world.now() - member(other).deciding_since() > seconds(2));
     }
+}
+
+void Checkers::on_late_answer(Member& asker, int other) {
+    Probe& seen = probes_[static_cast<std::size_t>(asker.index())];
+    if (seen.late.empty()) return;
+    const auto i = static_cast<std::size_t>(other);
+    seen.late[i] = seen.late_before[i] + 1;
 }
 
 void Checkers::on_effect(Member& who, const core::Issued& issued) {

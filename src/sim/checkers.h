@@ -30,6 +30,7 @@ public:
     void fail(const std::string& what);
 
     void on_effect(Member& member, const core::Issued& issued);
+    void on_late_answer(Member& asker, int other);
     void on_primary(int member);
     void on_promoting(int member, WalEnd from);
     void on_commit(int member);
@@ -55,7 +56,11 @@ private:
     struct Probe {  // what a race's asker could have seen
         Instant at;
         std::vector<WalEnd> ends;
-        std::vector<bool> reachable;
+        std::vector<bool> answers;    // its agent, asked by this one
+        std::vector<bool> reachable;  // and is one that may lead
+        // Of each one's answers the last ones in a row that the network kept too long; and without
+        // this question's.
+        std::vector<int> late, late_before;
     };
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     const Data& data(int index) const { return parts_.postgres.at(index).data(); }
@@ -72,6 +77,7 @@ private:
     void check_deposed(int deposed);
     void note_overridden();
     void check_tail(int winner, WalEnd from);
+    bool could_tell(const Probe& asked, int other) const;
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
     void check_electable(int member, const char* what);

@@ -366,6 +366,8 @@ void Member::do_probe(core::EffectId id, const core::ProbePeers& probe) {
             });
             continue;
         }
+        if (probe.purpose == core::ProbeFor::race && there + thinks + back >= peer.deadline)
+            parts_.watchers.on_late_answer(*this, other);
         world.on_host(
             other, there + thinks,
             [this, other, who, back, gather, settled, closed, incarnation = incarnation_] {

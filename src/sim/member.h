@@ -22,6 +22,8 @@ class Member;
 struct Watchers {
     std::function<void(Member&, const core::Issued&)> on_effect;
     std::function<void(Member&, const std::string&)> on_failure;
+    // The answer of the second to a question of the first takes longer than it is waited for.
+    std::function<void(Member&, int)> on_late_answer;
 };
 
 struct Parts {

@@ -43,6 +43,7 @@ Cluster::Cluster(const Plan& p)
         checkers.on_effect(m, issued);
         faults.on_effect(m, issued);
     };
+    watchers.on_late_answer = [this](Member& m, int other) { checkers.on_late_answer(m, other); };
     watchers.on_failure = [this](Member& m, const std::string& what) {
         checkers.fail(world.name(m.index()) + ": " + what);
     };

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "cluster/keys.h"
 #include "sim/story.h"
 
 namespace relevo::sim {
@@ -358,6 +360,35 @@ TEST(Story, ADivergedMemberIsNoCandidate) {
 
 // Agents of Patroni's let PostgreSQL choose the number: it is begun twice when the member that was
 // given it died before anybody had it. A twin of the leader's timeline is never streamed into.
+// The old primary goes on, so the standbys' keys are older than what they have.
+TEST(Story, AMemberWhoseAnswerIsLostIsAskedOnceMore) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        auto plan = calm_plan(30s, 0s);
+        plan.seed = seed;
+        Story story(plan);
+        story.begin();
+        const int old = story.c.leader();
+        const int ahead = (old + 1) % 3;
+        const int behind = (old + 2) % 3;
+        story.c.members[static_cast<std::size_t>(old)]->stall();
+        story.c.faults.cut(old, behind, false, 20s);
+        story.pass(250ms);
+        bool cut = false;
+        story.on_effect = [&](Member&, const core::Effect& effect) {
+            const auto* probe = std::get_if<core::ProbePeers>(&effect);
+            if (probe && probe->purpose == core::ProbeFor::race && !std::exchange(cut, true))
+                story.c.faults.cut(ahead, behind, false, 500ms);
+        };
+        const auto term = story.c.dcs.truth()->leader->create_revision;
+        story.c.dcs.operate(cluster::keys::release_leader(term, std::nullopt));
+        ASSERT_TRUE(story.until_a_primary(10s));
+        EXPECT_TRUE(cut);
+        EXPECT_EQ(story.primaries.front().second, ahead) << "seed " << seed;
+        story.c.members[static_cast<std::size_t>(old)]->resume();
+        story.settles(120s);
+    }
+}
+
 TEST(Story, ATwinOfAForeignLeadersTimelineIsKeptApart) {
     auto plan = calm_plan(5s, 300s);
     plan.foreign = {2};
