@@ -86,6 +86,14 @@ struct ScheduledRestart {
     bool operator==(const ScheduledRestart&) const = default;
 };
 
+// A crashed primary's WAL, which its agent gives to the successor (docs/adr/0009). It ends in the
+// page before `end`: which record is the last, replay finds out.
+struct WalTail {
+    Timeline timeline = 0;
+    Lsn end;
+    bool operator==(const WalTail&) const = default;
+};
+
 struct MemberRecord {
     MemberName name;       // from the key, not in the JSON
     std::string conn_url;  // postgres://host:port/db
@@ -105,9 +113,10 @@ struct MemberRecord {
     Timeline timeline = 0;
     std::optional<ScheduledRestart> scheduled_restart;
     bool pause = false;
-    std::string admission;      // ours: why a primary lets no client in yet; empty: it does
-    LeaseId lease = 0;          // of the key, as read; not in the JSON
-    Revision mod_revision = 0;  // of the key, as read; not in the JSON
+    std::string admission;            // ours: why a primary lets no client in yet; empty: it does
+    std::optional<WalTail> wal_tail;  // ours: it was the primary, is dead, and gives this away
+    LeaseId lease = 0;                // of the key, as read; not in the JSON
+    Revision mod_revision = 0;        // of the key, as read; not in the JSON
     bool operator==(const MemberRecord&) const = default;
 
     std::string host() const;  // of conn_url; empty when it cannot be read

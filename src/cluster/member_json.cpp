@@ -1,5 +1,7 @@
 #include "cluster/member_json.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -63,6 +65,21 @@ void read_scheduled_restart(Fields& fields, MemberRecord& member) {
     if (!inner.status())
         return fields.wrong("scheduled_restart", "a schedule with its conditions as texts");
     member.scheduled_restart = std::move(restart);
+}
+
+void read_wal_tail(Fields& fields, std::optional<WalTail>& tail) {
+    const Json* const value = fields.find("wal_tail");
+    if (value == nullptr) return;
+    if (!value->is_object()) return fields.wrong("wal_tail", "an object");
+    Fields inner(*value);
+    WalTail read;
+    std::optional<Lsn> end;
+    inner.whole("timeline", read.timeline);
+    inner.lsn("end", end);
+    if (!inner.status() || read.timeline == 0 || !end)
+        return fields.wrong("wal_tail", "a timeline and where it ends");
+    read.end = *end;
+    tail = read;
 }
 
 void read_state_and_role(Fields& fields, MemberRecord& member) {
@@ -222,6 +239,9 @@ std::string to_json(const MemberRecord& member) {
     }
     if (member.pause) out.flag("pause", true);
     if (!member.admission.empty()) out.text("admission", member.admission);
+    if (member.wal_tail)
+        out.json("wal_tail", fmt::format(R"({{"timeline":{},"end":{}}})", member.wal_tail->timeline,
+                                         member.wal_tail->end.value));
     return out.take();
 }
 
@@ -341,6 +361,7 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     read_scheduled_restart(fields, member);
     fields.flag("pause", member.pause);
     fields.text("admission", member.admission);
+    read_wal_tail(fields, member.wal_tail);
     RLV_CHECK(fields.status());
     return member;
 }

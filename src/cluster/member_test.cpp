@@ -33,6 +33,7 @@ MemberRecord full_member() {
     member.scheduled_restart = ScheduledRestart{
         "2030-01-01T00:00:00+00:00", "2026-01-02 03:04:05+00:00", "replica", "15.3", "60", true};
     member.pause = true;
+    member.wal_tail = WalTail{7, Lsn{67108962}};
     return member;
 }
 
@@ -47,6 +48,7 @@ TEST(MemberJson, IsPatronisInItsOrder) {
     member.receive_lsn = Lsn{67108960};
     member.scheduled_restart.reset();
     member.pause = false;
+    member.wal_tail.reset();
     EXPECT_EQ(to_json(member),
               R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
               R"("api_url":"http://10.0.0.2:8008/patroni",)"
@@ -68,7 +70,8 @@ TEST(MemberJson, WritesEveryFieldInOrder) {
         R"("replication_state":"streaming","timeline":1,)"
         R"("scheduled_restart":{"schedule":"2030-01-01T00:00:00+00:00",)"
         R"("postmaster_start_time":"2026-01-02 03:04:05+00:00","role":"replica",)"
-        R"("postgres_version":"15.3","restart_pending":true,"timeout":60},"pause":true})");
+        R"("postgres_version":"15.3","restart_pending":true,"timeout":60},"pause":true,)"
+        R"("wal_tail":{"timeline":7,"end":67108962}})");
 }
 
 TEST(MemberJson, ReadsBackWhatItWrites) {

@@ -10,13 +10,6 @@
 
 namespace relevo::cluster {
 
-// A crashed primary's WAL, which its agent gives to the successor (docs/adr/0009). It ends in the
-// page before `end`: which record is the last, replay finds out.
-struct WalTail {
-    Timeline timeline = 0;
-    Lsn end;
-    bool operator==(const WalTail&) const = default;
-};
 // POST /wal: for whole pages from `at` on, up to tail_piece_bytes. Fewer: there are no more.
 struct TailAsk {
     MemberName from;        // who asks

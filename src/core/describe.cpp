@@ -73,8 +73,9 @@ std::string payload(const Payload& p) {
                                                pg.in_recovery ? "standby" : "primary", pg.timeline,
                                                to_string(pg.position()));
                 for (const auto& one : pg.senders)
-                    text += fmt::format(", {}{} sent {} flushed {}", one.application_name, one.sync_priority > 0 ? "*" : "",
-                                        to_string(one.sent), to_string(one.flush));
+                    text += fmt::format(", {}{} sent {} flushed {}", one.application_name,
+                                        one.sync_priority > 0 ? "*" : "", to_string(one.sent),
+                                        to_string(one.flush));
                 return text;
             },
             [](const cluster::Divergence& d) {

@@ -52,7 +52,10 @@ cluster::Role shown_role(const State& s) {
     if (doing<PromotePg>(s)) return Role::promoted;
     if (s.pg->server == cluster::Server::running || s.pg->server == cluster::Server::starting)
         return s.pg->primary() ? Role::primary : Role::replica;
-    if (s.was_primary) return s.lead && s.crashed ? Role::primary : Role::demoted;
+    // One that may be started in place is waited for. A standby by default is given up: its key is
+    // another's as soon as it is gone, also while this agent cannot see that.
+    if (s.was_primary)
+        return s.lead && s.crashed && !s.pg->standby_signal ? Role::primary : Role::demoted;
     return Role::replica;
 }
 
@@ -72,6 +75,7 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.tags = s.self.tags;
     r.pause = s.settings.pause;
     r.scheduled_restart = s.self.scheduled_restart;
+    r.wal_tail = s.tail ? std::optional(s.tail->wal) : std::nullopt;
 
     const auto* pg = s.pg ? &*s.pg : nullptr;
     const bool primary = pg && pg->primary();

@@ -296,8 +296,8 @@ struct State {
         int silent = 0;                // questions since then
     };
     std::map<std::string, Rival> rivals;  // that were asked in this race
-    Instant race_probe_at{};  // not before
-    Instant no_race_until{};  // after a failed promotion
+    Instant race_probe_at{};              // not before
+    Instant no_race_until{};              // after a failed promotion
     std::optional<Instant> unlocked_since;
 
     // What others see.

@@ -69,14 +69,19 @@ void remember_tail(Mind& m) {
     State& s = m.s;
     s.tail_wanted.reset();
     if (off(s) || !s.race_answers || s.pg->primary()) return;
-    for (const auto& [name, answer] : *s.race_answers) {
-        const auto* record = s.dcs->member(name);
-        if (!answer || !answer->tail || !record) continue;
-        const auto& tail = *answer->tail;
+    // Also those whose keys are gone: cut off from the DCS, and asked all the same.
+    for (const auto& [name, record] : s.known) {
+        const auto at = s.race_answers->find(name);
+        std::optional<cluster::WalTail> tail;
+        if (at != s.race_answers->end() && at->second) tail = at->second->tail;
+        // An answer may be lost; what is on offer stands in the member's key too.
+        const auto* key = s.dcs->member(name);
+        if (!tail && key) tail = key->wal_tail;
+        if (name == s.self.name || !tail) continue;
         // On another timeline it is no continuation of what is here.
-        if (tail.timeline != s.pg->timeline || tail.end <= s.pg->position()) continue;
-        if (!s.tail_wanted || s.tail_wanted->tail.end < tail.end)
-            s.tail_wanted = State::TailWanted{*record, tail, {}, {}, false};
+        if (tail->timeline != s.pg->timeline || tail->end <= s.pg->position()) continue;
+        if (!s.tail_wanted || s.tail_wanted->tail.end < tail->end)
+            s.tail_wanted = State::TailWanted{record, *tail, {}, {}, false};
     }
 }
 

@@ -250,7 +250,8 @@ void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
                      lost.count));
 }
 
-// Its answer came, or should have: who cannot be heard and has no key in the DCS is as good as gone.
+// Its answer came, or should have: who cannot be heard and has no key in the DCS is as good as
+// gone.
 bool Checkers::could_tell(const Probe& asked, int other) const {
     const auto i = static_cast<std::size_t>(other);
     return asked.answers[i] && (asked.late[i] == 0 || parts_.dcs.truth()->member(name(other)));
@@ -419,12 +420,12 @@ void Checkers::note_probe(Member& who) {
         seen.answers.push_back(other != who.index() && member(other).answers() &&
                                parts_.world.host(other).awake() &&
                                world.linked_both(who.index(), other));
-        seen.reachable.push_back(
-            seen.answers.back() && world.linked_both(other, world.dcs_node()) &&
-            report.server == cluster::Server::running && report.in_recovery &&
-            !member(other).state().self.tags.nofailover() &&
-            !core::watchdog_failed(member(other).state()) &&
-            world.now() - member(other).deciding_since() > seconds(2));
+        seen.reachable.push_back(seen.answers.back() &&
+                                 world.linked_both(other, world.dcs_node()) &&
+                                 report.server == cluster::Server::running && report.in_recovery &&
+                                 !member(other).state().self.tags.nofailover() &&
+                                 !core::watchdog_failed(member(other).state()) &&
+                                 world.now() - member(other).deciding_since() > seconds(2));
     }
 }
 

@@ -1,6 +1,8 @@
 // A crashed primary whose agent lives: what it acknowledged last is not lost (docs/adr/0009).
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "cluster/keys.h"
 #include "sim/story.h"
 
@@ -89,6 +91,52 @@ TEST(TailStory, AnOldLeaderThatFallsSilentIsWaitedForNoLongerThanAllowed) {
     EXPECT_GE(story.primaries.front().first - asked, 700ms);
     EXPECT_LT(story.primaries.front().first - asked, 900ms);
     story.settles(120s);
+}
+
+// What the old leader has on offer stands in its member key too.
+TEST(TailStory, IsNotLostWithAnAnswer) {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        auto plan = busy_plan();
+        plan.seed = seed;
+        Story story(plan);
+        story.begin();
+        const int old = story.c.leader();
+        bool cut = false;
+        story.on_effect = [&](Member&, const core::Effect& effect) {
+            const auto* probe = std::get_if<core::ProbePeers>(&effect);
+            if (!probe || probe->purpose != core::ProbeFor::race || std::exchange(cut, true))
+                return;
+            for (int other = 0; other < 3; ++other)
+                if (other != old) story.c.faults.cut(old, other, false, 500ms);
+        };
+        story.c.faults.crash_postgres(old);
+        ASSERT_TRUE(story.until_a_primary(10s));
+        EXPECT_TRUE(cut);
+        EXPECT_NE(story.primaries.front().second, old);
+        story.settles(90s);
+        EXPECT_GT(story.count<core::TakeTail>(), 0);
+        EXPECT_EQ(story.c.checkers.findings.lost, 0U) << "seed " << seed;
+    }
+}
+
+// Its member key goes with its lease, the answers of its agent do not; and that it cannot see that
+// its time is over holds nobody up.
+TEST(TailStory, AnOldLeaderWithoutTheDcsIsAskedAndNotWaitedFor) {
+    auto plan = busy_plan();
+    plan.settings.ttl = 5s;
+    plan.settings.loop_wait = plan.settings.retry_timeout = 1s;
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    const Instant died_at = story.c.world.now();
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 40s);
+    story.c.faults.crash_postgres(old);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_LT(story.primaries.front().first - died_at, 6s);
+    EXPECT_GT(story.count<core::TakeTail>(), 0);
+    story.settles(120s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
 TEST(TailStory, AnAgentThatDiesOverItsTailHoldsNobodyUp) {
