@@ -275,10 +275,31 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
     }
 }
 
+// A restart, and the agent's own stop, need no candidate, and a transaction that does not end does
+// not call them off: it was they or it. What clients can be spared is the same.
+bool begin_quiet(Mind& m) {
+    const auto& pg = *m.s.pg;
+    if (!m.leading() || !pg.primary() || pg.server != cluster::Server::running) return false;
+    m.emit(CheckpointPg{});
+    return true;
+}
+
+bool quiet(Mind& m, Quieting& q, const Effect& effect, const EffectDone& done) {
+    if (holds<CheckpointPg>(effect) && q.hold == 0 && !m.running<CheckpointPg>())
+        q.hold = m.emit(HoldPoolers{pooler_drain});
+    if (!holds<HoldPoolers>(effect) || done.id != q.hold) return false;
+    if (done.error && done.error->code == ErrorCode::conflict)
+        m.tell(Note{Note::Level::warning, done.error->message + ": it is broken off", "handover"});
+    return true;
+}
+
 std::optional<PoolersHeld> holds_poolers(const State& state) {
-    const auto* p = std::get_if<HandingOver>(&state.procedure);
-    if (!p || p->hold == 0) return std::nullopt;
-    return PoolersHeld{p->hold, pooler_drain};
+    EffectId hold = 0;
+    if (const auto* p = std::get_if<HandingOver>(&state.procedure)) hold = p->hold;
+    if (const auto* p = std::get_if<Restarting>(&state.procedure)) hold = p->quieting.hold;
+    if (const auto* p = std::get_if<Leaving>(&state.procedure)) hold = p->quieting.hold;
+    if (hold == 0) return std::nullopt;
+    return PoolersHeld{hold, pooler_drain};
 }
 
 }  // namespace relevo::core

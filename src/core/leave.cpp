@@ -4,6 +4,24 @@
 
 namespace relevo::core {
 
+namespace {
+
+void stop_or_hand_on(Mind& m, Leaving& p) {
+    State& s = m.s;
+    if (s.pg->server == cluster::Server::stopped) {
+        p.stage = s.lead ? Leaving::Stage::release : Leaving::Stage::say;
+        if (s.lead || comes_up_as_primary(m)) m.emit(MakeStandby{});
+        if (s.lead) m.emit(Observe{});
+        return;
+    }
+    p.stage = Leaving::Stage::stop;
+    m.tell(Note{Note::Level::info, "stopping PostgreSQL: the agent was asked to stop"});
+    s.stop_wanted = true;
+    m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
+}
+
+}  // namespace
+
 bool leave(Mind& m) {
     State& s = m.s;
     if (!s.stop_asked) return false;
@@ -23,14 +41,10 @@ bool leave(Mind& m) {
         p = procedure<Leaving>(m);
         if (m.paused()) {
             p->stage = Leaving::Stage::gone;
-        } else if (s.pg->server == cluster::Server::stopped) {
-            p->stage = s.lead ? Leaving::Stage::release : Leaving::Stage::say;
-            if (s.lead || comes_up_as_primary(m)) m.emit(MakeStandby{});
-            if (s.lead) m.emit(Observe{});
+        } else if (begin_quiet(m)) {
+            p->stage = Leaving::Stage::quiet;
         } else {
-            m.tell(Note{Note::Level::info, "stopping PostgreSQL: the agent was asked to stop"});
-            s.stop_wanted = true;
-            m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
+            stop_or_hand_on(m, *p);
         }
     }
     if (p->stage == Leaving::Stage::release) {
@@ -64,7 +78,9 @@ void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& don
     State& s = m.s;
     using Stage = Leaving::Stage;
     const bool made = holds<MakeStandby>(effect);
-    if (p.stage == Stage::stop && holds<StopPg>(effect)) {
+    if (p.stage == Stage::quiet) {
+        if (quiet(m, p.quieting, effect, done)) stop_or_hand_on(m, p);
+    } else if (p.stage == Stage::stop && holds<StopPg>(effect)) {
         if (done.error) {  // the key stays: the lease keeps others away from a server that still
                            // runs
             m.tell(Note{Note::Level::error, "PostgreSQL did not stop: " + done.error->message});

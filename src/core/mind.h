@@ -139,6 +139,12 @@ bool race(Mind& m);  // the key is free
 bool fill_data_directory(Mind& m);  // empty or half made: clone
 bool start_stopped(Mind& m);        // rejoin: crash recovery, compare, rewind, start
 bool follow(Mind& m);               // a running standby
+
+// Before a primary is stopped on purpose: a checkpoint, so that the stop is short, then the poolers
+// hold their clients. begin_quiet: false, there are no clients to think of. quiet is told of each
+// effect that ended, and true when the stop may come.
+bool begin_quiet(Mind& m);
+bool quiet(Mind& m, Quieting& q, const Effect& effect, const EffectDone& done);
 // publish.cpp
 void publish(Mind& m);     // member key
 void keep_house(Mind& m);  // status, history, slots, config: the leader's keys

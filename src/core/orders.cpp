@@ -5,6 +5,15 @@
 
 namespace relevo::core {
 
+namespace {
+
+void stop_to_restart(Mind& m, bool checkpoint_first) {
+    m.s.stop_wanted = true;
+    m.emit(StopPg{cluster::StopMode::fast, checkpoint_first, Duration{}, true});
+}
+
+}  // namespace
+
 bool restart_order(Mind& m) {
     State& s = m.s;
     if (procedure<Restarting>(m)) return true;
@@ -31,10 +40,12 @@ bool restart_order(Mind& m) {
     p.timeout = asked.timeout.value_or(s.settings.primary_start_timeout);
     p.as_primary = !s.pg->in_recovery;
     p.ran = s.pg->server != cluster::Server::stopped;
-    s.procedure = p;
-    s.stop_wanted = true;
     m.tell(Note{Note::Level::info, "restarting PostgreSQL as asked"});
-    m.emit(StopPg{cluster::StopMode::fast, true, Duration{}, true});
+    if (begin_quiet(m))
+        p.stage = Restarting::Stage::quiet;
+    else
+        stop_to_restart(m, true);
+    s.procedure = p;
     return true;
 }
 
@@ -54,7 +65,11 @@ bool comes_back_as_primary(const Mind& m, const Restarting& p) {
 
 void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
-    if (p.stage == Restarting::Stage::stop && holds<StopPg>(effect)) {
+    if (p.stage == Restarting::Stage::quiet) {
+        if (!quiet(m, p.quieting, effect, done)) return;
+        p.stage = Restarting::Stage::stop;
+        stop_to_restart(m, false);
+    } else if (p.stage == Restarting::Stage::stop && holds<StopPg>(effect)) {
         if (done.error) {
             m.tell(Answer{p.order, 503, "restart failed: " + done.error->message});
             s.procedure = std::monostate{};

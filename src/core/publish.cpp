@@ -28,7 +28,10 @@ cluster::State shown_state(const State& s) {
         return boot->stage == Bootstrapping::Stage::initialize ? State::initdb : State::starting;
     }
     if (doing<ClonePg>(s)) return State::creating_replica;
-    if (holds<Restarting>(s.procedure)) return State::restarting;
+    // While clients are being held it still serves.
+    if (const auto* restart = std::get_if<Restarting>(&s.procedure);
+        restart && restart->stage != Restarting::Stage::quiet)
+        return State::restarting;
     if (doing<StartPg>(s)) return State::starting;
     if (doing<StopPg>(s)) return State::stopping;
     if (!s.pg) return State::unknown;

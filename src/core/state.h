@@ -81,6 +81,9 @@ struct Bootstrapping {
     bool unsure = false;          // the last write may have happened
     cluster::Revision claim = 0;  // of the initialize key as we put it
 };
+struct Quieting {       // before a primary is stopped on purpose (handover.cpp, quiet)
+    EffectId hold = 0;  // since this effect the poolers' clients wait; 0: they do not
+};
 struct HandingOver {  // switchover, manual failover: the leader's side
     enum class Stage {
         validate,
@@ -104,7 +107,8 @@ struct CrashFailover {  // the leader's PostgreSQL died and it is not to be rest
     bool tail_known = false;  // or that it cannot be told
 };
 struct Restarting {
-    enum class Stage { stop, start } stage = Stage::stop;
+    enum class Stage { quiet, stop, start } stage = Stage::stop;
+    Quieting quieting;
     OrderId order = 0;
     Duration timeout{};
     bool as_primary = false;  // what it was, running or stopped, when the order came
@@ -116,7 +120,8 @@ struct Reinitializing {
     bool from_leader = false;
 };
 struct Leaving {  // the agent stops
-    enum class Stage { stop, release, say, gone } stage = Stage::stop;
+    enum class Stage { quiet, stop, release, say, gone } stage = Stage::stop;
+    Quieting quieting;
     bool standby_made = false, seen = false;  // seen stopped
 };
 using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover,
@@ -353,9 +358,9 @@ struct Step {
 // outside.
 Step step(State& state, const Event& event, Now now);
 
-// A planned switchover makes the poolers' clients wait: which effect asked for it, and how long a
-// transaction may still take from then on. It ends with the procedure, however that ends, so
-// nobody needs to be told to let them go on.
+// A planned switchover, restart or stop of the primary makes the poolers' clients wait: which
+// effect asked for it, and how long a transaction may still take from then on. It ends with the
+// procedure, however that ends, so nobody needs to be told to let them go on.
 struct PoolersHeld {
     EffectId id = 0;
     Duration drain{};

@@ -194,6 +194,38 @@ TEST(Story, APoolerThatDoesNotAnswerDelaysASwitchoverByNoMoreThanItsTime) {
     story.settles(60s);
 }
 
+// Neither a restart nor the agent's stop is called off for a transaction: clients are held, and
+// then the server is stopped.
+TEST(Story, ARestartAndAnAgentsStopLetThePoolersHoldBefore) {
+    auto plan = calm_plan(30s, 300s);
+    plan.poolers = Poolers::busy;
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    auto& leader = *story.c.members[static_cast<std::size_t>(old)];
+    const auto stops_after_a_hold = [&] {
+        const auto held = story.first<core::HoldPoolers>(old);
+        const auto stopped = story.first<core::StopPg>(old);
+        ASSERT_TRUE(held && stopped);
+        EXPECT_GE(*stopped - *held, 1900ms);
+        EXPECT_LT(*stopped - *held, 2100ms);
+        story.effects.clear();
+    };
+    leader.order_restart();
+    story.pass(1s);
+    EXPECT_TRUE(core::holds_poolers(leader.state()));
+    story.pass(10s);
+    EXPECT_FALSE(core::holds_poolers(leader.state()));
+    story.settles(60s);
+    EXPECT_EQ(story.c.leader(), old);
+    stops_after_a_hold();
+    story.primaries.clear();
+    leader.stop_agent();
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_NE(story.primaries.front().second, old);
+    stops_after_a_hold();
+}
+
 TEST(Story, ALeaderThatDiesWhileThePoolersHoldIsSucceeded) {
     auto plan = calm_plan(5s, 300s);
     plan.poolers = Poolers::silent;

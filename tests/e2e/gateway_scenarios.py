@@ -67,6 +67,30 @@ def gateway_two_gateways_hold_together():
         verify(lab, second, 0)
 
 
+# Stopped or restarted on purpose, the primary lets its clients be held before.
+@scenario
+def gateway_a_restart_and_an_agents_stop_cost_no_error():
+    with gateway_lab() as lab, Gateway(lab) as gw:
+        writers = PoolWriters(gw).start()
+        time.sleep(1)
+        primary = lab.primary()
+        began = time.monotonic()
+        code, text = primary.api("/restart", "POST", {})
+        check(code == 200, text)
+        writers.all_go_on()
+        check(not writers.failures(), f"a restart cost {writers.failures()[:3]}")
+        print(f"  restart: gap {writers.gap(began) * 1000:.0f} ms")
+        lab.wait_healthy(40)
+        began = time.monotonic()
+        primary.agent.stop()
+        lab.wait_primary(20, other_than=primary)
+        writers.all_go_on()
+        check(not writers.failures(), f"an agent's stop cost {writers.failures()[:3]}")
+        print(f"  stop: gap {writers.gap(began) * 1000:.0f} ms")
+        primary.start()
+        verify(lab, writers, 0)
+
+
 # S33
 @scenario
 def gateway_a_long_transaction_calls_the_switchover_off_and_is_named():
