@@ -282,7 +282,8 @@ struct State {
     // A crashed leader: what it gives to the next one, for as long as nothing here has touched it.
     struct Tail {
         cluster::WalTail wal;
-        Instant until{};  // the next one is there, and has had its time to ask by then
+        cluster::Revision offered_in = 0;  // the term of the next one that is there
+        Instant until{};                   // and that has had its time to ask by then
     };
     std::optional<Tail> tail;
     // Its successor: what it takes before it is promoted.

@@ -56,8 +56,11 @@ void tail_found_done(Mind& m, CrashFailover& p, const EffectDone& done) {
 bool keeps_tail(Mind& m, const cluster::MemberRecord& leader) {
     State& s = m.s;
     if (!s.tail || leader.role == cluster::Role::primary) return false;
-    if (s.tail->until == Instant{})
+    // A successor that dies has a successor.
+    if (const auto term = s.dcs->leader->create_revision; s.tail->offered_in != term) {
+        s.tail->offered_in = term;
         s.tail->until = m.now.mono + s.settings.wal_tail_timeout + before_it_asks;
+    }
     if (m.now.mono >= s.tail->until) return false;
     m.wake_by(s.tail->until);
     return true;
