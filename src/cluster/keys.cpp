@@ -47,23 +47,25 @@ std::string base_path(std::string_view name_space, std::string_view scope) {
 
 namespace {
 std::string timeline_json(const TimelineGrant& grant) {
-    if (grant.line == 0) return fmt::format(R"({{"timeline":{}}})", grant.number);
-    return fmt::format(R"({{"timeline":{},"line":{},"settled":{}}})", grant.number, grant.line,
-                       grant.settled);
+    std::string text = fmt::format(R"({{"timeline":{})", grant.number);
+    if (grant.line != 0)
+        text += fmt::format(R"(,"line":{},"settled":{})", grant.line, grant.settled);
+    if (grant.from)
+        text +=
+            fmt::format(R"(,"from":{},"from_timeline":{})", grant.from.value, grant.from_timeline);
+    return text + "}";
 }
 }  // namespace
 
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
-                   const std::optional<SyncState>& sync_state) {
+                   const std::optional<SyncState>& sync_state, Revision sync_known) {
     Txn txn{{absent(leader)}, {}};
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
         txn.writes.push_back(put(timeline, timeline_json(*grant)));
     }
-    if (sync_state) {
-        txn.compares.push_back(unchanged(sync, sync_state->mod_revision));
-        txn.writes.push_back(put(sync, to_json(*sync_state)));
-    }
+    txn.compares.push_back(unchanged(sync, sync_known));
+    if (sync_state) txn.writes.push_back(put(sync, to_json(*sync_state)));
     txn.writes.push_back(put_leased(leader, self));
     return txn;
 }
@@ -108,8 +110,9 @@ Txn cancel_initialize(Revision claim) {
 }
 
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
-                     const std::string& config_json, Revision claim) {
-    Txn txn{{absent(leader), unchanged(initialize, claim)}, {put(initialize, system_id)}};
+                     const std::string& config_json, Revision claim, Revision sync_known) {
+    Txn txn{{absent(leader), unchanged(initialize, claim), unchanged(sync, sync_known)},
+            {put(initialize, system_id)}};
     if (!config_json.empty()) txn.writes.push_back(put(config, config_json));
     txn.writes.push_back(put_leased(leader, self));
     return txn;

@@ -36,14 +36,17 @@ struct TimelineGrant {
     Timeline line = 0;     // what the leader writes, or the last one wrote; 0: not known
     Timeline settled = 0;  // the newest number that was given out when the line was told
     Revision known = 0;
+    // Where whoever is to be promoted leaves its timeline, or later: its WAL's end. 0: not told.
+    Lsn from{};
+    Timeline from_timeline = 0;
 };
 // Only when there is none, and the timeline key is as it was read. The grant: the number of the
 // promotion that follows, or, of a running primary, the line that it goes on with.
-// sync: what to put into the sync key, on condition that it still is the one that was read
-// (mod_revision): whoever takes the lead by whatever path changes it, so that what another
-// candidate found out before is void.
+// sync: what to put into the sync key: whoever takes the lead by whatever path changes it, so that
+// what another candidate found out before is void. Absent: not in synchronous mode, or there is
+// none. In any case on condition that it still is the one that was read (mod revision, 0 absent).
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
-                   const std::optional<SyncState>& sync);
+                   const std::optional<SyncState>& sync, Revision sync_known);
 Txn put_timeline(const TimelineGrant& grant, Revision term);
 // Ours by term and name, but under a lease that is gone.
 Txn rewrite_leader(const MemberName& self, Revision term);
@@ -60,7 +63,8 @@ Txn cancel_initialize(Revision claim);  // only this claim, never another's or a
 // Only while our claim ("") stands and nobody leads. An empty config_json leaves the config as it
 // is.
 Txn finish_bootstrap(const MemberName& self, const std::string& system_id,
-                     const std::string& config_json, Revision claim);
+                     const std::string& config_json, Revision claim,
+                     Revision sync_known);  // as in acquire_leader
 Txn put_member(const MemberRecord& member);
 Txn put_status(const StatusKey& status, Revision term);  // only while our term lasts
 Txn put_optime(Lsn position, Revision term);             // for agents before 2.1.0: optime/leader

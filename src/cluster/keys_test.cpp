@@ -33,15 +33,18 @@ TEST(Keys, HavePatronisPaths) {
 }
 
 TEST(AcquireLeader, OnlyWhenThereIsNone) {
-    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt),
-              (Txn{{created("leader", 0)}, {leased("leader", "pg-1")}}));
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt, 0),
+              (Txn{{created("leader", 0), created("sync", 0)}, {leased("leader", "pg-1")}}));
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt, 8),
+              (Txn{{created("leader", 0), modified("sync", 8)}, {leased("leader", "pg-1")}}));
 }
 
 TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
-    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0}, std::nullopt),
-              (Txn{{created("leader", 0), created("timeline", 0)},
-                   {put("timeline", R"({"timeline":4})"), leased("leader", "pg-1")}}));
-    EXPECT_EQ(put_timeline({5, 3, 4, 12}, 7),
+    EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0, Lsn{77}, 3}, std::nullopt, 0),
+              (Txn{{created("leader", 0), created("timeline", 0), created("sync", 0)},
+                   {put("timeline", R"({"timeline":4,"from":77,"from_timeline":3})"),
+                    leased("leader", "pg-1")}}));
+    EXPECT_EQ(put_timeline({5, 3, 4, 12, {}, 0}, 7),
               (Txn{{created("leader", 7), modified("timeline", 12)},
                    {put("timeline", R"({"timeline":5,"line":3,"settled":4})")}}));
 }
@@ -52,7 +55,7 @@ TEST(AcquireLeader, ChangesTheSyncKeyInTheSameBreath) {
     sync.voters = {"pg-1", "pg-2"};
     sync.quorum = 1;
     sync.mod_revision = 9;
-    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, sync),
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, sync, 9),
               (Txn{{created("leader", 0), modified("sync", 9)},
                    {put("sync", R"({"leader":"pg-1","quorum":1,"sync_standby":"pg-1,pg-2"})"),
                     leased("leader", "pg-1")}}));
@@ -80,12 +83,13 @@ TEST(Initialize, IsClaimedOnceAndNeverTakenFromACluster) {
 }
 
 TEST(FinishBootstrap, WritesIdConfigAndLeaderTogetherWhileTheClaimStands) {
-    const std::vector<Compare> guards = {created("leader", 0), modified("initialize", 5)};
+    const std::vector<Compare> guards = {created("leader", 0), modified("initialize", 5),
+                                         modified("sync", 6)};
     EXPECT_EQ(
-        finish_bootstrap("pg-1", "1234567890", "{}", 5),
+        finish_bootstrap("pg-1", "1234567890", "{}", 5, 6),
         (Txn{guards,
              {put("initialize", "1234567890"), put("config", "{}"), leased("leader", "pg-1")}}));
-    EXPECT_EQ(finish_bootstrap("pg-1", "1234567890", "", 5),
+    EXPECT_EQ(finish_bootstrap("pg-1", "1234567890", "", 5, 6),
               (Txn{guards, {put("initialize", "1234567890"), leased("leader", "pg-1")}}));
 }
 

@@ -67,8 +67,11 @@ struct HistoryLine {
 // known to write.
 struct TimelineKey {
     Timeline number = 0;
-    Timeline line = 0;          // 0: not told
-    Timeline settled = 0;       // what was given out up to here was decided when the line was told
+    Timeline line = 0;     // 0: not told
+    Timeline settled = 0;  // what was given out up to here was decided when the line was told
+    // Where the one that is promoted to `number` leaves its timeline, or later. 0: not told.
+    Lsn from{};
+    Timeline from_timeline = 0;
     Revision mod_revision = 0;  // 0: the key is absent
     bool operator==(const TimelineKey&) const = default;
 };

@@ -191,9 +191,12 @@ TEST(Snapshot, GrantedTimelineKeepsItsRevisionAlsoWhenItCannotBeRead) {
     Store store;
     SnapshotReader reader;
     EXPECT_EQ(reader.read(store.tree()).granted, TimelineKey{});
-    store.put("timeline", R"({"timeline":12,"line":11,"settled":11})");
+    store.put("timeline",
+              R"({"timeline":12,"line":11,"settled":11,"from":83886080,"from_timeline":11})");
     const auto first = reader.read(store.tree()).granted;
     EXPECT_EQ(first.number, 12U);
+    EXPECT_EQ(first.from, Lsn{83886080});
+    EXPECT_EQ(first.from_timeline, 11U);
     EXPECT_EQ(first.line, 11U);
     EXPECT_GT(first.mod_revision, 0);
     store.put("timeline", "12");
@@ -259,7 +262,9 @@ std::vector<KeyCase> key_cases() {
         {"history", {"{}", "7", "null", "[[]]", R"([["x",1,"r"]])"}},
         {"timeline",
          {"[]", "7", "null", R"({"timeline":0})", R"({"timeline":4294967295})", R"({"line":1})",
-          R"({"timeline":2,"line":1})", R"({"timeline":2,"line":0,"settled":1})"}},
+          R"({"timeline":2,"line":1})", R"({"timeline":2,"line":0,"settled":1})",
+          R"({"timeline":2,"from":7})", R"({"timeline":2,"from":-7,"from_timeline":1})",
+          R"({"timeline":2,"from":"0/7","from_timeline":1})"}},
         {"failsafe", {"[]", "7", "null", R"({"a":{}})"}},
     };
 }

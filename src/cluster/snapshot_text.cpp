@@ -222,7 +222,18 @@ Result<TimelineKey> parse_timeline(std::string_view text) {
     const auto number = object.find("timeline");
     if (number == object.end() || !valid(*number))
         return fail(ErrorCode::invalid, "timeline must be a number from 1");
-    TimelineKey key{number->get<Timeline>(), 0, 0, 0};
+    TimelineKey key;
+    key.number = number->get<Timeline>();
+    const auto from = object.find("from");
+    const auto left = object.find("from_timeline");
+    if (from != object.end() || left != object.end()) {
+        if (from == object.end() || left == object.end() || !from->is_number_unsigned() ||
+            !valid(*left))
+            return fail(ErrorCode::invalid,
+                        "from must be a position in the WAL, and from_timeline its timeline");
+        key.from = Lsn{from->get<std::uint64_t>()};
+        key.from_timeline = left->get<Timeline>();
+    }
     const auto line = object.find("line");
     const auto settled = object.find("settled");
     if (line == object.end() && settled == object.end()) return key;

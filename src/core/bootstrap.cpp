@@ -62,7 +62,7 @@ void finish(Mind& m, Bootstrapping& p) {
         return undo(m, p, "the new cluster's system identifier cannot be read");
     m.commit(CommitFor::finish_bootstrap,
              cluster::keys::finish_bootstrap(s.self.name, s.pg->system_id, s.self.initial_config,
-                                             p.claim));
+                                             p.claim, s.dcs->sync.mod_revision));
 }
 
 void finished(Mind& m) {

@@ -67,6 +67,7 @@ void compared(Mind& m, const EffectDone& done) {
     JudgedSource judged;
     judged.term = s.dcs->leader->create_revision;
     judged.at = m.now.mono;
+    judged.at_its_end = s.compared_at_end && at_its_end(s);
     if (const auto* d = std::get_if<cluster::Divergence>(&done.payload)) {
         judged.divergence = *d;
     } else {
@@ -98,7 +99,7 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->primary && s.dcs && s.dcs->led_by(name) && s.pg &&
                 answer->timeline == s.pg->timeline)
-                s.joined = State::Joined{s.dcs->leader->create_revision, answer->position};
+                s.joined = State::Joined{s.dcs->leader->create_revision, answer->position, {}};
     } else if (auto* crash = std::get_if<CrashFailover>(&s.procedure);
                crash && probe.purpose == ProbeFor::crash) {
         crash->candidate_known = true;
@@ -117,11 +118,18 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
     }
 }
 
-void rewind_done(Mind& m, const EffectDone& done) {
+// The data is now what the leader of this term had.
+void note_copied(State& s, const std::optional<cluster::Upstream>& source) {
+    const bool now = source && s.dcs && s.dcs->led_by(source->member) && s.copying_in == term_of(s);
+    s.copied_in = now ? s.copying_in : 0;
+}
+
+void rewind_done(Mind& m, const RewindPg& rewind, const EffectDone& done) {
     State& s = m.s;
     s.judged.reset();
     s.joined.reset();
     if (!done.error) {
+        note_copied(s, rewind.source);
         s.rewind_failed = false;
         s.was_primary = false;
         return;
@@ -131,13 +139,14 @@ void rewind_done(Mind& m, const EffectDone& done) {
     s.retry_start_at = m.now.mono + start_again_after;
 }
 
-void clone_done(Mind& m, const EffectDone& done) {
+void clone_done(Mind& m, const ClonePg& clone, const EffectDone& done) {
     State& s = m.s;
     s.judged.reset();
     s.joined.reset();
     s.rewind_failed = false;
     s.was_primary = false;
     if (!done.error) {
+        note_copied(s, clone.source);
         m.tell(Note{Note::Level::info, "the copy is complete"});
         return;
     }
@@ -155,10 +164,10 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         promote_done(m, *promote, done);
     else if (holds<ComparePg>(effect))
         compared(m, done);
-    else if (holds<RewindPg>(effect))
-        rewind_done(m, done);
-    else if (holds<ClonePg>(effect))
-        clone_done(m, done);
+    else if (const auto* rewind = std::get_if<RewindPg>(&effect))
+        rewind_done(m, *rewind, done);
+    else if (const auto* clone = std::get_if<ClonePg>(&effect))
+        clone_done(m, *clone, done);
     else if (const auto* probe = std::get_if<ProbePeers>(&effect))
         probed(m, *probe, done);
     else if (holds<CrashRecoverPg>(effect)) {

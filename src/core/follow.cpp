@@ -30,8 +30,8 @@ void start_standby(Mind& m, std::optional<cluster::Upstream> upstream) {
     cluster::StartPlan plan;
     plan.upstream = upstream;
     plan.timeout = standby_start_timeout;
-    s.followed = upstream;
-    s.follow_known = true;
+    note_followed(m, upstream);
+    s.standby_started = m.now.mono;
     m.tell(Note{Note::Level::info,
                 upstream ? "starting as a standby of " + upstream->member
                          : std::string("starting as a standby without an upstream"),
@@ -61,17 +61,9 @@ bool was_standby(const cluster::LocalPostgres& pg) {
                           pg.control->state == cluster::ControlState::in_archive_recovery);
 }
 
-// The newest verdict about the present leader, if it is still worth something.
-const cluster::Divergence* verdict(const Mind& m) {
-    const State& s = m.s;
-    if (!s.judged || !s.dcs || !s.dcs->leader || s.judged->term != s.dcs->leader->create_revision)
-        return nullptr;
-    return &s.judged->divergence;
-}
-
-bool fits(const Mind& m) {
-    const auto* d = verdict(m);
-    return d && d->verdict == cluster::Divergence::Verdict::streams;
+void compare(Mind& m, const cluster::MemberRecord& leader) {
+    m.s.compared_at_end = at_its_end(m.s);
+    m.emit(ComparePg{address_of(m, leader)});
 }
 
 // Copied pages may be newer than the WAL that was replayed over them: after a rewind, or a crash of
@@ -127,6 +119,18 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
 
 }  // namespace
 
+const cluster::Divergence* verdict(const Mind& m) {
+    const State& s = m.s;
+    if (!s.judged || !s.dcs || !s.dcs->leader || s.judged->term != s.dcs->leader->create_revision)
+        return nullptr;
+    return &s.judged->divergence;
+}
+
+bool fits(const Mind& m) {
+    const auto* d = verdict(m);
+    return d && d->verdict == cluster::Divergence::Verdict::streams;
+}
+
 bool known_twin(const State& s) { return s.judged && s.judged->divergence.twin; }
 
 bool upstream_is_safe(const Mind& m) { return !may_be_half_way(*m.s.pg) || fits(m); }
@@ -148,7 +152,10 @@ std::optional<cluster::Upstream> upstream_for(const Mind& m) {
     const std::string wanted = s.self.tags.replicatefrom();
     if (!wanted.empty() && wanted != s.self.name)
         if (const auto* other = s.dcs->member(wanted);
-            other && !other->conn_url.empty() && other->running())
+            other && !other->conn_url.empty() && other->running() &&
+            // One that led, and does not know yet that another does, takes acknowledgements.
+            (other->role != cluster::Role::primary || s.dcs->led_by(wanted) ||
+             !s.rules.leads_alone))
             return address_of(m, *other);
     if (!leader) return std::nullopt;
     return address_of(m, *leader);
@@ -240,12 +247,12 @@ bool start_stopped(Mind& m) {
         if (!s.rewind_failed && !upstream_is_safe(m)) {
             if (m.running<ComparePg>()) return true;
             if (!d && leader->role == cluster::Role::primary)
-                m.emit(ComparePg{address_of(m, *leader)});
+                compare(m, *leader);
             else
                 start_standby(m, std::nullopt);  // reads at least; follow() gives it its upstream
             return true;
         }
-        start_standby(m, upstream_for(m));  // judged again while it runs
+        start_standby(m, upstream_at_start(m));  // judged again while it runs
         return true;
     }
     if (unclean(pg) && s.settings.use_pg_rewind && !s.crash_recovered) {
@@ -255,7 +262,7 @@ bool start_stopped(Mind& m) {
         return true;
     }
     if (unclean(pg)) {
-        start_standby(m, upstream_for(m));
+        start_standby(m, upstream_at_start(m));
         return true;
     }
     const auto* d = verdict(m);
@@ -266,14 +273,14 @@ bool start_stopped(Mind& m) {
             return true;
         }
         if (leader->role == cluster::Role::primary)
-            m.emit(ComparePg{address_of(m, *leader)});
+            compare(m, *leader);
         else
             m.say("stopped", Note::Level::info, "waiting for " + leader->name + " to be promoted");
         return true;
     }
     if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
         return true;
-    start_standby(m, upstream_for(m));
+    start_standby(m, upstream_at_start(m));
     return true;
 }
 
@@ -298,7 +305,7 @@ bool compare_soon(Mind& m, const cluster::MemberRecord& leader) {
         return false;
     }
     s.check_after = m.now.mono + retry_soon;
-    m.emit(ComparePg{address_of(m, leader)});
+    compare(m, leader);
     return false;
 }
 
@@ -336,13 +343,29 @@ bool follow(Mind& m) {
     const bool opens = pg.server != cluster::Server::starting || upstream_is_safe(m);
     if (!opens) s.check_divergence = true;
     // Without a leader the old upstream stays: what it still sends is wanted.
-    const bool anew = wanted && opens && (!s.follow_known || s.followed != wanted);
-    if (anew && leader && compare_first(m, *leader)) {
+    const bool told = s.follow_known && s.followed == wanted;
+    const bool anew = wanted && opens && (!told || s.followed_in != term_of(s));
+    const Fit fit = anew ? fit_for(m, *wanted) : Fit::yes;
+    if (fit == Fit::cut) {
+        cut_off(m);
+        return true;
+    }
+    if (fit == Fit::wait) {
+        look_for_the_end(m);
+        return false;
+    }
+    if (anew && told && fit == Fit::yes) {
+        s.followed_in = term_of(s);
+    } else if (anew && leader && (fit == Fit::compare || compare_first(m, *leader))) {
         s.check_divergence = true;
+        // A verdict from before it was known what it holds says nothing about that.
+        if (fit == Fit::compare && fits(m) && at_its_end(s)) {
+            s.judged.reset();
+            s.check_after = m.now.mono;
+        }
         if (m.paused()) return compare_soon(m, *leader);
     } else if (anew) {
-        s.followed = wanted;
-        s.follow_known = true;
+        note_followed(m, wanted);
         s.check_divergence = true;
         s.check_after = m.now.mono;
         m.say("role", Note::Level::info,

@@ -135,10 +135,29 @@ bool seal(Mind& m);         // nobody leads: this member's WAL must not grow any
 void regain_vote(Mind& m);  // after a rewind or copy
 // race.cpp
 bool race(Mind& m);  // the key is free
+// attach.cpp: whom a standby may stream from. Its word lets commits through there (R16).
+enum class Fit {
+    yes,
+    cut,      // what it receives now is another's
+    wait,     // for the end of what it has
+    compare,  // with the leader's history
+};
+Fit fit_for(const Mind& m, const cluster::Upstream& upstream);
+// With a start: nobody where what it holds is only known once it runs.
+std::optional<cluster::Upstream> upstream_at_start(const Mind& m);
+// PostgreSQL is being told so.
+void note_followed(Mind& m, const std::optional<cluster::Upstream>& upstream);
+cluster::Revision term_of(const State& s);  // of who leads in the view; 0: nobody
+// A standby that receives nothing and has replayed all it has.
+bool at_its_end(const State& s);
+void cut_off(Mind& m);           // from whomever it streams
+void look_for_the_end(Mind& m);  // of what it has
 // follow.cpp
-bool fill_data_directory(Mind& m);  // empty or half made: clone
-bool start_stopped(Mind& m);        // rejoin: crash recovery, compare, rewind, start
-bool follow(Mind& m);               // a running standby
+const cluster::Divergence* verdict(const Mind& m);  // about the present leader; nullptr: none
+bool fits(const Mind& m);                           // by that
+bool fill_data_directory(Mind& m);                  // empty or half made: clone
+bool start_stopped(Mind& m);  // rejoin: crash recovery, compare, rewind, start
+bool follow(Mind& m);         // a running standby
 
 // Before a primary is stopped on purpose: a checkpoint, so that the stop is short, then the poolers
 // hold their clients. begin_quiet: false, there are no clients to think of. quiet is told of each

@@ -81,10 +81,10 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
         plan.timeout = p.timeout;
         if (!plan.as_primary) {
             if (plan.timeout.count() == 0) plan.timeout = standby_start_timeout;
-            if (p.ran || upstream_is_safe(m)) plan.upstream = upstream_for(m);
+            if (p.ran || upstream_is_safe(m)) plan.upstream = upstream_at_start(m);
         }
         plan.hold_clients = plan.as_primary && needs_gate(m);
-        s.followed = plan.upstream;
+        note_followed(m, plan.upstream);
         s.follow_known = !plan.as_primary;
         p.stage = Restarting::Stage::start;
         m.emit(StartPg{plan, plan.as_primary && !m.paused() ? m.fence_at() : Instant::max()});
@@ -155,10 +155,9 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         // Part of the order: in maintenance mode nobody else would start it.
         p.stage = Reinitializing::Stage::start;
         cluster::StartPlan plan;
-        plan.upstream = upstream_for(m);
+        plan.upstream = upstream_at_start(m);
         plan.timeout = standby_start_timeout;
-        s.followed = plan.upstream;
-        s.follow_known = true;
+        note_followed(m, plan.upstream);
         m.emit(StartPg{plan, Instant::max()});
     } else if (p.stage == Reinitializing::Stage::start && holds<StartPg>(effect)) {
         s.procedure = std::monostate{};

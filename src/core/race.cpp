@@ -66,7 +66,8 @@ void take(Mind& m) {
     s.taken_over.reset();
     s.fine = {};
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
-    m.commit(CommitFor::acquire, cluster::keys::acquire_leader(s.self.name, grant, sync));
+    m.commit(CommitFor::acquire,
+             cluster::keys::acquire_leader(s.self.name, grant, sync, s.dcs->sync.mod_revision));
 }
 
 // The last leader did not ask it, and may go on without it.

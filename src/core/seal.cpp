@@ -39,8 +39,7 @@ bool seal(Mind& m) {
             m.wake_by(s.retry_start_at);
             return false;
         }
-        s.followed.reset();
-        s.follow_known = true;
+        note_followed(m, std::nullopt);
         m.say("role", Note::Level::info, "nobody leads: not receiving WAL until somebody does");
         m.emit(FollowPg{std::nullopt});
         return true;
@@ -90,6 +89,13 @@ void regain_vote(Mind& m) {
         return;
     }
     if (pg.position() >= s.joined->end) {
+        // Somebody else may lead by now, to whom this member has acknowledged what it then threw
+        // away. Who still leads at a look that was begun since has all that it ever acknowledged.
+        if (!s.joined->reached) s.joined->reached = m.now.mono;
+        if (s.rules.vote_read && s.read_asked < *s.joined->reached) {
+            if (!m.running<ReadDcs>() && !s.dcs_down) m.emit(ReadDcs{m.dcs_deadline()});
+            return;
+        }
         if (again()) m.emit(RestoreVote{});
         return;
     }

@@ -62,6 +62,7 @@ struct JudgedSource {
     cluster::Revision term = 0;  // of the leader it was compared with
     cluster::Divergence divergence;
     Instant at;
+    bool at_its_end = false;  // of a standby that had replayed all it has and received no more
 };
 
 // The things that take several effects in a row and cannot be read off the facts.
@@ -130,11 +131,14 @@ using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, Crash
 // Rules of docs/adr/0006 that only the core could leave out. Each holds, always: the simulator
 // switches one off to show that it would notice (docs/adr/0008).
 struct Rules {
-    bool intersect = true;   // R0: votes and names have a member in common
-    bool flushed = true;     // R2: voters hold what was acknowledged before they are written
-    bool newer_seal = true;  // R5: a seal counts when it is not older than the sync key
-    bool forward = true;     // R6: a view that is older than the last one changes nothing
-    bool own_writes = true;  // R6, R12: nor is one decided on that lacks what we wrote
+    bool intersect = true;    // R0: votes and names have a member in common
+    bool flushed = true;      // R2: voters hold what was acknowledged before they are written
+    bool newer_seal = true;   // R5: a seal counts when it is not older than the sync key
+    bool forward = true;      // R6: a view that is older than the last one changes nothing
+    bool own_writes = true;   // R6, R12: nor is one decided on that lacks what we wrote
+    bool fits = true;         // R16: a standby acknowledges nothing that its leader has not sent
+    bool vote_read = true;    // R16: a vote comes back after a look at who leads
+    bool leads_alone = true;  // nobody streams from a primary that does not lead
 };
 
 struct State {
@@ -191,9 +195,14 @@ struct State {
     Instant
         hold_start_until{};  // after a demotion: wait for the next leader rather than start twice
     std::optional<cluster::Upstream> followed;
-    bool started_by_us = false;  // this postmaster
-    bool follow_known = false;   // followed says what the server was told last
+    bool started_by_us = false;         // this postmaster
+    bool follow_known = false;          // followed says what the server was told last
+    cluster::Revision followed_in = 0;  // the term in which it was found to fit (attach.cpp)
+    cluster::Revision copying_in = 0;   // in which the last copy or rewind was begun
+    cluster::Revision copied_in = 0;    // in which it was made from that term's leader
+    Instant standby_started{};          // by us, when last
     std::optional<JudgedSource> judged;
+    bool compared_at_end = false;  // JudgedSource::at_its_end of the comparison that is under way
     bool check_divergence = false;
     Instant check_after{};
     Instant retry_clone_at{}, retry_start_at{}, standby_again_at{};
@@ -203,6 +212,7 @@ struct State {
     struct Joined {
         cluster::Revision term = 0;
         cluster::Lsn end;
+        std::optional<Instant> reached;  // when that was seen to be here
     };
     std::optional<Joined> joined;
     Instant join_again_at{};

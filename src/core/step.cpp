@@ -35,6 +35,7 @@ EffectId Mind::emit(Effect effect) {
         s.tail.reset();
         s.all_dead = false;
     }
+    if (holds<ClonePg>(effect) || holds<RewindPg>(effect)) s.copying_in = term_of(s);
     s.running.push_back({id, effect, now.mono, s.pg_changes});
     step_.effects.push_back({id, std::move(effect)});
     return id;

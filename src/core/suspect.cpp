@@ -118,7 +118,8 @@ bool one_vote_is_enough(const State& s) { return judged_by_voters(s) && s.dcs->s
 cluster::Revision follows_term(const State& s) {
     const bool streams = s.pg && !s.pg->voteless && s.pg->receiving && s.followed && !s.cut;
     if (s.suspected || !streams || !s.dcs || !s.dcs->leader) return 0;
-    return s.followed->member == s.dcs->leader->name ? s.dcs->leader->create_revision : 0;
+    if (s.followed->member != s.dcs->leader->name || s.followed_in != term_of(s)) return 0;
+    return s.followed_in;
 }
 
 bool wants_backing(const State& s, Instant now) {

@@ -55,8 +55,12 @@ cluster::keys::TimelineGrant next_timeline(Mind& m) {
     const bool unseen = !told(s) && s.shown_term != s.last_led->leader->create_revision;
     s.asked_timeline = newest + (unseen ? 2 : 1);
     const auto line = last_line(s);
-    return {s.asked_timeline, line, line != 0 ? s.dcs->granted.settled : 0,
-            s.dcs->granted.mod_revision};
+    return {s.asked_timeline,
+            line,
+            line != 0 ? s.dcs->granted.settled : 0,
+            s.dcs->granted.mod_revision,
+            s.pg->position(),
+            s.pg->timeline};
 }
 
 void learn_grant(Mind& m) {
@@ -90,7 +94,14 @@ cluster::keys::TimelineGrant line_as_written(Mind& m) {
     State& s = m.s;
     s.asked_timeline = 0;
     const auto number = std::max(s.dcs->granted.number, s.pg->timeline);
-    return {number, s.pg->timeline, number, s.dcs->granted.mod_revision};
+    // Where it left the one before is of use to a standby that comes late.
+    const bool began = s.dcs->granted.number == s.pg->timeline;
+    return {number,
+            s.pg->timeline,
+            number,
+            s.dcs->granted.mod_revision,
+            began ? s.dcs->granted.from : cluster::Lsn{},
+            began ? s.dcs->granted.from_timeline : 0};
 }
 
 void tell_line(Mind& m) {

@@ -48,6 +48,9 @@ enum class Bug {
     promoted_alone,        // a winner acknowledges before anybody follows it
     one_vote_too_few,      // a candidate counts one voter less than it needs
     tail_ignored,          // what a crashed primary wrote last is not fetched, and said to be there
+    followed_unasked,      // a standby is given a new leader whatever it holds
+    vote_by_old_view,      // a copied member votes again without a look at who leads
+    follows_deposed,       // replicatefrom may name a primary that does not lead any more
     admitted_unconfirmed,  // a new primary is read before what it holds is confirmed
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
@@ -56,9 +59,10 @@ enum class Bug {
 
 // How it is found.
 enum class Hunt {
-    any,    // in schedules drawn from a seed
-    aimed,  // in such as are aimed at synchronous replication
-    story,  // by its story alone: it takes several things at one moment
+    any,         // in schedules drawn from a seed
+    aimed,       // in such as are aimed at synchronous replication
+    aimed_five,  // the same with five members
+    story,       // by its story alone: it takes several things at one moment
 };
 
 struct BugName {

@@ -85,7 +85,9 @@ std::string Checkers::why_excused(int index) const {
                              : truth->leader                   ? truth->leader->create_revision
                                                                : 0;
     const bool unaware =
-        world.mono(index) < may_until && state.dcs && state.dcs->revision < replaced_at;
+        world.mono(index) < may_until && state.dcs &&
+        // Nothing is decided on a view that lacks its own newest write.
+        state.dcs->revision < std::max(replaced_at, replaced_at > 0 ? state.floor : 0);
     if (core::sync_rules(state) && (stops || unaware))
         return "it was deposed and does not know yet";
     if (!guarded && since_start < Duration(s.retry_timeout) + seconds(1))

@@ -84,6 +84,9 @@ core::Rules Member::rules() const {
     rules.flushed = !has_bug(Bug::votes_before_flush);
     rules.newer_seal = !has_bug(Bug::old_seal_counts);
     rules.forward = !has_bug(Bug::old_view_believed);
+    rules.fits = !has_bug(Bug::followed_unasked);
+    rules.vote_read = !has_bug(Bug::vote_by_old_view);
+    rules.leads_alone = !has_bug(Bug::follows_deposed);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
 }
@@ -239,6 +242,12 @@ void Member::order_restart() {
     core::RestartAsked asked;
     asked.order = ++last_order_;
     feed(asked);
+}
+
+void Member::set_tag(const std::string& tag, const std::string& value) {
+    auto self = state_.self;
+    self.tags.published[tag] = {value};
+    feed(core::SelfChanged{std::move(self)});
 }
 
 void Member::order_reinit() {

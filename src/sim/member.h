@@ -53,6 +53,7 @@ public:
 
     void order_restart();
     void order_reinit();
+    void set_tag(const std::string& tag, const std::string& value);  // until the agent's end
 
     int index() const { return index_; }
     const core::State& state() const { return state_; }

@@ -176,6 +176,9 @@ private:
     void change_receiver();
     void receiver_try(int session);
     void receiver_stopped(bool told);
+    bool begins_to_stream(SimPostgres& up, int session);
+    bool is_ahead_of(const SimPostgres& up) const;
+    void report_beyond(SimPostgres& up, int session, WalEnd shared);
     void receiver_soon(Duration delay);
     void receiver_sync();
     void receiver_arrived(int session, WalEnd upto);

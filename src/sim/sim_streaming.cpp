@@ -82,22 +82,52 @@ void SimPostgres::receiver_try(int session) {
     }
     SimPostgres& up = all_.at(from);
     if (up.data_.system_id != data_.system_id) return again();
-    if (!all_.wal.covers(up.data_.flushed, data_.end)) {
-        // PostgreSQL compares numbers: two promotions apart from each other that chose the same
-        // timeline number look like one history to it.
-        const bool same_number = all_.wal.timeline(up.data_.end) == all_.wal.timeline(data_.end) &&
-                                 up.data_.end.branch != data_.end.branch &&
-                                 up.data_.end.lsn >= data_.end.lsn;
-        if (!same_number) return again();
-        data_.end = up.data_.flushed;
-        flush_now();
-    }
+    if (!begins_to_stream(up, session)) return again();
     receiver_.from = from;
     receiver_.streaming = true;
     receiver_.in_flight = false;
-    up.connected(me_, session, data_.end.lsn);
+    up.connected(me_, session, std::min(data_.end.lsn, up.data_.flushed.lsn));
     report_flush();
     receiver_sync();
+}
+
+// What PostgreSQL checks, and what it does not.
+bool SimPostgres::begins_to_stream(SimPostgres& up, int session) {
+    const auto& wal = all_.wal;
+    if (wal.covers(up.data_.flushed, data_.end) || is_ahead_of(up)) return true;
+    const WalEnd shared = wal.common(up.data_.flushed, data_.end);
+    if (shared.branch >= 0 && shared.branch == data_.end.branch) {
+        report_beyond(up, session, shared);
+        return false;
+    }
+    // It compares numbers: two promotions apart from each other that chose the same timeline number
+    // look like one history to it.
+    const bool same_number =
+        wal.timeline(up.data_.end) == wal.timeline(data_.end) && up.data_.end.lsn >= data_.end.lsn;
+    if (!same_number) return false;
+    data_.end = up.data_.flushed;
+    flush_now();
+    return true;
+}
+
+// On the upstream's own timeline nothing ends: it streams, and waits for more.
+bool SimPostgres::is_ahead_of(const SimPostgres& up) const {
+    return up.data_.flushed.branch == data_.end.branch && up.data_.flushed.lsn < data_.end.lsn;
+}
+
+// It has more of a timeline than there is upstream, which has left it. Streaming begins at the
+// segment's start all the same, and before the upstream says that the timeline ends there, this one
+// has reported that all it replayed is on its disk. (Read in walreceiver.c and walsender.c, and
+// tried with 15: docs/adr/0006.) It is begun again with every new try.
+void SimPostgres::report_beyond(SimPostgres& up, int session, WalEnd shared) {
+    constexpr std::uint64_t segment = 0x1000000;
+    if (data_.end.lsn.value / segment * segment >= shared.lsn.value) return;  // refused
+    up.connected(me_, session, shared.lsn);
+    world().to_host(up.me_, world().latency(), [this, &up, session, end = data_.flushed.lsn] {
+        if (world().linked(me_, up.me_)) up.flush_reported(me_, session, end);
+    });
+    world().to_host(up.me_, 2 * world().plan.latency_max,
+                    [this, &up, session] { up.disconnected(me_, session); });
 }
 
 // Sends what the upstream has and we lack; one message under way at a time, the next follows its
@@ -114,6 +144,7 @@ void SimPostgres::receiver_sync() {
         walsender.sent = up.data_.flushed.lsn;
         return;
     }
+    if (is_ahead_of(up)) return;
     if (!all_.wal.covers(up.data_.flushed, data_.end))
         return receiver_lost(world().plan.receiver_retry);
     receiver_.in_flight = true;
