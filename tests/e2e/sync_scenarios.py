@@ -10,7 +10,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, run, scenario, verify
+from registry import FAST, check, log_of, run, scenario, verify
 from lab import Lab, Writers, signal_all, wait_for
 
 QUORUM = {**FAST, "synchronous_mode": "quorum"}
@@ -332,6 +332,65 @@ def sync_a_crashed_primary_is_not_read_before_it_is_confirmed():
             lab.wait_healthy()
             wait_votes(lab, 2)
         verify(lab, Writers(lab).start(), 0)
+
+
+def lsn(member, function):
+    return member.sql(f"select {function}() - '0/0'::pg_lsn")[0][0]
+
+
+def get_ahead(primary, standby):
+    """WAL that only these two have, and that nobody was promised."""
+    primary.sql("select pg_logical_emit_message(false, 'ahead', repeat('x', 1000)) from generate_series(1, 2000)")
+    primary.sql("select pg_logical_emit_message(true, 'ahead', 'the last')")
+    end = lsn(primary, "pg_current_wal_flush_lsn")
+    wait_for(f"{standby.name} has it", 10, lambda: lsn(standby, "pg_last_wal_replay_lsn") >= end)
+    return end
+
+
+@scenario
+def sync_an_ahead_standby_acknowledges_nothing():
+    """It has more of the old timeline than its new leader had; PostgreSQL would count what it reports (R16)."""
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        behind, ahead = others(lab, primary)
+        primary.sql("create table told (i int)")
+        wait_for("the table there", 10, lambda: behind.sql("select to_regclass('told') is not null")[0][0])
+        behind.lose_power()
+        wait_votes(lab, 1)
+        end = get_ahead(primary, ahead)
+        for member in (ahead, primary):
+            member.lose_power()
+        behind.start()
+        wait_for("nobody leads", 30, lambda: "leader" not in lab.etcd.keys("lab"))
+        done = lab.ctl("failover", "--candidate", behind.name, "--force")
+        check(done.returncode == 0, done.stdout + done.stderr)
+        check(lab.wait_primary(30) is behind, "whom the operator named leads")
+        # A commit that waits for whoever streams, and so for this standby alone.
+        behind.sql("alter system set synchronous_standby_names = '*'")
+        behind.sql("select pg_reload_conf()")
+        wait_for("commits wait", 5, lambda: behind.sql("show synchronous_standby_names")[0][0] == "*")
+        waits = behind.connect()
+        sender = threading.Thread(target=insert_told, args=(waits,), daemon=True)
+        sender.start()
+        wait_for("the commit waits", 10, lambda: behind.sql(
+            "select count(*) from pg_stat_activity where wait_event = 'SyncRep'")[0][0] >= 1)
+        check(lsn(behind, "pg_current_wal_lsn") < end, "the standby that comes back is ahead")
+        began = time.monotonic()
+        ahead.start()
+        sender.join(40)
+        check(not sender.is_alive(), "the commit is confirmed in the end: " + ahead.agent.tail(20))
+        took = time.monotonic() - began
+        behind.lose_power()
+        wait_for("the row is on the standby that confirmed it", 10,
+                 lambda: (3,) in ahead.sql("select i from told"))
+        check("rewinding to" in log_of(ahead), "it gave up what its leader lacks: " + ahead.agent.tail(20))
+        print(f"  confirmed {took:.2f} s after the agent was started")
+
+
+def insert_told(connection):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("insert into told values (3)")
 
 
 if __name__ == "__main__":
