@@ -280,6 +280,7 @@ void Agent::show() {
     view->lead_until = core::serves_until(state_);
     view->keeps_clients_out = core::keeps_clients_out(state_);
     view->admission = state_.admission.why;
+    view->lowered_commits = state_.commits.lowered;
     view->scheduled_restart = state_.self.scheduled_restart;
     view->next_look = state_.next_look;
     const bool unlocked = !state_.dcs || state_.dcs_down || !state_.dcs->leader;

@@ -115,8 +115,11 @@ struct MemberRecord {
     bool pause = false;
     std::string admission;            // ours: why a primary lets no client in yet; empty: it does
     std::optional<WalTail> wal_tail;  // ours: it was the primary, is dead, and gives this away
-    LeaseId lease = 0;                // of the key, as read; not in the JSON
-    Revision mod_revision = 0;        // of the key, as read; not in the JSON
+    // Ours: it is about to throw its data away, and asks not to be a voter.
+    bool leaves_votes = false;
+    std::string lowered_commits;  // ours: where synchronous_commit is set too low; for people
+    LeaseId lease = 0;            // of the key, as read; not in the JSON
+    Revision mod_revision = 0;    // of the key, as read; not in the JSON
     bool operator==(const MemberRecord&) const = default;
 
     std::string host() const;  // of conn_url; empty when it cannot be read

@@ -242,6 +242,9 @@ std::string to_json(const MemberRecord& member) {
     if (member.wal_tail)
         out.json("wal_tail", fmt::format(R"({{"timeline":{},"end":{}}})", member.wal_tail->timeline,
                                          member.wal_tail->end.value));
+    if (member.leaves_votes) out.flag("leaves_votes", true);
+    if (!member.lowered_commits.empty())
+        out.text("lowered_synchronous_commit", member.lowered_commits);
     return out.take();
 }
 
@@ -262,6 +265,8 @@ bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& 
         member.replication_state = text;
     else if (key == "admission")
         member.admission = text;
+    else if (key == "lowered_synchronous_commit")
+        member.lowered_commits = text;
     else if (key == "role")
         member.role = parse_role(text).value_or(Role::uninitialized);
     else if (key == "state") {
@@ -294,6 +299,8 @@ bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
         member.pending_restart = flag;
     else if (key == "pause")
         member.pause = flag;
+    else if (key == "leaves_votes")
+        member.leaves_votes = flag;
     else
         return false;
     return true;
@@ -362,6 +369,8 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     fields.flag("pause", member.pause);
     fields.text("admission", member.admission);
     read_wal_tail(fields, member.wal_tail);
+    fields.flag("leaves_votes", member.leaves_votes);
+    fields.text("lowered_synchronous_commit", member.lowered_commits);
     RLV_CHECK(fields.status());
     return member;
 }

@@ -141,6 +141,10 @@ void add_server(Page& page, const StatusInput& input) {
         "relevo_clients_kept_out",
         "1 if clients have long been kept out of this primary since it started, 0 otherwise.",
         !input.admission.empty());
+    page.number("relevo_lowered_synchronous_commit",
+                "Roles, databases and files that set synchronous_commit too low for what "
+                "synchronous_mode or synchronous_commit_floor promises.",
+                static_cast<std::int64_t>(input.lowered_commits.size()));
     page.gauge("patroni_is_paused", "1 if automatic failover is paused, 0 otherwise.",
                input.settings.pause);
 }

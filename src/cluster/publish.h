@@ -67,6 +67,7 @@ struct StatusInput {
     std::optional<WallTime> dcs_last_seen;
     bool failsafe_active = false;
     bool watchdog_failed = false;
+    std::vector<CommitSetting> lowered_commits;
     std::string admission;              // why a primary lets no client in yet; empty: it does
     Revision sealed = 0, suspects = 0;  // PeerStatus has what they mean
     std::optional<WalTail> tail;

@@ -346,7 +346,7 @@ TEST(Metrics, EachHasHelpTypeAndOneValue) {
             << lines[i + 1];
         EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
     }
-    EXPECT_EQ(names.size(), 27U);
+    EXPECT_EQ(names.size(), 28U);
 }
 
 TEST(Metrics, OfAPrimary) {

@@ -145,6 +145,16 @@ void read_mode(Reader& in, Settings& out) {
     }
 }
 
+void read_floor(Reader& in, Settings& out) {
+    const Json* const value = in.find("synchronous_commit_floor");
+    if (value == nullptr) return;
+    const auto level = parse_commit_level(value->is_primitive() ? json::scalar_text(*value) : "");
+    if (!level)
+        in.wrong("synchronous_commit_floor", "must be off, local, remote_write, on or remote_apply",
+                 ", using off");
+    out.synchronous_commit_floor = level.value_or(CommitLevel::off);
+}
+
 void read_synchronous(Reader& in, Settings& out) {
     out.synchronous_mode_strict = in.flag("synchronous_mode_strict", false);
     const int least = out.synchronous_mode_strict ? 1 : 0;
@@ -321,6 +331,7 @@ Result<ReadSettings> read_settings(std::string_view text) {
         static_cast<int>(in.number("max_timelines_history", 0, 0, std::numeric_limits<int>::max()));
     Reader checked(object, read);
     read_mode(checked, out);
+    read_floor(checked, out);
     read_synchronous(in, out);
     read_suspicion(checked, out);
     out.failsafe_mode = in.flag("failsafe_mode", false);

@@ -1,6 +1,7 @@
 // The cluster-wide settings of the DCS `config` key (contract 3.1), typed, with their defaults.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/commit_level.h"
 
 namespace relevo::cluster {
 
@@ -53,6 +55,9 @@ struct Settings {
     // How long the successor of a crashed primary waits for the last of its WAL before it is
     // promoted without (asynchronous replication; 0: it does not ask). Ours alone.
     std::chrono::milliseconds wal_tail_timeout{1500};
+    // Where synchronous_commit is set lower than this for roles, databases or the server, the
+    // leader's agent takes it back. off: it does not, and says so in synchronous mode. Ours alone.
+    CommitLevel synchronous_commit_floor = CommitLevel::off;
     bool failsafe_mode = false;
     bool pause = false;
     std::optional<StandbyCluster> standby_cluster;
@@ -64,6 +69,14 @@ struct Settings {
     bool remove_data_directory_on_rewind_failure = false;
     bool remove_data_directory_on_diverged_timelines = false;
     bool operator==(const Settings&) const = default;
+
+    // What synchronous_commit should be at least: in synchronous mode nothing is promised to a
+    // commit below `on`.
+    CommitLevel commit_level_wanted() const {
+        return synchronous_mode == SyncMode::off
+                   ? synchronous_commit_floor
+                   : std::max(synchronous_commit_floor, CommitLevel::on);
+    }
 };
 
 struct ReadSettings {

@@ -243,6 +243,23 @@ struct PatchCase {
     const char* after;
 };
 
+TEST(ReadSettings, TheFloorOfSynchronousCommitIsOffUnlessSet) {
+    EXPECT_EQ(clean("{}").synchronous_commit_floor, CommitLevel::off);
+    EXPECT_EQ(clean("{}").commit_level_wanted(), CommitLevel::off);
+    for (const char* on : {"\"on\"", "true", "1", "\"yes\""})
+        EXPECT_EQ(clean(std::string(R"({"synchronous_commit_floor":)") + on + "}")
+                      .synchronous_commit_floor,
+                  CommitLevel::on)
+            << on;
+    EXPECT_EQ(clean(R"({"synchronous_mode":"quorum"})").commit_level_wanted(), CommitLevel::on);
+    EXPECT_EQ(clean(R"({"synchronous_mode":true,"synchronous_commit_floor":"local"})")
+                  .commit_level_wanted(),
+              CommitLevel::on);
+    EXPECT_EQ(clean(R"({"synchronous_mode":true,"synchronous_commit_floor":"remote_apply"})")
+                  .commit_level_wanted(),
+              CommitLevel::remote_apply);
+}
+
 TEST(NewlyRefused, NamesTheValueAndItsBounds) {
     const auto why = [](std::string_view json) { return newly_refused({}, json); };
     EXPECT_EQ(why(R"({"suspect_after":199})"), "suspect_after: 199 is below the minimum of 200ms");
@@ -255,6 +272,8 @@ TEST(NewlyRefused, NamesTheValueAndItsBounds) {
     EXPECT_NE(why(R"({"suspect_after":[]})"), "");
     EXPECT_NE(why(R"({"wal_tail_timeout":"-1s"})"), "");
     EXPECT_NE(why(R"({"synchronous_mode":"qorum"})"), "");
+    EXPECT_EQ(why(R"({"synchronous_commit_floor":"full"})"),
+              "synchronous_commit_floor: must be off, local, remote_write, on or remote_apply");
     for (const char* good : {R"({})", R"({"suspect_after":200})", R"({"suspect_after":"30s"})",
                              R"({"ttl":20,"suspect_after":"20s"})", R"({"suspect_after":null})",
                              R"({"synchronous_mode":"quorum"})"})

@@ -81,6 +81,8 @@ void add_member(Ordered& out, const StatusInput& input) {
     if (input.watchdog_failed) out["watchdog_failed"] = true;
     if (postgres.voteless) out["voteless"] = true;
     if (!input.admission.empty()) out["admission"] = input.admission;
+    if (!input.lowered_commits.empty())
+        out["lowered_synchronous_commit"] = describe(input.lowered_commits);
     if (input.suspects != 0) out["suspects"] = input.suspects;
     if (input.tail)
         out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};

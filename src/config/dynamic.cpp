@@ -66,6 +66,33 @@ void take_names(Gucs& gucs, std::vector<std::string>& notes) {
             "value is not used");
 }
 
+// What this configuration says itself is never below the floor. base: without a word it is the
+// server's default, which another file must not lower.
+void keep_floor(Gucs& gucs, bool base, const cluster::Settings& settings,
+                std::vector<std::string>& notes) {
+    using cluster::CommitLevel;
+    constexpr const char* guc = "synchronous_commit";
+    const CommitLevel floor = settings.synchronous_commit_floor;
+    const auto found = gucs.find(guc);
+    if (found == gucs.end()) {
+        if (base && floor != CommitLevel::off)
+            gucs[guc] = to_string(std::max(floor, CommitLevel::on));
+        return;
+    }
+    const auto level = cluster::parse_commit_level(found->second);
+    if (level && *level < floor) {
+        notes.push_back(fmt::format("synchronous_commit = {} is below synchronous_commit_floor: {} "
+                                    "is used",
+                                    found->second, to_string(floor)));
+        found->second = to_string(floor);
+    } else if (level && *level < settings.commit_level_wanted()) {
+        notes.push_back(fmt::format("synchronous_commit = {}: commits do not wait for a standby's "
+                                    "disk, and synchronous_mode promises nothing to them. Take it "
+                                    "out, or set synchronous_commit_floor",
+                                    found->second));
+    }
+}
+
 std::optional<Gucs> role_gucs(const Node& merged, const char* key, bool sync_mode,
                               std::vector<std::string>& notes) {
     const Node* node = merged.find(key);
@@ -82,8 +109,10 @@ std::optional<Gucs> role_gucs(const Node& merged, const char* key, bool sync_mod
     return out;
 }
 
-void fill_parameters(const Node* dynamic, const Node& local, const Node& merged, bool sync_mode,
-                     ports::PostgresConfig& out, std::vector<std::string>& notes) {
+void fill_parameters(const Node* dynamic, const Node& local, const Node& merged,
+                     const cluster::Settings& settings, ports::PostgresConfig& out,
+                     std::vector<std::string>& notes) {
+    const bool sync_mode = settings.synchronous_mode != cluster::SyncMode::off;
     const Node* dynamic_node = dynamic != nullptr ? dynamic->find("parameters") : nullptr;
     const Node* local_node = local.find("parameters");
     const Gucs from_dynamic = read_gucs(dynamic_node != nullptr ? *dynamic_node : no_parameters,
@@ -106,6 +135,10 @@ void fill_parameters(const Node* dynamic, const Node& local, const Node& merged,
     out.parameters.replica = role_gucs(merged, "parameters_replica", sync_mode, notes);
     out.parameters.standby_leader =
         role_gucs(merged, "parameters_standby_leader", sync_mode, notes);
+    keep_floor(base, true, settings, notes);
+    for (auto* gucs :
+         {&out.parameters.primary, &out.parameters.replica, &out.parameters.standby_leader})
+        if (*gucs) keep_floor(**gucs, false, settings, notes);
 }
 
 // A file of the operator's own in place of ours: then ours is not written.
@@ -203,7 +236,7 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     name_what_has_no_effect(out.settings, notes);
     const bool agent_owns_names = out.settings.synchronous_mode != cluster::SyncMode::off;
     postgres.agent_owns_names = agent_owns_names;
-    fill_parameters(dynamic, own, merged, agent_owns_names, postgres, notes);
+    fill_parameters(dynamic, own, merged, out.settings, postgres, notes);
     respect_own_files(postgres, notes);
     fill_switches(dynamic, out);
     for (const Problem& problem : problems)

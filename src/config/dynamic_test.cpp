@@ -130,6 +130,33 @@ TEST(Effective, LeavesSynchronousStandbyNamesToTheAgentInSyncMode) {
     }
 }
 
+TEST(Effective, KeepsSynchronousCommitAtItsFloor) {
+    const auto commit = [](const Effective& e) {
+        const auto found = e.postgres.parameters.base.find("synchronous_commit");
+        return found == e.postgres.parameters.base.end() ? "-" : found->second;
+    };
+    const std::string off = "  parameters: {synchronous_commit: off}\n";
+    const Effective free = effective_of(off, "{}");
+    EXPECT_EQ(commit(free), "off");
+    EXPECT_THAT(free.notes, IsEmpty());
+    EXPECT_EQ(commit(effective_of("", "{}")), "-");
+    // In synchronous mode it is not silent.
+    const Effective said = effective_of(off, R"({"synchronous_mode":"quorum"})");
+    EXPECT_EQ(commit(said), "off");
+    EXPECT_THAT(said.notes, ElementsAre(HasSubstr("synchronous_mode promises nothing to them")));
+    const Effective kept = effective_of(off, R"({"synchronous_commit_floor":"on"})");
+    EXPECT_EQ(commit(kept), "on");
+    EXPECT_THAT(kept.notes, ElementsAre(HasSubstr("below synchronous_commit_floor")));
+    // Without a word of ours another file could lower it.
+    EXPECT_EQ(commit(effective_of("", R"({"synchronous_commit_floor":"local"})")), "on");
+    EXPECT_EQ(commit(effective_of("", R"({"synchronous_commit_floor":"remote_apply"})")),
+              "remote_apply");
+    const Effective primary = effective_of("  parameters_primary: {synchronous_commit: local}\n",
+                                           R"({"synchronous_commit_floor":"remote_write"})");
+    EXPECT_THAT(*primary.postgres.parameters.primary,
+                ElementsAre(Pair("synchronous_commit", "remote_write")));
+}
+
 TEST(Effective, SaysWhatHasNoEffectYet) {
     const auto notes = [](const std::string& dynamic) { return effective_of("", dynamic).notes; };
     EXPECT_THAT(notes("{}"), IsEmpty());

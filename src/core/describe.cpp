@@ -90,6 +90,7 @@ std::string payload(const Payload& p) {
             [](const SyncNamesSet& set) {
                 return fmt::format(" told before {}", to_string(set.marker));
             },
+            [](const CommitsAudited& all) { return " " + cluster::describe(all.settings); },
             [](const PeerAnswers& peers) {
                 std::string text;
                 for (const auto& [who, answer] : peers)
@@ -146,6 +147,10 @@ std::string describe(const Effect& effect) {
             },
             [](const EndSenders& e) {
                 return "end walsenders that hang before " + to_string(e.sent_below);
+            },
+            [](const AuditCommits&) { return std::string("where synchronous_commit is set"); },
+            [](const ResetCommit& e) {
+                return "take back synchronous_commit " + cluster::place(e.setting);
             },
             [](const RestoreVote&) { return std::string("give the vote back"); },
             [](const FindWalEnd& e) { return fmt::format("where timeline {} ends", e.timeline); },

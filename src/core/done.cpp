@@ -15,6 +15,8 @@ void failsafe_answered(Mind& m, const EffectDone& done);
 void tail_found_done(Mind& m, CrashFailover& p, const EffectDone& done);
 void tail_taken_done(Mind& m, const EffectDone& done);
 void admitted(Mind& m, const EffectDone& done);
+void commits_audited(Mind& m, const EffectDone& done);
+void commit_reset(Mind& m, const cluster::CommitSetting& setting, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -188,6 +190,10 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         tail_taken_done(m, done);
     } else if (holds<AdmitPg>(effect)) {
         admitted(m, done);
+    } else if (holds<AuditCommits>(effect)) {
+        commits_audited(m, done);
+    } else if (const auto* reset = std::get_if<ResetCommit>(&effect)) {
+        commit_reset(m, reset->setting, done);
     } else if (holds<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
     } else if (holds<SyncSlots>(effect) && done.error) {

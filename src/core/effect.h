@@ -99,6 +99,12 @@ struct SetSyncNames {
 struct EndSenders {  // that have not sent this much
     cluster::Lsn sent_below;
 };
+// Where synchronous_commit is set for sessions to come (CommitsAudited); and one of those places
+// taken back.
+struct AuditCommits {};
+struct ResetCommit {
+    cluster::CommitSetting setting;
+};
 struct RestoreVote {};
 // What a start or promotion with hold_clients kept out is let in.
 struct AdmitPg {};
@@ -178,7 +184,7 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 RestoreVote, AdmitPg, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog,
+                 AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog,
                  FeedWatchdog, DisarmWatchdog, CheckWatchdog, Callback, Answer, Note, Exit,
                  HoldPoolers>;
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -94,6 +95,9 @@ struct WatchdogFed {
 struct SyncNamesSet {
     cluster::Lsn marker;
 };
+struct CommitsAudited {
+    std::vector<cluster::CommitSetting> settings;
+};
 // The shell listens to the leader and says when that changes (core/suspicion.h).
 struct LeaderSuspected {
     cluster::Revision term = 0;
@@ -120,7 +124,7 @@ using PeerAnswers = std::map<cluster::MemberName, std::optional<cluster::PeerSta
 
 using Payload = std::variant<std::monostate, cluster::TxnResult, LeaseKept, cluster::LocalPostgres,
                              cluster::Divergence, cluster::WalTail, PeerAnswers, SyncNamesSet,
-                             TailTaken, WatchdogFed>;
+                             TailTaken, WatchdogFed, CommitsAudited>;
 struct EffectDone {
     EffectId id = 0;
     std::optional<Error> error;

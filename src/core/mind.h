@@ -115,6 +115,7 @@ void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
 void tell_waits(Mind& m);  // sync_waits.cpp: the leader, of commits that nobody can confirm
+void keep_commits(Mind& m);  // commits.cpp: the leader, of synchronous_commit set too low
 // admit.cpp: what a new primary holds is confirmed before anybody sees it
 void admit(Mind& m);
 bool needs_gate(const Mind& m);  // of a start or promotion that is about to be

@@ -85,6 +85,7 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.checkpoint_after_promote.reset();
     if (primary && !pg->checkpoint_after_promote) r.checkpoint_after_promote = false;
     r.admission = primary ? s.admission.why : std::string();
+    r.lowered_commits = primary ? cluster::describe(s.commits.lowered) : std::string();
     r.pending_restart = pg && pg->pending_restart;
     r.pending_restart_reason.clear();
     if (pg) r.pending_restart_reason = pg->pending_restart_reason;

@@ -242,6 +242,13 @@ struct State {
     };
     Admission admission;
 
+    // The leader's side: where synchronous_commit is set lower than the cluster wants (commits.cpp).
+    struct Commits {
+        std::vector<cluster::CommitSetting> lowered;
+        Instant again_at{};
+    };
+    Commits commits;
+
     // A leader that this member does not hear any more (suspect.cpp), and who else does not.
     struct Suspected {
         cluster::Revision term = 0;

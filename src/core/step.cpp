@@ -151,6 +151,7 @@ Step step(State& state, const Event& event, Now now) {
     if (!state.exiting && state.pg) {
         keep_house(m);
         tell_waits(m);
+        keep_commits(m);
         admit(m);
         publish(m);
         announce(m);

@@ -278,6 +278,10 @@ std::string footer_of(const Shown& shown) {
         if (!member.admission.empty())
             out +=
                 fmt::format(" {} lets no client in, readers neither: {}\n", name, member.admission);
+    for (const auto& [name, member] : shown.snapshot.members)
+        if (!member.lowered_commits.empty() && shown.snapshot.led_by(name))
+            out += fmt::format(" synchronous_commit is {}: such commits may be lost\n",
+                               member.lowered_commits);
     const auto& request = shown.snapshot.failover;
     if (request && !request->scheduled_at_text.empty()) {
         out += fmt::format(" Switchover scheduled at: {}\n", request->scheduled_at_text);

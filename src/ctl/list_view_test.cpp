@@ -156,6 +156,18 @@ TEST(ListView, saysForWhomAnElectionWouldWait) {
         << keys.text();
 }
 
+TEST(ListView, saysWhoseCommitsMayBeLost) {
+    Keys keys;
+    keys.leader("a", "h1:5432").replica("b", "h2:5432");
+    keys.put("members/a",
+             R"({"conn_url":"postgres://h1:5432/postgres","state":"running","role":"primary",)"
+             R"("lowered_synchronous_commit":"off for role app"})");
+    EXPECT_NE(
+        keys.text().find(" synchronous_commit is off for role app: such commits may be lost\n"),
+        std::string::npos)
+        << keys.text();
+}
+
 TEST(ListView, ofAnUninitializedClusterIsAnEmptyTable) {
     Keys keys;
     keys.remove("initialize").remove("config").remove("status");

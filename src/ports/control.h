@@ -40,6 +40,7 @@ struct View {
     // And why, when that lasts.
     bool keeps_clients_out = false;
     std::string admission;
+    std::vector<cluster::CommitSetting> lowered_commits;  // below what the cluster wants
     bool failsafe_active = false;
     bool watchdog_failed = false;
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/commit_level.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
@@ -110,6 +111,12 @@ public:
     // Ends walsenders that could let a commit through and have not sent up to here (they hang on a
     // standby that does not take it).
     virtual Task<Status> end_walsenders(cluster::Lsn sent_below) = 0;
+    // Every place where synchronous_commit is set for sessions to come: for roles and databases,
+    // and for the server by the file that has the last word.
+    virtual Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() = 0;
+    // Takes one of them back (RESET), whose can_be_reset() holds. Sessions that are open keep what
+    // they began with, but for a server-wide one.
+    virtual Task<Status> reset_commit_setting(cluster::CommitSetting setting) = 0;
     // What these server processes (of clients) are doing, in their own words: the query of each
     // that is still there. Empty where it cannot be told.
     virtual Task<std::map<int, std::string>> queries_of(std::vector<int> pids) = 0;

@@ -44,6 +44,8 @@ public:
     Task<Result<cluster::Lsn>> set_synchronous_standby_names(
         std::optional<std::string> value) override;
     Task<Status> end_walsenders(cluster::Lsn sent_below) override;
+    Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
+    Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Status> restore_vote() override;
     Task<Result<cluster::WalTail>> find_wal_end(cluster::Timeline timeline) override;

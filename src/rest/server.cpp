@@ -230,6 +230,7 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .dcs_last_seen = view.dcs_last_seen,
             .failsafe_active = view.failsafe_active,
             .watchdog_failed = view.watchdog_failed,
+            .lowered_commits = view.lowered_commits,
             .admission = view.admission,
             .sealed = view.sealed,
             .suspects = view.suspects_at(control.now()),

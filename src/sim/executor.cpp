@@ -158,6 +158,15 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
                             });
     } else if (const auto* hanging = std::get_if<core::EndSenders>(&effect)) {
         pg().end_walsenders(hanging->sent_below, finisher(id));
+    } else if (holds<core::AuditCommits>(effect)) {
+        later(milliseconds(2), [this, id] {
+            if (pg().is_primary() && !pg().hangs())
+                finish(id, core::CommitsAudited{parts_.postgres.commit_settings});
+            else
+                finish(id, {}, Error{ErrorCode::unavailable, "no primary that answers"});
+        });
+    } else if (const auto* reset = std::get_if<core::ResetCommit>(&effect)) {
+        pg().reset_commit_setting(reset->setting, finisher(id));
     } else if (holds<core::AdmitPg>(effect)) {
         pg().admit(finisher(id));
     } else if (holds<core::RestoreVote>(effect)) {

@@ -27,14 +27,16 @@ std::string config_of(const cluster::Settings& s) {
                                                                        : "false";
     return fmt::format(
         R"({{"synchronous_mode":{},"synchronous_mode_strict":{},"synchronous_node_count":{},)"
+        R"("synchronous_commit_floor":"{}",)"
         R"("suspect_after":{},"wal_tail_timeout":{},"failsafe_mode":{},)"
         R"("ttl":{},"loop_wait":{},"retry_timeout":{},"primary_start_timeout":{},)"
         R"("maximum_lag_on_failover":{},"check_timeline":{},"primary_race_backoff":{},)"
         R"("postgresql":{{"use_pg_rewind":{},"use_slots":{}}}}})",
-        mode, s.synchronous_mode_strict, s.synchronous_node_count, s.suspect_after.count(),
-        s.wal_tail_timeout.count(), s.failsafe_mode, s.ttl.count(), s.loop_wait.count(),
-        s.retry_timeout.count(), s.primary_start_timeout.count(), s.maximum_lag_on_failover,
-        s.check_timeline, s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
+        mode, s.synchronous_mode_strict, s.synchronous_node_count,
+        to_string(s.synchronous_commit_floor), s.suspect_after.count(), s.wal_tail_timeout.count(),
+        s.failsafe_mode, s.ttl.count(), s.loop_wait.count(), s.retry_timeout.count(),
+        s.primary_start_timeout.count(), s.maximum_lag_on_failover, s.check_timeline,
+        s.primary_race_backoff.count(), s.use_pg_rewind, s.use_slots);
 }
 
 namespace {

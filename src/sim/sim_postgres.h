@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cluster/commit_level.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
@@ -61,6 +62,9 @@ struct Postgreses {
     WalTree wal;
     std::vector<std::unique_ptr<SimPostgres>> servers;
     int systems = 0;
+    // synchronous_commit of roles and databases: in the catalogs, which every server has. Clients
+    // here do not go by it.
+    std::vector<cluster::CommitSetting> commit_settings;
 
     std::function<void(int)> on_primary;  // a server begins to accept writes
     std::function<void(int, WalEnd)>
@@ -102,6 +106,7 @@ public:
     void set_sync_names(const std::optional<std::string>& text,
                         std::function<void(Result<cluster::Lsn>)> done);
     void end_walsenders(cluster::Lsn sent_below, Finish done);
+    void reset_commit_setting(const cluster::CommitSetting& setting, Finish done);
     void restore_vote(Finish done);
     void find_wal_end(std::function<void(Result<cluster::WalTail>)> done);
     void take_tail(WalEnd upto, Finish done);

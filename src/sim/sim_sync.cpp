@@ -189,6 +189,15 @@ void SimPostgres::admit(Finish done) {
                     });
 }
 
+// A fixed time: nothing else depends on when.
+void SimPostgres::reset_commit_setting(const cluster::CommitSetting& setting, Finish done) {
+    world().on_host(me_, milliseconds(3), [this, setting, done = std::move(done)] {
+        if (!is_primary() || hung_) return done(fail(ErrorCode::failed, "no primary that answers"));
+        std::erase(all_.commit_settings, setting);
+        done({});
+    });
+}
+
 void SimPostgres::restore_vote(Finish done) {
     world().on_host(me_, world().disk(me_) + world().dice.between(milliseconds(1), milliseconds(8)),
                     [this, done = std::move(done)] {
