@@ -24,7 +24,8 @@ constexpr std::string_view explanation =
     "# The server's own file follows below its mark, and relevo puts it back when clients may "
     "come\n"
     "# in; changes below the mark are kept. Without relevo: remove all above it, and reload.\n";
-constexpr std::string_view mark = "# ---- pg_hba.conf as it was, by relevo ----\n";
+// It begins a line, which no rule above it can: a rule may hold these words in quotes.
+constexpr std::string_view mark = "\n# ---- pg_hba.conf as it was, by relevo ----\n";
 
 struct Word {
     std::string text;
@@ -190,7 +191,7 @@ Result<std::string> gate_text(std::string_view rules, const GateKeys& keys) {
         text += more;
     }
     // "all" databases are all but those of physical replication, which the rules below decide on.
-    text += "local all all reject\nhost all all all reject\n";
+    text += "local all all reject\nhost all all all reject";
     text += mark;
     text += rules;
     return text;

@@ -4,7 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <random>
+#include <vector>
+
 #include "os/file.h"
+#include "postgres/fuzz/gate_target.h"
 
 namespace relevo::postgres {
 namespace {
@@ -151,6 +155,40 @@ TEST_F(Files, TheNoteIsForTheNextAgent) {
     EXPECT_EQ(noted_gate(directory + "/data"), path);
     forget_gate(data);
     EXPECT_EQ(noted_gate(data), "");
+}
+
+TEST(Gate, ARuleThatHoldsTheMarksWordsIsNoMark) {
+    const std::string rules =
+        "local all postgres peer \"# ---- pg_hba.conf as it was, by relevo ----\n"
+        "host all all all md5\n";
+    EXPECT_EQ(behind_gate(gate_of(rules, {"postgres", true, {}})), rules);
+}
+
+TEST(Gate, MutatedRulesNeverBreakIt) {
+    const std::vector<std::string> seeds = {
+        usual,
+        "local all postgres peer\nhost all postgres,\"rewind er\" all md5\n",
+        "local all postgres peer \"# ---- pg_hba.conf as it was, by relevo ----\n",
+        "local all \\\n postgres \\\r\n peer # ,\n",
+        "\"local\" \"a\"\"b\",all postgres,@x,+y,/z trust\n,,,\n",
+        gate_of("local all postgres peer\n", {"postgres", true, {}}),
+    };
+    std::mt19937 random(20261125);
+    const auto below = [&](std::size_t bound) { return bound == 0 ? 0 : random() % bound; };
+    for (int round = 0; round < 20'000; ++round) {
+        auto text = seeds[below(seeds.size())];
+        for (auto changes = below(6); changes > 0; --changes) {
+            const auto& other = seeds[below(seeds.size())];
+            const auto at = below(text.size() + 1), length = below(17);
+            switch (random() % 3) {
+                case 0: text.insert(at, other.substr(below(other.size()), length)); break;
+                case 1: text.erase(at, length); break;
+                default: text.insert(at, 1, " \t\r\n\f,#\"\\@+/"[below(12)]);
+            }
+        }
+        SCOPED_TRACE(text);
+        fuzz::try_gate(text);
+    }
 }
 
 }  // namespace
