@@ -174,7 +174,7 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
             done.error = marker.error();
         co_return done;
     }
-    if (std::holds_alternative<core::AuditCommits>(effect)) {
+    if (holds<core::AuditCommits>(effect)) {
         auto settings = co_await pg.commit_settings();
         core::EffectDone done;
         if (settings)
@@ -206,6 +206,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.sync_slots(s->plan);
     else if (const auto* h = std::get_if<core::EndSenders>(&effect))
         status = co_await pg.end_walsenders(h->sent_below);
+    else if (const auto* e = std::get_if<core::EndSender>(&effect))
+        status = co_await pg.end_walsender(e->pid, e->application_name);
     else if (const auto* c = std::get_if<core::ResetCommit>(&effect))
         status = co_await pg.reset_commit_setting(c->setting);
     else if (holds<core::AdmitPg>(effect))

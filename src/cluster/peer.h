@@ -30,6 +30,7 @@ struct PeerStatus {
     int failover_priority = 1;
     bool watchdog_failed = false;
     bool running = false;  // state is running
+    bool streams = false;  // a standby whose walreceiver streams
     std::string system_id;
     Tags tags;
     // Ours alone. sealed: it has streamed from nobody since it saw, at this revision, that nobody

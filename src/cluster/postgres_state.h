@@ -59,6 +59,7 @@ struct Sender {  // a row of pg_stat_replication
     std::string user, application_name, client_addr, state, sync_state;
     int sync_priority = 0;
     Lsn sent, write, flush, replay;
+    int pid = 0;
     bool operator==(const Sender&) const = default;
 };
 

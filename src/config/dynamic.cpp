@@ -81,15 +81,17 @@ void keep_floor(Gucs& gucs, bool base, const cluster::Settings& settings,
     }
     const auto level = cluster::parse_commit_level(found->second);
     if (level && *level < floor) {
-        notes.push_back(fmt::format("synchronous_commit = {} is below synchronous_commit_floor: {} "
-                                    "is used",
-                                    found->second, to_string(floor)));
+        notes.push_back(
+            fmt::format("synchronous_commit = {} is below synchronous_commit_floor: {} "
+                        "is used",
+                        found->second, to_string(floor)));
         found->second = to_string(floor);
     } else if (level && *level < settings.commit_level_wanted()) {
-        notes.push_back(fmt::format("synchronous_commit = {}: commits do not wait for a standby's "
-                                    "disk, and synchronous_mode promises nothing to them. Take it "
-                                    "out, or set synchronous_commit_floor",
-                                    found->second));
+        notes.push_back(
+            fmt::format("synchronous_commit = {}: commits do not wait for a standby's "
+                        "disk, and synchronous_mode promises nothing to them. Take it "
+                        "out, or set synchronous_commit_floor",
+                        found->second));
     }
 }
 
@@ -155,6 +157,17 @@ void respect_own_files(ports::PostgresConfig& out, std::vector<std::string>& not
     };
     check("hba_file", "pg_hba.conf", out.pg_hba, "pg_hba");
     check("ident_file", "pg_ident.conf", out.pg_ident, "pg_ident");
+}
+
+// Two connections of one standby count as two for PostgreSQL. With a slot there is only one: the
+// slot belongs to it.
+void use_slots_in_sync_mode(Effective& out, std::vector<std::string>& notes) {
+    cluster::Settings& settings = out.settings;
+    if (settings.use_slots || settings.synchronous_mode == cluster::SyncMode::off) return;
+    settings.use_slots = out.postgres.use_slots = true;
+    notes.emplace_back(
+        "use_slots is off: in synchronous mode members have slots all the same, since without one "
+        "a standby that connects anew can count twice, and let a commit through that only it has");
 }
 
 void fill_switches(const Node* dynamic, Effective& out) {
@@ -239,6 +252,7 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     fill_parameters(dynamic, own, merged, out.settings, postgres, notes);
     respect_own_files(postgres, notes);
     fill_switches(dynamic, out);
+    use_slots_in_sync_mode(out, notes);
     for (const Problem& problem : problems)
         notes.push_back(to_text(problem) + "; the default is used");
     for (std::string& note : notes) append_once(out.notes, std::move(note));

@@ -157,6 +157,16 @@ TEST(Effective, KeepsSynchronousCommitAtItsFloor) {
                 ElementsAre(Pair("synchronous_commit", "remote_write")));
 }
 
+TEST(Effective, GivesMembersSlotsInSynchronousMode) {
+    const char* const without = R"({"postgresql":{"use_slots":false}})";
+    EXPECT_FALSE(effective_of("", without).settings.use_slots);
+    const Effective out =
+        effective_of("", R"({"synchronous_mode":true,"postgresql":{"use_slots":false}})");
+    EXPECT_TRUE(out.settings.use_slots);
+    EXPECT_TRUE(out.postgres.use_slots);
+    EXPECT_THAT(out.notes, ElementsAre(HasSubstr("can count twice")));
+}
+
 TEST(Effective, SaysWhatHasNoEffectYet) {
     const auto notes = [](const std::string& dynamic) { return effective_of("", dynamic).notes; };
     EXPECT_THAT(notes("{}"), IsEmpty());

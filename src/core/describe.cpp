@@ -148,6 +148,9 @@ std::string describe(const Effect& effect) {
             [](const EndSenders& e) {
                 return "end walsenders that hang before " + to_string(e.sent_below);
             },
+            [](const EndSender& e) {
+                return fmt::format("end the walsender of {} ({})", e.application_name, e.pid);
+            },
             [](const AuditCommits&) { return std::string("where synchronous_commit is set"); },
             [](const ResetCommit& e) {
                 return "take back synchronous_commit " + cluster::place(e.setting);

@@ -15,6 +15,7 @@ void failsafe_answered(Mind& m, const EffectDone& done);
 void tail_found_done(Mind& m, CrashFailover& p, const EffectDone& done);
 void tail_taken_done(Mind& m, const EffectDone& done);
 void admitted(Mind& m, const EffectDone& done);
+void senders_told(Mind& m, const PeerAnswers& answers);
 void commits_audited(Mind& m, const EffectDone& done);
 void commit_reset(Mind& m, const cluster::CommitSetting& setting, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
@@ -97,6 +98,8 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
         }
     } else if (probe.purpose == ProbeFor::suspicion) {
         if (s.suspected) s.suspected->answers = answers ? *answers : PeerAnswers{};
+    } else if (probe.purpose == ProbeFor::sender) {
+        if (answers) senders_told(m, *answers);
     } else if (probe.purpose == ProbeFor::vote) {
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->primary && s.dcs && s.dcs->led_by(name) && s.pg &&

@@ -99,6 +99,10 @@ struct SetSyncNames {
 struct EndSenders {  // that have not sent this much
     cluster::Lsn sent_below;
 };
+struct EndSender {  // one whose standby is gone; nothing, when the process is another's by now
+    int pid = 0;
+    std::string application_name;
+};
 // Where synchronous_commit is set for sessions to come (CommitsAudited); and one of those places
 // taken back.
 struct AuditCommits {};
@@ -122,7 +126,7 @@ struct TakeTail {
     Duration deadline{};
 };
 
-enum class ProbeFor { race, handover, crash, vote, suspicion };
+enum class ProbeFor { race, handover, crash, vote, suspicion, sender };
 struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
     struct Peer {
         cluster::MemberRecord member;
@@ -184,9 +188,9 @@ using Effect =
     std::variant<ReadDcs, KeepLease, Commit, Observe, StartPg, StopPg, KillPg, MakeStandby,
                  PromotePg, FollowPg, BootstrapPg, PostBootstrapPg, ClonePg, ComparePg, RewindPg,
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
-                 AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail, ProbePeers, AskFailsafe, ArmWatchdog,
-                 FeedWatchdog, DisarmWatchdog, CheckWatchdog, Callback, Answer, Note, Exit,
-                 HoldPoolers>;
+                 EndSender, AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail,
+                 ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog, CheckWatchdog,
+                 Callback, Answer, Note, Exit, HoldPoolers>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

@@ -319,15 +319,11 @@ void learn_done(Mind& m, const EffectDone& done) {
             learn_postgres(m, *pg);
             s.pg_stale = observe->look == cluster::Look::files;
         }
-    } else if (!holds<ProbePeers>(effect) &&
-               !holds<AskFailsafe>(effect) &&
-               !holds<ComparePg>(effect) &&
-               !holds<SyncSlots>(effect) &&
-               !holds<CheckpointPg>(effect) &&
-               !holds<AdmitPg>(effect) &&
-               !holds<AuditCommits>(effect) &&
-               !holds<ResetCommit>(effect) &&
-               !holds<FindWalEnd>(effect) &&
+    } else if (!holds<ProbePeers>(effect) && !holds<AskFailsafe>(effect) &&
+               !holds<ComparePg>(effect) && !holds<SyncSlots>(effect) &&
+               !holds<CheckpointPg>(effect) && !holds<AdmitPg>(effect) &&
+               !holds<AuditCommits>(effect) && !holds<EndSender>(effect) &&
+               !holds<ResetCommit>(effect) && !holds<FindWalEnd>(effect) &&
                !holds<TakeTail>(effect) &&  // nothing is replayed yet
                !holds<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision

@@ -114,8 +114,9 @@ void keep_names_ready(Mind& m);  // a standby: as it would be promoted with
 // place goes on with those that it had: the key may have been changed by a write whose answer is
 // still to come, and they hold with both.)
 std::optional<std::string> names_to_lead_with(const State& s);
-void tell_waits(Mind& m);  // sync_waits.cpp: the leader, of commits that nobody can confirm
-void keep_commits(Mind& m);  // commits.cpp: the leader, of synchronous_commit set too low
+void tell_waits(Mind& m);         // sync_waits.cpp: the leader, of commits that nobody can confirm
+void end_stale_senders(Mind& m);  // senders.cpp: whose standby waits for its slot
+void keep_commits(Mind& m);       // commits.cpp: the leader, of synchronous_commit set too low
 // admit.cpp: what a new primary holds is confirmed before anybody sees it
 void admit(Mind& m);
 bool needs_gate(const Mind& m);  // of a start or promotion that is about to be

@@ -242,12 +242,20 @@ struct State {
     };
     Admission admission;
 
-    // The leader's side: where synchronous_commit is set lower than the cluster wants (commits.cpp).
+    // The leader's side: where synchronous_commit is set lower than the cluster wants
+    // (commits.cpp).
     struct Commits {
         std::vector<cluster::CommitSetting> lowered;
         Instant again_at{};
     };
     Commits commits;
+
+    // Walsenders here whose standbys say that they do not stream, by the standby (senders.cpp).
+    struct Doubted {
+        std::map<cluster::MemberName, int> pids;  // since before the standbys were asked
+        Instant again_at{};
+    };
+    Doubted doubted;
 
     // A leader that this member does not hear any more (suspect.cpp), and who else does not.
     struct Suspected {
@@ -336,7 +344,7 @@ struct State {
     // them but settings and tags, so they are not worked out again in every step between.
     struct Fine {
         using At = std::optional<std::pair<cluster::Revision, Instant>>;
-        At slots, history, names_ready, sync;
+        At slots, history, names_ready, sync, senders;
     };
     Fine fine;
     std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen

@@ -152,6 +152,7 @@ Step step(State& state, const Event& event, Now now) {
         keep_house(m);
         tell_waits(m);
         keep_commits(m);
+        end_stale_senders(m);
         admit(m);
         publish(m);
         announce(m);

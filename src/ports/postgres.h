@@ -111,6 +111,8 @@ public:
     // Ends walsenders that could let a commit through and have not sent up to here (they hang on a
     // standby that does not take it).
     virtual Task<Status> end_walsenders(cluster::Lsn sent_below) = 0;
+    // Ends this one, when it is still that standby's.
+    virtual Task<Status> end_walsender(int pid, std::string application_name) = 0;
     // Every place where synchronous_commit is set for sessions to come: for roles and databases,
     // and for the server by the file that has the last word.
     virtual Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() = 0;

@@ -44,6 +44,7 @@ public:
     Task<Result<cluster::Lsn>> set_synchronous_standby_names(
         std::optional<std::string> value) override;
     Task<Status> end_walsenders(cluster::Lsn sent_below) override;
+    Task<Status> end_walsender(int pid, std::string application_name) override;
     Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
     Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;

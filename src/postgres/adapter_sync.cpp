@@ -143,6 +143,18 @@ Task<Status> Adapter::end_walsenders(cluster::Lsn sent_below) {
     co_return co_await postgres::end_walsenders(**connection, sent_below);
 }
 
+Task<Status> Adapter::end_walsender(int pid, std::string application_name) {
+    auto connection = co_await server_.work(short_patience);
+    if (!connection) co_return std::unexpected(connection.error());
+    auto ended = co_await (*connection)
+                     ->query(
+                         "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE pid = "
+                         "$1::int AND application_name = $2",
+                         {std::to_string(pid), std::move(application_name)}, short_patience);
+    if (!ended) co_return std::unexpected(ended.error());
+    co_return Status{};
+}
+
 Task<std::map<int, std::string>> Adapter::queries_of(std::vector<int> pids) {
     std::map<int, std::string> found;
     std::string list;

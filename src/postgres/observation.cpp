@@ -57,7 +57,7 @@ SELECT status, received_tli, written_lsn, latest_end_lsn, sender_host, sender_po
 
 constexpr std::string_view senders_statement = R"(
 SELECT usename, application_name, host(client_addr) AS client_addr, state, sync_state,
-       sync_priority, sent_lsn, write_lsn, flush_lsn, replay_lsn
+       sync_priority, sent_lsn, write_lsn, flush_lsn, replay_lsn, pid
   FROM pg_stat_replication ORDER BY application_name, pid;)";
 
 constexpr std::string_view slots_statement = R"(
@@ -171,7 +171,8 @@ Status read_observation(const std::vector<Rows>& answer, cluster::LocalPostgres&
         into.senders.push_back({row.text("usename"), row.text("application_name"),
                                 row.text("client_addr"), row.text("state"), row.text("sync_state"),
                                 static_cast<int>(row.number("sync_priority")), row.lsn("sent_lsn"),
-                                row.lsn("write_lsn"), row.lsn("flush_lsn"), row.lsn("replay_lsn")});
+                                row.lsn("write_lsn"), row.lsn("flush_lsn"), row.lsn("replay_lsn"),
+                                static_cast<int>(row.number("pid"))});
     }
     for (std::size_t i = 0; i < answer[4].rows.size(); ++i) {
         const Row row(answer[4], i);

@@ -75,6 +75,7 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     const auto role = text_of(object, "role");
     status.primary = role == "primary" || role == "master";
     status.running = text_of(object, "state") == "running";
+    status.streams = text_of(object, "replication_state") == "streaming";
     status.system_id = text_of(object, "database_system_identifier");
     const auto* failed = find(object, "watchdog_failed");
     status.watchdog_failed = failed != nullptr && *failed == true;

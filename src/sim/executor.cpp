@@ -158,6 +158,8 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
                             });
     } else if (const auto* hanging = std::get_if<core::EndSenders>(&effect)) {
         pg().end_walsenders(hanging->sent_below, finisher(id));
+    } else if (const auto* stale = std::get_if<core::EndSender>(&effect)) {
+        pg().end_walsender(stale->pid, finisher(id));
     } else if (holds<core::AuditCommits>(effect)) {
         later(milliseconds(2), [this, id] {
             if (pg().is_primary() && !pg().hangs())

@@ -224,6 +224,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.primary = seen.primary() || core::shown_role(state_) == cluster::Role::primary;
     answer.running = seen.server == cluster::Server::running;
     answer.position = seen.position();
+    answer.streams = seen.replication_state == "streaming";
     answer.timeline = seen.timeline;
     answer.nofailover = state_.self.tags.nofailover();
     answer.failover_priority = state_.self.tags.failover_priority();
@@ -250,8 +251,9 @@ void Member::set_tag(const std::string& tag, const std::string& value) {
     feed(core::SelfChanged{std::move(self)});
 }
 
-void Member::order_reinit() {
+void Member::order_reinit(bool force) {
     core::ReinitAsked asked;
+    asked.force = force;
     asked.order = ++last_order_;
     feed(asked);
 }

@@ -52,7 +52,7 @@ public:
     Instant deciding_since() const { return deciding_since_; }
 
     void order_restart();
-    void order_reinit();
+    void order_reinit(bool force = false);
     void set_tag(const std::string& tag, const std::string& value);  // until the agent's end
 
     int index() const { return index_; }

@@ -55,6 +55,8 @@ struct Plan {
     Duration disk_max{};       // of a flush; 0: at once
     Duration restore_takes{};  // a bootstrap's recovery before it is a primary; 0: initdb has none
     Duration write_every = std::chrono::milliseconds(250);
+    // As with use_slots: a standby connects only once the walsender that has its slot has ended.
+    bool slots_hold = false;
     Duration receiver_timeout = std::chrono::seconds(60);
     Duration receiver_retry = std::chrono::seconds(5);
     Duration expiry_late =

@@ -533,6 +533,7 @@ cluster::LocalPostgres SimPostgres::report() const {
         row.sync_priority = counts(other->me_) ? 1 : 0;
         row.sent = sender.sent;
         row.flush = sender.flushed;
+        row.pid = sender.session + 1;
         pg.senders.push_back(std::move(row));
     }
     if (!recovering_) {

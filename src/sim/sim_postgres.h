@@ -106,6 +106,7 @@ public:
     void set_sync_names(const std::optional<std::string>& text,
                         std::function<void(Result<cluster::Lsn>)> done);
     void end_walsenders(cluster::Lsn sent_below, Finish done);
+    void end_walsender(int pid, Finish done);
     void reset_commit_setting(const cluster::CommitSetting& setting, Finish done);
     void restore_vote(Finish done);
     void find_wal_end(std::function<void(Result<cluster::WalTail>)> done);

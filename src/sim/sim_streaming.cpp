@@ -82,6 +82,8 @@ void SimPostgres::receiver_try(int session) {
     }
     SimPostgres& up = all_.at(from);
     if (up.data_.system_id != data_.system_id) return again();
+    // Its slot is active for the walsender of an earlier connection.
+    if (world().plan.slots_hold && up.walsender(me_).session >= 0) return again();
     if (!begins_to_stream(up, session)) return again();
     receiver_.from = from;
     receiver_.streaming = true;

@@ -189,6 +189,21 @@ void SimPostgres::admit(Finish done) {
                     });
 }
 
+void SimPostgres::end_walsender(int pid, Finish done) {
+    world().on_host(me_, milliseconds(3), [this, pid, done = std::move(done)] {
+        if (server_ != Server::running || hung_) return done(fail(ErrorCode::failed, "hangs"));
+        for (auto& other : all_.servers) {
+            Walsender& one = walsender(other->me_);
+            if (one.session < 0 || one.session + 1 != pid) continue;
+            const bool connected =
+                other->receiver_.from == me_ && other->receiver_.session == one.session;
+            one = {};
+            if (connected) other->receiver_lost(milliseconds(10));
+        }
+        done({});
+    });
+}
+
 // A fixed time: nothing else depends on when.
 void SimPostgres::reset_commit_setting(const cluster::CommitSetting& setting, Finish done) {
     world().on_host(me_, milliseconds(3), [this, setting, done = std::move(done)] {
