@@ -229,6 +229,7 @@ struct State {
     std::optional<TakenOver> taken_over;  // until the first settling of names under the new term
 
     Instant names_ready_again_at{}, sync_again_at{};
+    std::optional<Instant> no_election_since;  // fewer voters stream from here than elect
 
     // Since this server became a primary, in synchronous mode: whether what it held then is
     // confirmed, so that clients may see it (admit.cpp).
