@@ -100,26 +100,104 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
     }
 }
 
+namespace {
+
+// From the member's key to the leader, which changes names and waits for flushes first.
+constexpr Duration let_go_within = std::chrono::seconds(5);
+// The watch is about to show what this member itself has just written.
+constexpr Duration shown_within = std::chrono::seconds(1);
+
+// Another standby that votes, or will when this one does not.
+bool another_votes(const Mind& m) {
+    const auto& view = *m.view();
+    return std::ranges::any_of(view.members, [&](const auto& entry) {
+        const auto& [name, member] = entry;
+        return name != m.s.self.name && !view.led_by(name) && member.running() &&
+               member.replication_state == "streaming" && !member.leaves_votes &&
+               !member.tags.nosync() && !member.tags.nofailover();
+    });
+}
+
+enum class Voter { is_none, waits, refused };
+
+// What a voter holds may be the only copy of an acknowledged commit beside the leader's: it is
+// thrown away only when the leader has seen that others have it, and the sync key says so.
+Voter leave_votes(Mind& m, const ReinitAsked& asked, const cluster::MemberRecord& leader,
+                  std::string& why) {
+    State& s = m.s;
+    const auto& view = *m.view();
+    // Patroni's leader lets a standby go when it does not stream.
+    if (!sync_rules(s) || !view.sync.names(s.self.name) || leader.relevo.empty())
+        return Voter::is_none;
+    if (!s.leaves_votes_since) {
+        if (!asked.force && !another_votes(m)) {
+            why = "no other standby could take over from " + leader.name +
+                  " while I am copied, can not reinitialize; --force does it all the same";
+            return Voter::refused;
+        }
+        s.leaves_votes_since = m.now.mono;
+        m.tell(Note{Note::Level::info,
+                    "asking " + leader.name + " to let this voter go before its data is removed"});
+    }
+    const Instant until = *s.leaves_votes_since + let_go_within;
+    if (m.now.mono < until) {
+        m.wake_by(until);
+        return Voter::waits;
+    }
+    if (!asked.force) {
+        why = fmt::format(
+            "{} has not let this voter go within {} s: too few other standbys have "
+            "what was acknowledged, can not reinitialize; --force does it all the "
+            "same",
+            leader.name, to_s(let_go_within));
+        return Voter::refused;
+    }
+    m.tell(Note{Note::Level::warning,
+                "still a voter, but told to (--force): until this member has caught up again it "
+                "does not vote"});
+    return Voter::is_none;
+}
+
+// Empty: it may.
+std::string refuses_reinit(const Mind& m, const ReinitAsked& asked) {
+    const State& s = m.s;
+    if (m.leading() || s.pg->primary()) return "I am the leader, can not reinitialize";
+    const auto* leader = primary_member(m);
+    if (!m.view() || !leader) return "cluster has no leader, can not reinitialize";
+    // The leader is the only other copy that is known to be good: it must be seen serving.
+    if (leader->role != cluster::Role::primary || !leader->running())
+        return "the leader " + leader->name + " does not run as a primary, can not reinitialize";
+    if (!holds<std::monostate>(s.procedure)) return "another action already in progress";
+    if (m.pg_busy() && !s.leaves_votes_since && !(asked.force && m.running<ClonePg>()))
+        return "another action already in progress";
+    return {};
+}
+
+}  // namespace
+
 bool reinit_order(Mind& m) {
     State& s = m.s;
     if (procedure<Reinitializing>(m)) return true;
     if (!s.reinit_asked) return false;
     const ReinitAsked asked = *s.reinit_asked;
+    if (!m.view() && s.floor_since && m.now.mono < *s.floor_since + shown_within) {
+        m.wake_by(*s.floor_since + shown_within);
+        return false;
+    }
+    auto why = refuses_reinit(m, asked);
+    if (why.empty()) {
+        const Voter voter = leave_votes(m, asked, *primary_member(m), why);
+        // Meanwhile it is a member like any other, and its vote counts.
+        if (voter == Voter::waits) return false;
+        // What was begun while it waited comes to its end first.
+        if (voter == Voter::is_none && s.leaves_votes_since && m.pg_busy()) return false;
+    }
     s.reinit_asked.reset();
-    const auto refuse = [&](const std::string& why) {
+    s.leaves_votes_since.reset();
+    if (!why.empty()) {
         m.tell(Answer{asked.order, 503, why});
         return false;
-    };
-    if (m.leading() || s.pg->primary()) return refuse("I am the leader, can not reinitialize");
-    const auto* leader = primary_member(m);
-    if (!m.view() || !leader) return refuse("cluster has no leader, can not reinitialize");
-    // The leader is the only other copy that is known to be good: it must be seen serving.
-    if (leader->role != cluster::Role::primary || !leader->running())
-        return refuse("the leader " + leader->name +
-                      " does not run as a primary, can not reinitialize");
-    if (!holds<std::monostate>(s.procedure)) return refuse("another action already in progress");
-    if (m.pg_busy() && !(asked.force && m.running<ClonePg>()))
-        return refuse("another action already in progress");
+    }
     m.tell(Answer{asked.order, 200, "reinitialize started"});
     m.tell(Note{Note::Level::warning, "reinitializing as asked"});
     Reinitializing p;

@@ -85,6 +85,7 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.checkpoint_after_promote.reset();
     if (primary && !pg->checkpoint_after_promote) r.checkpoint_after_promote = false;
     r.admission = primary ? s.admission.why : std::string();
+    r.leaves_votes = s.leaves_votes_since || holds<Reinitializing>(s.procedure);
     r.lowered_commits = primary ? cluster::describe(s.commits.lowered) : std::string();
     r.pending_restart = pg && pg->pending_restart;
     r.pending_restart_reason.clear();

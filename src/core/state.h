@@ -357,6 +357,8 @@ struct State {
     bool stop_asked = false;
     std::optional<RestartAsked> restart_asked;
     std::optional<ReinitAsked> reinit_asked;
+    // A voter that is to be made anew waits until the sync key does not name it (orders.cpp).
+    std::optional<Instant> leaves_votes_since;
     std::vector<Running> running;
     Instant next_look{};
     Instant lease_retry_at{}, read_again_at{};

@@ -57,6 +57,7 @@ std::vector<Standby> standbys(const Mind& m, const cluster::Snapshot& view) {
     std::vector<Standby> out;
     for (const auto& [name, member] : view.members) {
         if (name == s.self.name || !member.running() || member.tags.nosync()) continue;
+        if (member.leaves_votes) continue;
         const auto* sender = sender_of(s, name);
         const bool votes = view.sync.names(name);
         if (sender && sender->flush)

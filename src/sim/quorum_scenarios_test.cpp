@@ -211,6 +211,105 @@ TEST(SyncStory, ACopyHasNoVoteBeforeItHasCaughtUp) {
     story.settles(30s);
 }
 
+TEST(SyncStory, WhoIsMissingForAnElectionIsSaid) {
+    SyncStory story(sync_plan(SyncMode::quorum, 30s));
+    story.begin();
+    const int leader = story.c.leader();
+    const int lost = story.others(leader).front();
+    story.c.faults.dcs_away(20s);  // the votes cannot be changed meanwhile
+    story.c.faults.power_loss(lost);
+    const auto said = [&](const std::string& words) {
+        return std::ranges::count_if(story.effects, [&](const Story::Seen& seen) {
+            const auto* note = std::get_if<core::Note>(&seen.effect);
+            return seen.member == leader && note && note->text == words;
+        });
+    };
+    story.pass(18s);
+    EXPECT_EQ(said("no failover is possible now: 2 voters must take part, 1 streams; missing: " +
+                   story.c.world.name(lost) + ". Commits do not wait"),
+              1);
+    story.pass(10s);  // then the lost one is let go
+    EXPECT_EQ(said("enough voters stream again"), 1);
+    story.c.faults.power_back(lost);
+    story.settles(60s);
+}
+
+struct Remade {
+    explicit Remade(SyncMode mode = SyncMode::quorum) : story(sync_plan(mode, 30s)) {
+        story.begin();
+        leader = story.c.leader();
+        voter = story.others(leader)[0];
+        other = story.others(leader)[1];
+        story.on_effect = [this](const Member& who, const core::Effect& effect) {
+            if (who.index() != voter) return;
+            if (std::holds_alternative<core::ClonePg>(effect))
+                named_when_copied = story.key().names(story.c.world.name(voter));
+            if (const auto* answer = std::get_if<core::Answer>(&effect)) {
+                code = answer->code;
+                text = answer->text;
+            }
+        };
+    }
+    void order(bool force = false) {
+        story.c.members[static_cast<std::size_t>(voter)]->order_reinit(force);
+    }
+    SyncStory story;
+    int leader = -1, voter = -1, other = -1, code = 0;
+    std::string text;
+    std::optional<bool> named_when_copied;
+};
+
+// What a voter has may be the only copy of what was acknowledged, beside the leader's.
+TEST(SyncStory, AVoterIsLetGoBeforeItsDataIsThrownAway) {
+    for (const auto mode : {SyncMode::quorum, SyncMode::on}) {
+        Remade here(mode);
+        if (mode == SyncMode::on && !here.story.key().names(here.story.c.world.name(here.voter)))
+            std::swap(here.voter, here.other);
+        here.order();
+        ASSERT_TRUE(here.story.c.run_until([&] { return here.code != 0; }, 20s));
+        EXPECT_EQ(here.code, 200) << here.text;
+        ASSERT_TRUE(here.story.c.run_until([&] { return here.named_when_copied.has_value(); }, 9s));
+        EXPECT_FALSE(*here.named_when_copied);
+        // And it becomes one again.
+        here.story.settles(60s);
+        here.story.pass(10s);
+        if (mode == SyncMode::quorum) {
+            EXPECT_EQ(here.story.key().voters.size(), 2U);
+        }
+    }
+}
+
+TEST(SyncStory, TheOnlyVoterThatIsThereIsNotMadeAnewUnlessForced) {
+    Remade here;
+    here.story.c.faults.power_loss(here.other);
+    here.story.pass(40s);
+    here.order();
+    ASSERT_TRUE(here.story.c.run_until([&] { return here.code != 0; }, 20s));
+    EXPECT_EQ(here.code, 503);
+    EXPECT_NE(here.text.find("no other standby could take over"), std::string::npos) << here.text;
+    here.story.pass(5s);
+    EXPECT_FALSE(here.named_when_copied);
+    EXPECT_TRUE(here.story.key().names(here.story.c.world.name(here.voter)));
+    here.code = 0;
+    here.order(true);
+    ASSERT_TRUE(here.story.c.run_until([&] { return here.code != 0; }, 20s));
+    EXPECT_EQ(here.code, 200) << here.text;
+    here.story.c.faults.power_back(here.other);
+    here.story.settles(90s);
+}
+
+// Its leader dies while it waits to be let go: its vote is there, and the order is refused.
+TEST(SyncStory, AVoterThatWaitsToBeLetGoStillElects) {
+    Remade here;
+    here.story.c.faults.split(here.leader, false, 40s);  // names cannot settle, nobody is let go
+    here.order();
+    here.story.c.faults.power_loss(here.leader);
+    ASSERT_TRUE(here.story.until_a_primary(20s));
+    here.story.pass(10s);
+    here.story.c.faults.power_back(here.leader);
+    here.story.settles(90s);
+}
+
 // x is acknowledged by A alone; A's data is thrown away and copied from B, which lacks x; the
 // leader is gone. A and B together would elect one of them without x: but A has no vote any more.
 struct Recloned {

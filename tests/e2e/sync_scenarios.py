@@ -5,13 +5,14 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import psycopg2
 
 from registry import FAST, check, log_of, run, scenario, verify
-from lab import Lab, Writers, signal_all, wait_for
+from lab import SUPERUSER_PASSWORD, Lab, Writers, pg_bin, signal_all, wait_for
 
 QUORUM = {**FAST, "synchronous_mode": "quorum"}
 
@@ -391,6 +392,128 @@ def sync_an_ahead_standby_acknowledges_nothing():
 def insert_told(connection):
     with connection, connection.cursor() as cursor:
         cursor.execute("insert into told values (3)")
+
+
+@scenario
+def sync_lowered_synchronous_commit_is_told_and_taken_back():
+    """Who lowers it is named everywhere; below the floor it is taken back, and what cannot be is said."""
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+
+        def metric():
+            line = [one for one in primary.api("/metrics")[1].splitlines()
+                    if one.startswith("relevo_lowered_synchronous_commit")]
+            return line[0].split()[-1]
+
+        def told():
+            return primary.status().get("lowered_synchronous_commit", "")
+
+        check(metric() == "0" and "lowered_synchronous_commit" not in primary.status(), "nothing yet")
+        primary.sql('create role "App er"')
+        primary.sql("create database shop")
+        for text in ('alter role "App er" set synchronous_commit to off',
+                     "alter database shop set synchronous_commit to local",
+                     'alter role "App er" in database shop set synchronous_commit to remote_write',
+                     "alter role all set synchronous_commit to remote_apply",
+                     "alter system set synchronous_commit to off"):
+            primary.sql(text)
+        wait_for("the status names them", 15, lambda: "auto.conf" in told() and "shop" in told())
+        for words in ('off for role "App er"', "local for database shop", "off in ", "postgresql.auto.conf",
+                      'remote_write for role "App er" in database shop'):
+            check(words in told(), f"{words}: {told()}")
+        check("remote_apply" not in told() and metric() == "4", f"{told()} {metric()}")
+        wait_for("the list has it", 10, lambda: "synchronous_commit is off in" in lab.ctl("list").stdout)
+        time.sleep(3)
+        said = log_of(primary).count("synchronous_commit is local for database shop")
+        check(said == 1, f"the log says it once, not {said} times")
+        check(primary.sql("select count(*) from pg_db_role_setting")[0][0] == 4, "nothing was taken back")
+
+        lab.ctl("edit-config", "--force", "-s", "synchronous_commit_floor=remote_write", check=True)
+        wait_for("what is below is taken back", 20,
+                 lambda: told() == 'remote_write for role "App er" in database shop')
+        left = primary.sql("select setconfig::text from pg_db_role_setting order by 1")
+        check([one[0] for one in sorted(left)] == ["{synchronous_commit=remote_apply}",
+                                                   "{synchronous_commit=remote_write}"], str(left))
+        fresh = primary.connect(dbname="postgres", options="-c client_min_messages=error")
+        with fresh, fresh.cursor() as cursor:
+            cursor.execute("select reset_val from pg_settings where name = 'synchronous_commit'")
+            check(cursor.fetchone()[0] == "remote_apply", "a new session has what is left")
+        fresh.close()
+        check(primary.sql("select count(*) from pg_file_settings where name = 'synchronous_commit' "
+                          "and sourcefile like '%auto.conf'")[0][0] == 0, "ALTER SYSTEM too")
+        text = log_of(primary)
+        check("for database shop was taken back: synchronous_commit_floor is remote_write" in text, text[-2000:])
+        # Again, after a switchover, by the next primary.
+        done = lab.ctl("switchover", "--force", "--leader", primary.name, "--candidate", others(lab, primary)[0].name)
+        check(done.returncode == 0, done.stdout + done.stderr)
+        successor = lab.wait_primary(20, other_than=primary)
+        wait_for("it is writable", 10, successor.writable)
+        successor.sql("alter database shop set synchronous_commit to off")
+        wait_for("taken back once more", 20, lambda: "for database shop was taken back" in log_of(successor))
+        verify(lab, Writers(lab).start(), 0)
+
+
+@scenario
+def sync_a_voter_is_let_go_before_it_is_made_anew():
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        writers = Writers(lab).start()
+        voter, other = others(lab, primary)
+        began = time.monotonic()
+        code, text = voter.api("/reinitialize", "POST", {})
+        print(f"  let go after {time.monotonic() - began:.2f} s: {code} {text}")
+        check(code == 200, f"{code} {text}")
+        check(voters(lab) == [other.name], f"it was let go before anybody says that it is made anew: {voters(lab)}")
+        wait_votes(lab, 2, 60)
+        # The last one that could take over is not.
+        other.agent.stop()
+        wait_votes(lab, 1)
+        data = os.stat(voter.data).st_ino
+        code, text = voter.api("/reinitialize", "POST", {})
+        check(code == 503 and "no other standby could take over" in text, f"{code} {text}")
+        check(os.stat(voter.data).st_ino == data and voters(lab) == [voter.name], "nothing was removed")
+        code, text = voter.api("/reinitialize", "POST", {"force": True})
+        check(code == 200, f"{code} {text}")
+        other.start()
+        wait_votes(lab, 2, 60)
+        verify(lab, writers, 0)
+
+
+@scenario
+def sync_a_slot_that_an_old_connection_holds_is_given_back():
+    """What is left of a standby's last life, here a program that receives in its name, stands in nobody's way."""
+    with quorum_lab() as lab:
+        primary = lab.start().primary()
+        wait_votes(lab, 2)
+        standby = others(lab, primary)[0]
+        standby.lose_power()
+        slot = standby.name.replace("-", "_")
+        wait_for("its slot is free", 20, lambda: not primary.sql(
+            "select active from pg_replication_slots where slot_name = %s", slot)[0][0])
+        into = os.path.join(lab.directory, "received")
+        os.mkdir(into)
+        os.chmod(into, 0o777)
+        old = subprocess.Popen(
+            [f"{pg_bin()}/pg_receivewal", "-D", into, "-S", slot, "--no-loop", "-d",
+             f"host={primary.address} port={primary.port} user=postgres password={SUPERUSER_PASSWORD} "
+             f"application_name={standby.name}"], stderr=subprocess.DEVNULL)
+        try:
+            wait_for("it has the slot", 20, lambda: primary.sql(
+                "select active from pg_replication_slots where slot_name = %s", slot)[0][0])
+            standby.start()
+            wait_for("PostgreSQL is back", 30, lambda: standby.postmaster() is not None)
+            began = time.monotonic()
+            wait_for("the standby streams", 30, standby.streaming)
+            print(f"  streaming {time.monotonic() - began:.2f} s after its start")
+            check("ending the replication connection that " + standby.name in log_of(primary), "it was ended")
+            time.sleep(3)
+            check(log_of(primary).count("ending the replication connection") == 1 and standby.streaming(), "once")
+        finally:
+            old.kill()
+            old.wait()
+        verify(lab, Writers(lab).start(), 0)
 
 
 if __name__ == "__main__":
