@@ -405,8 +405,8 @@ TEST(Story, R16NobodyStreamsFromAPrimaryThatWasDeposed) {
 // acknowledges what P writes when it leads again. Then it is told that A leads, late: what it
 // acknowledged it throws away, for A's sake, and speaks for it no more.
 struct SleptThrough : HoleStory {
-    static Plan plan_of(Bug bug) {
-        auto plan = hole_plan(bug);
+    static Plan plan_of(Bug bug, std::uint64_t seed) {
+        auto plan = hole_plan(bug, SyncMode::quorum, seed);
         plan.members = 5;
         plan.settings.synchronous_node_count = 2;
         plan.settings.ttl = 120s;
@@ -414,7 +414,8 @@ struct SleptThrough : HoleStory {
         plan.config_json = config_of(plan.settings);
         return plan;
     }
-    explicit SleptThrough(Bug bug) : HoleStory(plan_of(bug)), d(others(p)[3]) {}
+    explicit SleptThrough(Bug bug, std::uint64_t seed = 4711)
+        : HoleStory(plan_of(bug, seed)), d(others(p)[3]) {}
     int d = 0;
     std::vector<int> rest;  // neither P, nor A, nor D
 
@@ -474,8 +475,8 @@ struct SleptThrough : HoleStory {
         return acknowledged(p, since) > 0;
     }
 };
-Told h17(Bug bug) {
-    SleptThrough s(bug);
+Told h17_once(Bug bug, std::uint64_t seed) {
+    SleptThrough s(bug, seed);
     if (!s.a_leads()) return s.told(false);
     const auto old = s.c.dcs.truth();
     if (!s.p_leads_again()) return s.told(false);
@@ -493,6 +494,16 @@ Told h17(Bug bug) {
     s.key_goes();
     s.pass(20s);
     return s.told(acked && threw_away && joined);
+}
+// Who hears of what first is a matter of luck.
+Told h17(Bug bug) {
+    Told all{false, {}};
+    for (std::uint64_t seed = 1; seed <= 20 && all.failure.empty(); ++seed) {
+        const Told one = h17_once(bug, seed);
+        all.there = all.there || one.there;
+        all.failure = one.failure;
+    }
+    return all;
 }
 TEST(Story, H17WhoThrewAwayWhatItAcknowledgedHasNoVoteByAnOldView) {
     expect_closed(h17, Bug::vote_by_old_view, promised);
