@@ -28,7 +28,9 @@ void end_stale_senders(Mind& m) {
     ProbePeers ask{ProbeFor::sender, {}};
     std::map<cluster::MemberName, int> pids;
     for (const auto& [name, member] : view->members) {
-        if (name == s.self.name || !member.running() || member.replication_state == "streaming")
+        // One of Patroni's before 4 says nothing of its stream, nor does its answer.
+        if (name == s.self.name || member.relevo.empty() || !member.running() ||
+            member.replication_state == "streaming")
             continue;
         if (const auto* sender = sender_of(s, name)) {
             pids[name] = sender->pid;
