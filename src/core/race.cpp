@@ -249,7 +249,7 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
         for (const auto& [name, answer] : *s.race_answers)
             // One that has less waits for us in turn.
             if (answer && !answer->nofailover && answer->running && no_less(s, *answer) &&
-                electable(s, name, *answer) &&
+                electable(s, name, *answer) && !unnamed_by_failsafe(s, name) &&
                 !too_far_behind(s, answer->timeline,
                                 on_the_line(s, answer->timeline, answer->position))) {
                 why = "a switchover away from me is under way";
