@@ -15,13 +15,25 @@ import psycopg2
 
 from registry import FAST, check, log_of, run, scenario, verify
 from gateway import Gateway, PoolWriters
-from lab import Authority, Lab, wait_for
+from lab import Authority, Lab, free_port, wait_for
 
 DYNAMIC = {**FAST, "primary_start_timeout": 0}
 
 
-def gateway_lab(**more):
-    lab = Lab(members=3, dynamic={**DYNAMIC, **more})
+class OnePortLab(Lab):
+    """Every server on the same port, as on hosts of their own: the hosts of a database share one in PgBouncer."""
+
+    shared = None
+
+    def port(self, address, usual):
+        if usual != 5432:
+            return super().port(address, usual)
+        self.shared = self.shared or free_port("0.0.0.0")
+        return self.shared
+
+
+def gateway_lab(kind=Lab, **more):
+    lab = kind(members=3, dynamic={**DYNAMIC, **more})
     lab.start()
     return lab
 
@@ -265,7 +277,7 @@ def gateway_says_what_is_wrong_and_keeps_what_it_has():
 
 @scenario
 def gateway_reads_go_to_replicas():
-    with gateway_lab() as lab, Gateway(lab) as gw:
+    with gateway_lab(OnePortLab) as lab, Gateway(lab) as gw:
         wait_for("two replicas", 10, lambda: gw.status()["reads"]["replicas"] == 2)
         check(gw.sql("select pg_is_in_recovery()", "workflow_ro") == [(True,)], "reads go to a replica")
         check(gw.sql("select pg_is_in_recovery()") == [(False,)], "writes go to the primary")
