@@ -158,8 +158,9 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
         return true;
     }
     if (peer.nofailover || peer.watchdog_failed || !peer.running) return false;
-    // What it has beyond us nobody was promised: by the votes it cannot lead.
-    if (!electable(s, name, peer)) return false;
+    // What it has beyond us nobody was promised: by the votes it cannot lead. Nor can one that the
+    // DCS does not hear, for as long as that lasts.
+    if (!electable(s, name, peer) || (sync_rules(s) && !s.dcs->member(name))) return false;
     const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
     const auto mine = my_worth(s);
     const auto theirs = worth(s, timeline, peer.position);
