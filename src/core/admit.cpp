@@ -90,10 +90,6 @@ std::string unconfirmed(Mind& m) {
     return commit_waits(s);
 }
 
-}  // namespace
-
-namespace {
-
 void keep_out(Mind& m, const std::string& why) {
     auto& admission = m.s.admission;
     const Duration waited = m.now.mono - admission.since;

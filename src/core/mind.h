@@ -160,7 +160,7 @@ bool fits(const Mind& m);                           // by that
 bool fill_data_directory(Mind& m);                  // empty or half made: clone
 bool start_stopped(Mind& m);  // rejoin: crash recovery, compare, rewind, start
 bool follow(Mind& m);         // a running standby
-
+// handover.cpp
 // Before a primary is stopped on purpose: a checkpoint, so that the stop is short, then the poolers
 // hold their clients. begin_quiet: false, there are no clients to think of. quiet is told of each
 // effect that ended, and true when the stop may come.

@@ -14,7 +14,7 @@ constexpr Duration race_again_after = std::chrono::milliseconds(500);
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
 constexpr Duration vote_again_after = std::chrono::milliseconds(30);
-// One that was silent has been waited for already.
+// One that was silent once has been waited for already.
 constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
 // A leader that was deposed since nobody heard it: its member key says nothing about its life.
@@ -260,8 +260,10 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     return std::nullopt;
 }
 
-// Why a silent member is waited for all the same; empty: it is not.
-std::string may_be_ahead(const Mind& m, const std::string& name, const State::Rival& rival) {
+// Why a silent member is waited for all the same; empty: it is not. again_after: when it is worth
+// asking again, if not as usual.
+std::string may_be_ahead(const Mind& m, const std::string& name, const State::Rival& rival,
+                         Duration& again_after) {
     const State& s = m.s;
     const auto* record = s.dcs->member(name);
     const bool able = record && record->running() && !record->tags.nofailover() &&
@@ -279,19 +281,20 @@ std::string may_be_ahead(const Mind& m, const std::string& name, const State::Ri
     }
     // Its key is as old as its last full look. By the votes it is known who is needed.
     if (sync_rules(s) || rival.silent > 1 || (!able && !rival.heard)) return {};
+    again_after = ask_again_after;
     return name + " does not answer and may have more: it is asked once more";
 }
 
 // Silent to us, but alive by its key in the DCS or by its own word a moment ago: the network
 // between us may be cut, or one answer was lost, which is no sign of its end. When it has more by
 // its key, or is the one that was named, it goes first for as long as its own questions may take.
-std::string head_start(const Mind& m) {
+std::string head_start(const Mind& m, Duration& again_after) {
     const State& s = m.s;
     if (s.pg->primary() || !s.unlocked_since || asked_for(s)) return {};
     for (const auto& [name, answer] : *s.race_answers) {
         const auto rival = s.rivals.find(name);
         if (answer || rival == s.rivals.end()) continue;
-        if (auto why = may_be_ahead(m, name, rival->second); !why.empty()) return why;
+        if (auto why = may_be_ahead(m, name, rival->second, again_after); !why.empty()) return why;
     }
     return {};
 }
@@ -345,8 +348,7 @@ std::string must_wait(Mind& m, Duration& again_after) {
         if (soon) again_after = vote_again_after;
         return *std::move(missing);
     }
-    if (why = head_start(m); !why.empty()) again_after = ask_again_after;
-    return why;
+    return head_start(m, again_after);
 }
 
 }  // namespace

@@ -63,6 +63,24 @@ TEST(SyncStory, APrimaryThatIsCutOffAcknowledgesNothing) {
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
+// It stops at its lease's end, and is a standby with more WAL than those that stopped to receive at
+// the same moment. They have the votes, and it cannot take the key: nobody waits for it (S44).
+TEST(SyncStory, AnOldLeaderThatTheDcsDoesNotHearIsNotWaitedFor) {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        auto plan = sync_plan(SyncMode::quorum);
+        plan.seed = seed;
+        plan.write_every = 5ms;
+        SyncStory story(plan);
+        story.begin();
+        const int old = story.c.leader();
+        story.c.faults.cut(old, story.c.world.dcs_node(), false, 60s);
+        ASSERT_TRUE(story.until_a_primary(20s)) << "seed " << seed;
+        EXPECT_NE(story.primaries.front().second, old);
+        story.settles(120s);
+        EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+    }
+}
+
 TEST(SyncStory, WithoutItsVotesNobodyLeadsUntilTheyAreBack) {
     SyncStory story(sync_plan(SyncMode::quorum));
     story.begin();

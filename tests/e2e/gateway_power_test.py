@@ -41,8 +41,4 @@ def main(directory):
 
 
 if __name__ == "__main__":
-    why = sandbox.unavailable()
-    if why:
-        print(f"SKIPPED: {why}")
-        sys.exit(77)
-    sys.exit(sandbox.run(main, "relevo-gateway-"))
+    sandbox.run_test(main, "relevo-gateway-")

@@ -61,8 +61,4 @@ def main(directory):
 
 
 if __name__ == "__main__":
-    why = sandbox.unavailable()
-    if why:
-        print(f"SKIPPED: {why}")
-        sys.exit(77)
-    sys.exit(sandbox.run(main, "relevo-head-start-"))
+    sandbox.run_test(main, "relevo-head-start-")

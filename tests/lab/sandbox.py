@@ -131,3 +131,12 @@ def enter_network(fd):
     """The calling thread's new sockets are that namespace's from now on; old ones stay where they are."""
     if LIBC.setns(fd, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
+
+
+def run_test(main, prefix):
+    """A test's last line: main(directory) in a sandbox, or the reason why it is skipped, for ctest (77)."""
+    why = unavailable()
+    if why:
+        print(f"SKIPPED: {why}")
+        sys.exit(77)
+    sys.exit(run(main, prefix))
