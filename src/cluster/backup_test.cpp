@@ -47,7 +47,7 @@ TEST(Backup, ABackupThatHoldsMoreServesForOneThatHoldsLess) {
 TEST(Backup, ARepositoryWithoutBackupsMayHaveItsStanza) {
     Repository repository;
     EXPECT_FALSE(repository.has_stanza());
-    repository.repositories.push_back({.repository = 1, .code = 2, .message = "no valid backups"});
+    repository.repositories.emplace_back().code = 2;
     repository.code = 2;
     EXPECT_TRUE(repository.has_stanza());
     repository.code = 1;
