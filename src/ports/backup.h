@@ -7,9 +7,7 @@
 // time.
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,31 +15,11 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/backup.h"
+#include "ports/backup_config.h"
 #include "ports/pooler.h"
 #include "ports/task.h"
 
 namespace relevo::ports {
-
-// The `backup` section of the local YAML as the config room makes it. docs/adr/0015-backups.md.
-struct BackupConfig {
-    enum class From { primary, prefer_standby, standby };
-    // A value of pgBackRest's, or several where the option may be given more than once.
-    using Values = std::vector<std::string>;
-    using Options = std::map<std::string, Values>;
-
-    bool present = false;                // without the section nothing of this exists
-    std::string stanza;                  // the scope unless given
-    std::string program = "pgbackrest";  // a path, or looked for in PATH
-    std::string config;                  // the operator's own file: nothing is rendered then
-    Options options;                     // pgBackRest's own, without dashes; secrets among them
-    std::map<std::string, Options> command_options;  // "archive-push" -> what holds for it alone
-    Options primary_host;  // how a standby reaches the primary's host: host-type, host-port, ...
-    // Cron expressions, as given; empty: never.
-    std::string full = "0 1 * * *", differential, incremental;
-    From from = From::prefer_standby;
-    std::chrono::seconds archive_timeout{60};
-    bool operator==(const BackupConfig&) const = default;
-};
 
 class Backup {
 public:
@@ -49,11 +27,15 @@ public:
 
     // Whether the configuration has a `backup` section now. When not, all below is `invalid`.
     virtual bool configured() const = 0;
-    virtual const BackupConfig& config() const = 0;  // as it is in force
+    virtual BackupConfig config() const = 0;  // as it is in force
 
     // The configuration may have changed: renders the file (0600) that pgBackRest and PostgreSQL's
     // archive_command use. Cheap when nothing did; does not look into the repository.
     virtual Task<Status> apply() = 0;
+    // Whether this member's recovery may wait for the repository to get WAL (its restore_command).
+    // Only for a standby that cannot stream what it lacks, under a leader: where somebody may have
+    // to be promoted, a repository that hangs would hold him up.
+    virtual Task<Status> let_fetch(bool on) = 0;
 
     // What is in the repository. conflict: the repository belongs to another cluster (system id).
     // denied: key, certificate or passphrase. unavailable: it did not answer within the deadline.
@@ -91,6 +73,8 @@ public:
     // The job that runs here (run, expire, verify) is told to end: SIGTERM to pgBackRest and all it
     // started, SIGKILL after 2 s. It answers `cancelled`. Nothing happens when none runs.
     virtual void end_job() = 0;
+    // For good: all that runs here ends as by end_job(), and calls to come answer `cancelled`.
+    virtual void stop() = 0;
 };
 
 }  // namespace relevo::ports

@@ -1,0 +1,32 @@
+// The `backup` section of the local YAML (docs/adr/0015-backups.md), as the config room makes it and
+// the pgbackrest room and the agent use it. Plain values.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace relevo::ports {
+
+struct BackupConfig {
+    enum class From { primary, prefer_standby, standby };
+    // A value of pgBackRest's, or several where the option may be given more than once.
+    using Values = std::vector<std::string>;
+    using Options = std::map<std::string, Values>;
+
+    bool present = false;                // without the section nothing of this exists
+    std::string stanza;                  // the scope unless given
+    std::string program = "pgbackrest";  // a path, or looked for in PATH
+    std::string config;                  // the operator's own file: nothing is rendered then
+    Options options;                     // pgBackRest's own, without dashes; secrets among them
+    std::map<std::string, Options> command_options;  // "archive-push" -> what holds for it alone
+    Options primary_host;  // how a standby reaches the primary's host: host-type, host-port, ...
+    // Cron expressions, as given; empty: never.
+    std::string full = "0 1 * * *", differential, incremental;
+    From from = From::prefer_standby;
+    std::chrono::seconds archive_timeout{60};
+    bool operator==(const BackupConfig&) const = default;
+};
+
+}  // namespace relevo::ports
