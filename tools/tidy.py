@@ -34,6 +34,7 @@ ALLOWED = {
     "base": set(),
     "cluster": {"base"},
     "core": {"base", "cluster"},
+    "backup": {"base", "cluster"},
     "ports": {"base", "cluster"},
     "config": {"base", "cluster", "ports"},
     "os": {"base"},
@@ -45,7 +46,7 @@ ALLOWED = {
     "dns": {"base", "cluster", "ports", "net", "os"},
     "rest": {"base", "cluster", "ports", "net", "os"},
     "ctl": {"base", "cluster", "ports", "config", "net", "etcd"},
-    "agent": {"base", "cluster", "core", "ports", "config", "os", "net"},
+    "agent": {"base", "cluster", "backup", "core", "ports", "config", "os", "net"},
     "sim": {"base", "cluster", "core", "ports", "agent"},
     "gateway": {"base", "cluster", "ports", "net", "os", "config"},
     "client": set(),
@@ -57,7 +58,7 @@ INCLUDES_EXEMPT = {
     ("sim", "etcd/memory_dcs.h"): "the DCS port's twin in memory; it knows no gRPC",
 }
 
-PURE = {"base", "cluster", "core"}
+PURE = {"base", "cluster", "core", "backup"}
 IMPURE_HEADERS = re.compile(
     r"^(boost/.*|grpcpp/.*|thread|mutex|shared_mutex|condition_variable|future|stop_token|"
     r"semaphore|latch|barrier|coroutine|fstream|filesystem|iostream|random|ctime|time\.h|"

@@ -156,6 +156,12 @@ Txn remove_sync(Revision known, Revision term) {
     return {{unchanged(sync, known), under_term(term)}, {removal(sync)}};
 }
 
+Txn put_backup(const BackupJob& job, Revision known, std::optional<Revision> term) {
+    Txn txn{{unchanged(backup, known)}, {put(backup, to_json(job))}};
+    if (term) txn.compares.push_back(under_term(*term));
+    return txn;
+}
+
 Txn remove_cluster() { return {{}, {{Write::What::remove_prefix, "", {}, false}}}; }
 
 }  // namespace relevo::cluster::keys

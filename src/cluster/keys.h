@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/backup_job.h"
 #include "cluster/snapshot.h"
 #include "cluster/tree.h"
 
@@ -25,6 +26,7 @@ inline constexpr const char* failsafe = "failsafe";
 inline constexpr const char* timeline = "timeline";  // ours alone; docs/adr/0005
 inline constexpr const char* deposed = "deposed";    // ours alone; docs/adr/0007
 inline constexpr const char* pulse = "pulse";        // the same
+inline constexpr const char* backup = "backup";      // the same; docs/adr/0016
 std::string member(std::string_view name);
 
 // "/service/batman/" from namespace and scope, slashes collapsed.
@@ -77,6 +79,8 @@ Txn clear_failover(std::optional<Revision> known);
 Txn put_sync(const SyncState& sync, Revision known,
              Revision term);  // known: mod revision, 0 absent
 Txn remove_sync(Revision known, Revision term);
+// known: mod revision of the key as it was read, 0 absent. term: only while that leader's lasts.
+Txn put_backup(const BackupJob& job, Revision known, std::optional<Revision> term);
 Txn remove_cluster();
 
 }  // namespace relevo::cluster::keys

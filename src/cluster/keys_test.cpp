@@ -143,6 +143,17 @@ TEST(Sync, IsWrittenByTheLeaderOverWhatItKnew) {
               (Txn{{modified("sync", 4), created("leader", 7)}, {removed("sync")}}));
 }
 
+TEST(Backup, IsWrittenOverWhatWasRead) {
+    BackupJob job;
+    job.id = "j";
+    job.requested = std::chrono::sys_days{std::chrono::year{2026} / 5 / 14};
+    const auto text = to_json(job);
+    EXPECT_EQ(put_backup(job, 0, std::nullopt),
+              (Txn{{created("backup", 0)}, {put("backup", text)}}));
+    EXPECT_EQ(put_backup(job, 9, 4),
+              (Txn{{modified("backup", 9), created("leader", 4)}, {put("backup", text)}}));
+}
+
 TEST(RemoveCluster, TakesEverythingBelowTheBase) {
     EXPECT_EQ(remove_cluster(), (Txn{{}, {{Write::What::remove_prefix, "", {}, false}}}));
 }

@@ -24,6 +24,7 @@ struct BackupConfig {
     Options primary_host;  // how a standby reaches the primary's host: host-type, host-port, ...
     // Cron expressions, as given; empty: never.
     std::string full = "0 1 * * *", differential, incremental;
+    std::string timezone = "UTC";  // that they are meant in, an IANA name
     From from = From::prefer_standby;
     std::chrono::seconds archive_timeout{60};
     bool operator==(const BackupConfig&) const = default;

@@ -78,6 +78,25 @@ const Corpus streams = {
     R"("client":"10.0.0.7","query":"select 1","age_ms":5200}]})",
 };
 
+const Corpus backup_jobs = {
+    R"({"id":"20260514T010000Z-7","what":"full","state":"running","requested_by":"schedule",)"
+    R"("requested":"2026-05-14T01:00:00.123456+00:00","due":"2026-05-14T01:00:00+00:00",)"
+    R"("member":"pg-1","declined":["pg-2"],"run":"pg-1/1778720400000000","under":4711,"ttl":30,)"
+    R"("primary":"pg-0","attempts":2,"begun":"2026-05-14T01:00:01+00:00",)"
+    R"("progress":{"done_bytes":123,"total_bytes":456,"percent_x100":2697,)"
+    R"("at":"2026-05-14T01:00:09+00:00"}})",
+    R"({"id":"x","what":"expire","state":"failed","requested_by":"operator",)"
+    R"("requested":"2026-05-14T01:00:00Z","ended":"2026-05-14T01:00:01+02:00",)"
+    R"("interrupted":true,"label":"20260514-010000F","result":"its runner pg-1 is gone"})",
+};
+
+const Corpus crons = {
+    "0 1 * * *",    "*/15 9-17/2 1,15 jan-mar,dec mon",
+    "@weekly",      "59 23 31 12 7",
+    "0 0 29 2 */7", "30 2 1-7 * sun",
+    "@daily",       "* * * * *",
+};
+
 // One text made from the corpus by a few random edits.
 class Mutator {
 public:
@@ -136,6 +155,8 @@ void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) 
     }
 }
 
+TEST(Fuzz, BackupJobsNeverThrowAndSettle) { run(backup_jobs, 20'000, backup_job); }
+TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }

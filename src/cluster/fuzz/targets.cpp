@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "cluster/backup_job.h"
+#include "cluster/cron.h"
 #include "cluster/journal.h"
 #include "cluster/member.h"
 #include "cluster/publish.h"
@@ -48,6 +50,38 @@ void check_snapshot(const Snapshot& snapshot) {
 }
 
 }  // namespace
+
+void backup_job(std::string_view text) {
+    const auto read = parse_backup_job(text);
+    if (!read) return;
+    settles(to_json(*read), parse_backup_job);
+    const auto again = parse_backup_job(to_json(*read));
+    RLV_ASSERT(*again == *read);
+    RLV_ASSERT(!read->id.empty() && read->ttl_s >= 0 && read->attempts >= 0);
+    RLV_ASSERT(read->state != JobState::running || !read->run.empty());
+}
+
+void cron(std::string_view text) {
+    const auto read = Cron::parse(text);
+    if (!read) {
+        const auto& why = read.error().message;
+        RLV_ASSERT(!why.empty() && why.size() < 400);
+        for (const char c : why) RLV_ASSERT(c >= ' ' && c <= '~');
+        return;
+    }
+    // Every expression that is taken comes, in the past too, and the two ways agree.
+    const WallTime now{std::chrono::sys_days{std::chrono::year{2026} / 5 / 14}};
+    const Zone zone("Test", std::chrono::hours(1),
+                    {{std::chrono::floor<std::chrono::seconds>(now), std::chrono::hours(2)},
+                     {std::chrono::floor<std::chrono::seconds>(now) + std::chrono::hours(9),
+                      std::chrono::hours(1)}});
+    const auto next = read->next_after(now, zone);
+    const auto last = read->last_until(now, zone);
+    RLV_ASSERT(next && last && *next > now && *last <= now);
+    RLV_ASSERT(read->last_until(*next, zone) == next);
+    RLV_ASSERT(read->next_after(*last, zone) == next);
+    RLV_ASSERT(Cron::parse(read->text()) == *read);
+}
 
 void journal(std::string_view text) {
     const auto check = [](const JournalEntry& entry) {

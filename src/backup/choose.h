@@ -1,0 +1,24 @@
+// Which member makes a backup. Pure.
+#pragma once
+
+#include <string>
+
+#include "backup/look.h"
+
+namespace relevo::backup {
+
+enum class From { primary, prefer_standby, standby };
+
+struct Choice {
+    MemberName member;    // empty: nobody can
+    std::string why_not;  // then: a sentence for people
+};
+
+// from: what is wanted. standbys_reach_primary: pgBackRest on a standby can reach the primary's
+// host; else a standby cannot make backups. Members that declined are left out, but the primary
+// serves where a standby is only preferred. Of the standbys one that no commit waits for goes
+// first, then one with less lag, then by name.
+Choice choose(const Look& look, From from, bool standbys_reach_primary,
+              const cluster::BackupJob& job);
+
+}  // namespace relevo::backup

@@ -1,0 +1,438 @@
+#include "backup/keeper.h"
+
+#include <gtest/gtest.h>
+
+namespace relevo::backup {
+namespace {
+
+using cluster::BackupJob;
+using cluster::JobAsker;
+using cluster::JobState;
+using cluster::JobWhat;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr Instant start{std::chrono::hours(1)};
+const WallTime noon = parse_iso("2026-05-14T12:00:00Z")->time;
+
+// pg-0 leads, pg-1 and pg-2 stream from it.
+Look three() {
+    Look look;
+    look.leader = "pg-0";
+    look.term = 70;
+    look.members["pg-0"] = {.created = 10, .standby = false, .synchronous = false, .lag = 0};
+    look.members["pg-1"] = {.created = 11, .standby = true, .synchronous = true, .lag = 0};
+    look.members["pg-2"] = {.created = 12, .standby = true, .synchronous = false, .lag = 500};
+    return look;
+}
+
+Kept full_backup(std::string_view started) {
+    return {std::string(started), cluster::BackupType::full, parse_iso(started)->time};
+}
+
+Facts facts_of(const MemberName& self) {
+    Facts facts;
+    facts.now = start;
+    facts.wall = noon;
+    facts.self = self;
+    facts.leads = self == "pg-0";
+    facts.term = 70;
+    facts.policy.schedule.full = *cluster::Cron::parse("0 1 * * *");
+    facts.policy.standbys_reach_primary = true;
+    facts.look = three();
+    facts.fresh_token = self + "/1";
+    facts.listing = Listing{start, 0, {}, true, false};
+    return facts;
+}
+
+BackupJob requested(const MemberName& member) {
+    BackupJob job;
+    job.id = "j1";
+    job.requested = noon;
+    job.member = member;
+    return job;
+}
+
+void set_job(Facts& facts, BackupJob job, Revision revision = 100) {
+    job.revision = revision;
+    facts.look.job = std::move(job);
+    facts.look.job_revision = revision;
+    if (facts.listing) facts.listing->job_revision = revision;
+}
+
+BackupJob running(const MemberName& member, const std::string& run, Revision under) {
+    auto job = requested(member);
+    job.state = JobState::running;
+    job.run = run;
+    job.under = under;
+    job.ttl_s = 30;
+    job.primary = "pg-0";
+    job.attempts = 1;
+    job.begun = noon;
+    return job;
+}
+
+// pg-2 runs it, and read the DCS just now.
+struct Runner {
+    Mind mind;
+    Facts facts = facts_of("pg-2");
+    Runner() {
+        set_job(facts, running("pg-2", "pg-2/1", 12));
+        mind.token = "pg-2/1";
+        mind.begun = true;
+        facts.run = Run{"pg-2/1", std::nullopt, {}};
+        heard(mind, facts.look, "pg-2", start);
+    }
+    Decision decide() { return backup::decide(mind, facts); }
+};
+
+TEST(Lead, AsksForWhatIsDueAndChoosesAStandbyNoCommitWaitsFor) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.what, JobWhat::full);
+    EXPECT_EQ(decision.write->job.member, "pg-2");
+    EXPECT_EQ(decision.write->job.asker, JobAsker::schedule);
+    EXPECT_EQ(decision.write->known, 0);
+    EXPECT_EQ(decision.write->term, 70);
+}
+
+TEST(Lead, NobodyElseAsks) {
+    Mind mind;
+    auto facts = facts_of("pg-1");
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts = facts_of("pg-0");
+    facts.leads = false;  // the lease has run out, the key is still there
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Lead, LooksIntoTheRepositoryBeforeItAsks) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    facts.listing.reset();
+    auto decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_TRUE(decision.list);
+    // An old list, or one from before the last job, is not relied on.
+    facts.listing = Listing{start - minutes(1), 0, {}, true, false};
+    decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_TRUE(decision.list);
+    facts.listing = Listing{start, 7, {}, true, false};
+    EXPECT_TRUE(decide(mind, facts).list);
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Lead, NothingIsBegunInMaintenanceModeByItself) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    facts.paused = true;
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Lead, WakesForTheSchedule) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    facts.wall = parse_iso("2026-05-15T00:59:50Z")->time;
+    facts.listing->backups = {full_backup("2026-05-14T01:00:00Z")};
+    const auto decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_EQ(decision.wake_at, start + seconds(10));
+}
+
+TEST(Lead, LeavesARunThatLivesAlone) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    set_job(facts, running("pg-2", "pg-2/1", 12));
+    facts.now += std::chrono::hours(20);
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Lead, BuriesARunOnlyALeaseAfterItsRunnerWasSeenToBeGone) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    set_job(facts, running("pg-2", "pg-2/1", 12));
+    facts.look.members.erase("pg-2");
+    auto decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_EQ(decision.wake_at, start + seconds(30));
+    // It is back, under another key: that is another life of it, and the wait goes on.
+    facts.look.members["pg-2"] = {.created = 99, .standby = true, .synchronous = false, .lag = 0};
+    facts.now += seconds(29);
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.now += seconds(1);
+    decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.state, JobState::failed);
+    EXPECT_TRUE(decision.write->job.interrupted);
+    EXPECT_EQ(decision.write->known, 100);
+}
+
+TEST(Lead, WaitsByTheLongerLeaseOfTheTwo) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    set_job(facts, running("pg-2", "pg-2/1", 12));
+    facts.look.members.erase("pg-2");
+    facts.policy.ttl = seconds(5);  // shortened since: the runner may not know
+    EXPECT_EQ(decide(mind, facts).wake_at, start + seconds(30));
+}
+
+TEST(Lead, LeavesTimeToDieWhereTheLeaseIsShort) {
+    for (const int ttl : {3, 4, 5, 30})
+        EXPECT_GE(grave(seconds(ttl)), patience(seconds(ttl)) + dying) << ttl;
+}
+
+TEST(Lead, GivesAJobThatIsNotBegunToAnother) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    set_job(facts, requested("pg-2"));
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.now += seconds(30);
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.member, "pg-1");
+    EXPECT_EQ(decision.write->job.declined, std::vector<std::string>{"pg-2"});
+}
+
+TEST(Lead, ThePrimaryServesWhereNoStandbyCan) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    auto job = requested("");
+    job.declined = {"pg-1", "pg-2"};
+    set_job(facts, job);
+    auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.member, "pg-0");
+    // Where a standby is demanded, nobody is until one can; then all are asked again.
+    facts.policy.from = From::standby;
+    decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_NE(decision.waits, "");
+    facts.now += seconds(30);
+    decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.member, "pg-2");
+}
+
+TEST(Lead, AFailedJobIsMadeAgainLaterAndLater) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    auto job = running("pg-2", "pg-2/1", 12);
+    job.state = JobState::failed;
+    job.attempts = 3;
+    set_job(facts, job);
+    auto decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_EQ(decision.wake_at, start + minutes(4));
+    facts.now += minutes(4);
+    facts.listing->at = facts.now;
+    decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.attempts, 3);
+    EXPECT_NE(decision.write->job.id, "j1");
+    job.attempts = 900;
+    EXPECT_EQ(backoff(job), minutes(15));
+    job.interrupted = true;
+    EXPECT_EQ(backoff(job), minutes(1));
+    job.attempts = 1;
+    EXPECT_EQ(backoff(job), seconds(1));
+}
+
+TEST(Lead, AnOperatorsJobIsMadeAgainWhenItWasInterruptedOnly) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    facts.policy.schedule = {};
+    auto job = running("pg-2", "pg-2/1", 12);
+    job.state = JobState::failed;
+    job.asker = JobAsker::operator_;
+    job.what = JobWhat::incremental;
+    job.interrupted = true;
+    set_job(facts, job);
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.now += seconds(1);
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.asker, JobAsker::operator_);
+    EXPECT_EQ(decision.write->job.what, JobWhat::incremental);
+    job.interrupted = false;
+    set_job(facts, job, 101);
+    facts.now += std::chrono::hours(1);
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Lead, WhatItCannotReadItDoesNotOverwrite) {
+    Mind mind;
+    auto facts = facts_of("pg-0");
+    facts.look.unreadable = true;
+    facts.look.job_revision = 5;
+    const auto decision = decide(mind, facts);
+    EXPECT_FALSE(decision.write);
+    EXPECT_NE(decision.waits.find("delete it"), std::string::npos);
+    EXPECT_FALSE(request(facts.look, JobWhat::full, noon));
+}
+
+TEST(TakeOn, TheChosenMemberWritesItsRunFirstAndBeginsWhenAReadShowsIt) {
+    Mind mind;
+    auto facts = facts_of("pg-2");
+    set_job(facts, requested("pg-2"));
+    auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_FALSE(decision.begin);
+    EXPECT_EQ(decision.write->job.state, JobState::running);
+    EXPECT_EQ(decision.write->job.run, "pg-2/1");
+    EXPECT_EQ(decision.write->job.under, 12);
+    EXPECT_EQ(decision.write->job.primary, "pg-0");
+    EXPECT_EQ(decision.write->job.attempts, 1);
+
+    // The watch shows that it was written: a read must, since what a watch shows may be old.
+    set_job(facts, decision.write->job, 101);
+    decision = decide(mind, facts);
+    EXPECT_FALSE(decision.begin);
+    EXPECT_TRUE(decision.read);
+    heard(mind, facts.look, "pg-2", start);
+    decision = decide(mind, facts);
+    ASSERT_TRUE(decision.begin);
+    EXPECT_TRUE(decision.begin->from_standby);
+    EXPECT_EQ(decision.begin->primary, "pg-0");
+}
+
+TEST(TakeOn, AReadThatIsTooOldIsNotEnough) {
+    Mind mind;
+    auto facts = facts_of("pg-2");
+    set_job(facts, running("pg-2", "pg-2/1", 12));
+    mind.token = "pg-2/1";
+    heard(mind, facts.look, "pg-2", start - seconds(15));
+    EXPECT_FALSE(decide(mind, facts).begin);
+}
+
+TEST(TakeOn, WhoIsNoStandbyDeclines) {
+    Mind mind;
+    auto facts = facts_of("pg-2");
+    set_job(facts, requested("pg-2"));
+    facts.look.members["pg-2"].standby = false;
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.state, JobState::requested);
+    EXPECT_EQ(decision.write->job.member, "");
+    EXPECT_EQ(decision.write->job.declined, std::vector<std::string>{"pg-2"});
+}
+
+TEST(TakeUp, WhatAnEarlierLifeBeganIsGivenUpOnceItsLockIsFree) {
+    Mind mind;
+    auto facts = facts_of("pg-2");
+    set_job(facts, running("pg-2", "pg-2/0", 12));
+    facts.listing->running_here = true;
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.listing->running_here = false;
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.state, JobState::failed);
+    EXPECT_TRUE(decision.write->job.interrupted);
+    // A look at the lock from before is none.
+    facts.listing->job_revision = 99;
+    EXPECT_FALSE(decide(mind, facts).write);
+    EXPECT_TRUE(decide(mind, facts).list);
+}
+
+TEST(Run, GoesOnAsLongAsReadsShowIt) {
+    Runner runner;
+    runner.facts.now += seconds(14);
+    const auto decision = runner.decide();
+    EXPECT_FALSE(decision.end);
+    EXPECT_TRUE(decision.read);
+    EXPECT_EQ(decision.wake_at, start + seconds(15));
+}
+
+TEST(Run, EndsWhenTheDcsIsSilentForHalfALease) {
+    Runner runner;
+    runner.facts.now += seconds(15);
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, EndsWhenItsRecordIsAnothers) {
+    Runner runner;
+    set_job(runner.facts, running("pg-1", "pg-1/1", 11), 101);
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, EndsWhenItsRecordIsGone) {
+    Runner runner;
+    runner.facts.look.job.reset();
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, EndsWhenItsMemberKeyIsAnotherOne) {
+    Runner runner;
+    runner.facts.look.members["pg-2"].created = 99;
+    // And a read that shows this counts for nothing.
+    heard(runner.mind, runner.facts.look, "pg-2", start + seconds(5));
+    EXPECT_EQ(runner.mind.heard, start);
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, EndsWhenAnotherLeadsThanWhomItCopiesFor) {
+    Runner runner;
+    runner.facts.look.leader = "";  // between two leaders: that may still be the same one
+    EXPECT_FALSE(runner.decide().end);
+    runner.facts.look.leader = "pg-1";
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, EndsWithTheAgent) {
+    Runner runner;
+    runner.facts.stopping = true;
+    EXPECT_TRUE(runner.decide().end);
+}
+
+TEST(Run, ItsEndIsWritten) {
+    Runner runner;
+    runner.facts.run->outcome = Outcome{true, false, "20260514-120000F", "made"};
+    const auto decision = runner.decide();
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.state, JobState::done);
+    EXPECT_EQ(decision.write->job.label, "20260514-120000F");
+    EXPECT_FALSE(decision.forget_run);
+    set_job(runner.facts, decision.write->job, 101);
+    EXPECT_TRUE(runner.decide().forget_run);
+}
+
+TEST(Run, ShowsItsProgressNowAndThen) {
+    Runner runner;
+    runner.facts.run->progress.percent_x100 = 1234;
+    EXPECT_FALSE(runner.decide().write);
+    runner.facts.now += seconds(10);
+    const auto decision = runner.decide();
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.progress.percent_x100, 1234);
+    EXPECT_EQ(decision.write->job.state, JobState::running);
+    EXPECT_FALSE(runner.decide().write);
+}
+
+TEST(Request, IsRefusedWhileAJobIsActive) {
+    auto look = three();
+    EXPECT_TRUE(request(look, JobWhat::full, noon));
+    look.job = running("pg-2", "pg-2/1", 12);
+    const auto refused = request(look, JobWhat::full, noon);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    EXPECT_NE(refused.error().message.find("pg-2"), std::string::npos);
+}
+
+TEST(Choose, APrimaryWithoutAWayForStandbys) {
+    const auto look = three();
+    EXPECT_EQ(choose(look, From::prefer_standby, false, requested("")).member, "pg-0");
+    EXPECT_EQ(choose(look, From::primary, true, requested("")).member, "pg-0");
+    const auto none = choose(look, From::standby, false, requested(""));
+    EXPECT_EQ(none.member, "");
+    EXPECT_NE(none.why_not.find("backup.primary_host"), std::string::npos);
+}
+
+TEST(Choose, RetentionIsThePrimarys) {
+    auto job = requested("");
+    job.what = JobWhat::expire;
+    EXPECT_EQ(choose(three(), From::standby, true, job).member, "pg-0");
+}
+
+}  // namespace
+}  // namespace relevo::backup

@@ -1,0 +1,213 @@
+#include "cluster/backup_job.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "cluster/json.h"
+
+namespace relevo::cluster {
+namespace {
+
+constexpr std::size_t sentence_max = 1000, declined_max = 100, name_max = 200;
+
+template <class Enum, std::size_t N>
+std::optional<Enum> find_word(std::string_view text, const Enum (&all)[N]) {
+    for (const Enum one : all)
+        if (text == to_string(one)) return one;
+    return std::nullopt;
+}
+
+constexpr JobWhat whats[] = {JobWhat::full, JobWhat::differential, JobWhat::incremental,
+                             JobWhat::expire};
+constexpr JobState states[] = {JobState::requested, JobState::running, JobState::done,
+                               JobState::failed};
+constexpr JobAsker askers[] = {JobAsker::schedule, JobAsker::operator_};
+
+void set_time(json::Ordered& out, const char* key, const std::optional<WallTime>& time) {
+    if (time) out[key] = to_iso(*time);
+}
+void set_text(json::Ordered& out, const char* key, const std::string& text) {
+    if (!text.empty()) out[key] = text;
+}
+
+json::Ordered progress_json(const JobProgress& progress) {
+    json::Ordered out = json::Ordered::object();
+    out["done_bytes"] = progress.done_bytes;
+    out["total_bytes"] = progress.total_bytes;
+    if (progress.percent_x100 >= 0) out["percent_x100"] = progress.percent_x100;
+    set_time(out, "at", progress.at);
+    return out;
+}
+
+// Absent: leaves it alone.
+void read_time(json::Fields& fields, const char* key, std::optional<WallTime>& out) {
+    std::string text;
+    fields.text(key, text);
+    if (text.empty()) return;
+    const auto time = parse_iso(text);
+    // What is written again must read the same: four digits of a year.
+    constexpr WallTime first = std::chrono::sys_days{std::chrono::year{1} / 1 / 1};
+    constexpr WallTime last = std::chrono::sys_days{std::chrono::year{9999} / 1 / 1};
+    if (!time || time->time < first || time->time > last)
+        return fields.wrong(key, "a time in ISO 8601");
+    out = time->time;
+}
+
+void read_name(json::Fields& fields, const char* key, std::string& out) {
+    fields.text(key, out);
+    if (out.size() > name_max) fields.wrong(key, "a name");
+}
+
+void read_declined(json::Fields& fields, std::vector<MemberName>& out) {
+    const auto* list = fields.find("declined");
+    if (list == nullptr) return;
+    if (!list->is_array() || list->size() > declined_max)
+        return fields.wrong("declined", "a list of names");
+    for (const auto& name : *list) {
+        if (!name.is_string() || name.get_ref<const std::string&>().size() > name_max)
+            return fields.wrong("declined", "a list of names");
+        out.push_back(name.get<std::string>());
+    }
+}
+
+Status read_progress(json::Fields& fields, JobProgress& out) {
+    const auto* object = fields.find("progress");
+    if (object == nullptr) return {};
+    if (!object->is_object()) {
+        fields.wrong("progress", "an object");
+        return {};
+    }
+    json::Fields inner(*object);
+    inner.whole("done_bytes", out.done_bytes);
+    inner.whole("total_bytes", out.total_bytes);
+    inner.whole("percent_x100", out.percent_x100);
+    read_time(inner, "at", out.at);
+    out.percent_x100 = std::min(out.percent_x100, 10'000);
+    return inner.status();
+}
+
+// How far a number that counts may go: what is added to it must not overflow.
+constexpr int count_max = 1'000'000;
+
+}  // namespace
+
+const char* to_string(JobWhat what) {
+    switch (what) {
+        case JobWhat::full: return "full";
+        case JobWhat::differential: return "differential";
+        case JobWhat::incremental: return "incremental";
+        case JobWhat::expire: return "expire";
+    }
+    return "?";
+}
+
+std::optional<JobWhat> parse_job_what(std::string_view text) {
+    if (text == "diff") return JobWhat::differential;
+    if (text == "incr") return JobWhat::incremental;
+    return find_word(text, whats);
+}
+
+const char* to_string(JobState state) {
+    switch (state) {
+        case JobState::requested: return "requested";
+        case JobState::running: return "running";
+        case JobState::done: return "done";
+        case JobState::failed: return "failed";
+    }
+    return "?";
+}
+
+const char* to_string(JobAsker asker) {
+    switch (asker) {
+        case JobAsker::schedule: return "schedule";
+        case JobAsker::operator_: return "operator";
+    }
+    return "?";
+}
+
+std::string job_sentence(std::string_view text) {
+    std::string out;
+    for (const char c : trim(text)) {
+        if (out.size() >= sentence_max) break;
+        // Of several lines pgBackRest's HINT is one: they become one.
+        out += c == '\n' || c == '\t' || c == '\r'      ? ' '
+               : static_cast<unsigned char>(c) < ' '    ? '?'
+               : static_cast<unsigned char>(c) >= 0x7FU ? '?'
+                                                        : c;
+    }
+    return out;
+}
+
+std::string to_json(const BackupJob& job) {
+    json::Ordered out = json::Ordered::object();
+    out["id"] = job.id;
+    out["what"] = to_string(job.what);
+    out["state"] = to_string(job.state);
+    out["requested_by"] = to_string(job.asker);
+    out["requested"] = to_iso(job.requested);
+    set_time(out, "due", job.due);
+    set_text(out, "member", job.member);
+    if (!job.declined.empty()) out["declined"] = job.declined;
+    set_text(out, "run", job.run);
+    if (job.under != 0) out["under"] = job.under;
+    if (job.ttl_s != 0) out["ttl"] = job.ttl_s;
+    set_text(out, "primary", job.primary);
+    if (job.attempts != 0) out["attempts"] = job.attempts;
+    set_time(out, "begun", job.begun);
+    set_time(out, "ended", job.ended);
+    if (job.progress != JobProgress{}) out["progress"] = progress_json(job.progress);
+    if (job.interrupted) out["interrupted"] = true;
+    set_text(out, "label", job.label);
+    set_text(out, "result", job.result);
+    return json::compact(out);
+}
+
+Result<BackupJob> parse_backup_job(std::string_view text) {
+    RLV_TRY(const auto object, json::parse_object(text));
+    json::Fields fields(object);
+    BackupJob job;
+    std::string what, state, asker;
+    read_name(fields, "id", job.id);
+    fields.text("what", what);
+    fields.text("state", state);
+    fields.text("requested_by", asker);
+    std::optional<WallTime> requested;
+    read_time(fields, "requested", requested);
+    read_time(fields, "due", job.due);
+    read_name(fields, "member", job.member);
+    read_declined(fields, job.declined);
+    read_name(fields, "run", job.run);
+    fields.whole("under", job.under);
+    fields.whole("ttl", job.ttl_s);
+    read_name(fields, "primary", job.primary);
+    fields.whole("attempts", job.attempts);
+    read_time(fields, "begun", job.begun);
+    read_time(fields, "ended", job.ended);
+    RLV_CHECK(read_progress(fields, job.progress));
+    fields.flag("interrupted", job.interrupted);
+    read_name(fields, "label", job.label);
+    fields.text("result", job.result);
+    RLV_CHECK(fields.status());
+
+    const auto known_what = find_word(what, whats);
+    const auto known_state = find_word(state, states);
+    const auto known_asker = find_word(asker, askers);
+    if (job.id.empty() || !requested || !known_what || !known_state || !known_asker)
+        return fail(ErrorCode::invalid,
+                    "a backup job has id, requested, and what, state and requested_by of the "
+                    "words that this version knows");
+    if (*known_state == JobState::running && (job.member.empty() || job.run.empty()))
+        return fail(ErrorCode::invalid, "a backup job that runs has a member and a run");
+    job.what = *known_what;
+    job.state = *known_state;
+    job.asker = *known_asker;
+    job.requested = *requested;
+    job.ttl_s = std::min(job.ttl_s, count_max);
+    job.attempts = std::min(job.attempts, count_max);
+    job.result = job_sentence(job.result);
+    return job;
+}
+
+}  // namespace relevo::cluster
