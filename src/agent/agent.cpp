@@ -22,6 +22,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
               [this](core::Event event) { feed(std::move(event)); }),
       journal_(io, parts_.blocking, parts_.configuration.local().name),
       poolers_(io, parts_.clock),
+      backup_jobs_(io, parts_.clock, parts_.dcs, parts_.backup),
       alarm_(io),
       wake_(io,
             [this] {
@@ -109,6 +110,7 @@ Task<int> Agent::run() {
     draining_ = false;
     feed(core::TimerFired{});
     pulses_.start();
+    backup_jobs_.begin();
     while (!exit_code_) co_await ended_.async_wait(quietly);
     // on_stop takes an address away from this host: it must get its time.
     constexpr Duration callbacks_get = std::chrono::seconds(5);
@@ -125,7 +127,10 @@ Task<void> Agent::stop() {
     alarm_.cancel();
     wake_.cancel();
     schedule_alarm_.cancel();
+    // What runs here ends before the DCS is let go: its end is written there.
+    co_await backup_jobs_.stop();
     co_await parts_.dcs.stop();
+    co_await backup_jobs_.wait();
     co_await pulses_.stop();
     co_await tasks_.wait();
     co_await journal_.stop();
@@ -139,6 +144,7 @@ void Agent::ask_stop() {
         alarm_.cancel();
         return;
     }
+    backup_jobs_.ask_stop();
     feed(core::StopAsked{});
 }
 
@@ -155,6 +161,7 @@ void Agent::see_tree(const cluster::KeyTree& tree) {
         log::error("DCS key {}: {}; the last good value stays in use", problem.key, problem.what);
     take_config(*snapshot);
     pulses_.see(tree);
+    backup_jobs_.see(tree, snapshot);
     if (!first_view_) first_view_ = snapshot;
     feed(core::DcsView{std::move(snapshot)});
 }
@@ -296,6 +303,7 @@ void Agent::show() {
             held->id, std::chrono::duration_cast<std::chrono::milliseconds>(held->drain)};
     if (state_.tail) view->tail = state_.tail->wal;
     view_ = std::move(view);
+    backup_jobs_.see(*view_);
     if (parts_.shown) parts_.shown();
     wake_watchers();
 }

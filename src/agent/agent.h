@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/backup_jobs.h"
 #include "agent/configuration.h"
 #include "agent/group.h"
 #include "agent/journal.h"
@@ -23,6 +24,7 @@
 #include "core/state.h"
 #include "os/blocking.h"
 #include "os/boot_timer.h"
+#include "ports/backup.h"
 #include "ports/clock.h"
 #include "ports/control.h"
 #include "ports/dcs.h"
@@ -44,6 +46,7 @@ struct Parts {
     std::function<Task<void>()> reloaded;
     // The view was replaced; called after each step, so it must be cheap. May be empty.
     std::function<void()> shown = {};
+    ports::Backup* backup = nullptr;  // null: this program makes no backups
 };
 
 class Agent final : public ports::Control {
@@ -76,6 +79,10 @@ public:
     ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
     Task<bool> view_changed(Duration at_most) override;
     void gateway(const cluster::GatewayReport& report) override { poolers_.report(report); }
+    Task<ports::Reply> start_backup(ports::BackupOrder order) override {
+        return backup_jobs_.start(order);
+    }
+    Task<ports::Reply> backup_schedule() override { return backup_jobs_.schedule(); }
     Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return journal_.answer(wall(), now(), since, limit);
@@ -122,6 +129,7 @@ private:
     Witness witness_;
     Journal journal_;
     Poolers poolers_;
+    BackupJobs backup_jobs_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

@@ -290,6 +290,7 @@ Task<Reply> Agent::reload() {
         co_return Reply{503, "the configuration is not usable, the one before stays in force: " +
                                  read.error().message};
     if (parts_.reloaded) co_await parts_.reloaded();
+    backup_jobs_.reloaded();
     auto self = parts_.configuration.self();
     self.scheduled_restart = state_.self.scheduled_restart;
     feed(core::SelfChanged{std::move(self)});

@@ -23,6 +23,7 @@ struct CommandTree {
     std::string offline_fallback;            // printed when there is no configuration at all
 
     CLI::App* add(const std::string& name, const std::string& what);
+    CLI::App* backup();  // `relevoctl backup`, below which the commands about backups stand
     // The command's parts, with the words that all commands share for them.
     void cluster(CLI::App* command, std::string& name, bool required);
     void role(CLI::App* command, std::optional<RoleFilter>& role);
@@ -31,10 +32,14 @@ struct CommandTree {
     void format(CLI::App* command, const std::string& option, Format& format);
     void watch(CLI::App* command, std::optional<double>& every_s);
     void group(CLI::App* command);
+
+private:
+    CLI::App* backup_ = nullptr;
 };
 
-void add_looking_commands(CommandTree& tree);   // list, topology, history, dsn, query, ...
-void add_changing_commands(CommandTree& tree);  // switchover, restart, edit-config, ...
+void add_looking_commands(CommandTree& tree);     // list, topology, history, dsn, query, ...
+void add_changing_commands(CommandTree& tree);    // switchover, restart, edit-config, ...
+void add_backup_job_commands(CommandTree& tree);  // backup run, schedule, expire
 
 // A script for bash made from the tree itself.
 std::string bash_completion(CommandTree& tree);

@@ -77,8 +77,9 @@ std::optional<int> parse(CommandTree& tree, const std::vector<std::string>& args
         tree.app.parse(std::move(reversed));
         return std::nullopt;
     } catch (const CLI::CallForHelp&) {
-        const auto chosen = tree.app.get_subcommands();
-        terminal.out(chosen.empty() ? tree.app.help() : chosen.front()->help());
+        const CLI::App* named = &tree.app;
+        while (!named->get_subcommands().empty()) named = named->get_subcommands().front();
+        terminal.out(named->help());
         return 0;
     } catch (const CLI::CallForVersion& version) {
         terminal.out(std::string(version.what()) + "\n");
@@ -95,6 +96,14 @@ CLI::App* CommandTree::add(const std::string& name, const std::string& what) {
     // Global options are understood behind the command's name too.
     command->fallthrough();
     return command;
+}
+
+CLI::App* CommandTree::backup() {
+    if (backup_ == nullptr) {
+        backup_ = add("backup", "Backups: make one, see when they are due");
+        backup_->require_subcommand(1);
+    }
+    return backup_;
 }
 
 void CommandTree::cluster(CLI::App* command, std::string& name, bool required) {
@@ -158,6 +167,7 @@ int run(const std::vector<std::string>& args, Terminal& terminal, const std::str
     add_global_options(tree);
     add_looking_commands(tree);
     add_changing_commands(tree);
+    add_backup_job_commands(tree);
     add_completion(tree);
     if (args.empty()) {
         terminal.out(tree.app.help());

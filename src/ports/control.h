@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/backup_job.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
@@ -64,6 +65,11 @@ struct SwitchoverOrder {
     std::string scheduled_at_text;
 };
 
+struct BackupOrder {
+    cluster::JobWhat what = cluster::JobWhat::full;
+    bool dry_run = false;  // of expire: only say what would go
+};
+
 struct RestartOrder {
     std::optional<WallTime> schedule;
     std::string schedule_text;
@@ -107,6 +113,10 @@ public:
     // offer, or not any more; denied: by the proof; conflict: who asks has another history; failed:
     // the disk.
     virtual Task<Result<std::string>> wal_tail(cluster::TailAsk ask) = 0;
+    // A backup, or retention, now (docs/adr/0016): 202 with the job as JSON, 409 while one is
+    // active. And the schedule with the job as JSON.
+    virtual Task<Reply> start_backup(BackupOrder order) = 0;
+    virtual Task<Reply> backup_schedule() = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

@@ -53,6 +53,11 @@ public:
     Task<ports::Reply> put_config(std::string json) override { co_return noted("put " + json); }
     Task<ports::Reply> reload() override { co_return noted("reload"); }
     Task<ports::Reply> failsafe(std::string json) override { co_return noted("failsafe " + json); }
+    Task<ports::Reply> start_backup(ports::BackupOrder order) override {
+        co_return noted(std::string("backup ") + to_string(order.what) +
+                        (order.dry_run ? " dry_run" : ""));
+    }
+    Task<ports::Reply> backup_schedule() override { co_return noted("backup schedule"); }
     ports::Reply pulse(const cluster::Pulse& from) override {
         pulse_from = from;
         return reply;

@@ -41,6 +41,10 @@ inline void fuzz_one(std::string_view bytes) {
     const auto pulse = parse_pulse(bytes);
     check_refusal(pulse);
     RLV_ASSERT(!pulse || (!pulse->from.empty() && pulse->follows >= 0));
+    const auto backup = parse_backup(bytes);
+    check_refusal(backup);
+    RLV_ASSERT(!backup || (backup->what != cluster::JobWhat::expire && !backup->dry_run));
+    check_refusal(parse_expire(bytes));
     const auto tail = parse_tail_ask(bytes);
     check_refusal(tail);
     RLV_ASSERT(!tail || (!tail->from.empty() && tail->timeline > 0 && tail->at));

@@ -209,6 +209,26 @@ Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body) {
     return order;
 }
 
+Parsed<ports::BackupOrder> parse_backup(std::string_view body) {
+    RLV_TRY(const auto object, parse_optional(body));
+    RLV_TRY(const auto type, text_of(object, "type"));
+    ports::BackupOrder order;
+    if (type.empty()) return order;
+    const auto what = cluster::parse_job_what(type);
+    if (!what || *what == cluster::JobWhat::expire)
+        return refuse(400,
+                      fmt::format("type must be full, diff or incr, not {}", shown(json(type))));
+    order.what = *what;
+    return order;
+}
+
+Parsed<ports::BackupOrder> parse_expire(std::string_view body) {
+    RLV_TRY(const auto object, parse_optional(body));
+    ports::BackupOrder order{cluster::JobWhat::expire, false};
+    RLV_TRY(order.dry_run, flag_of(object, "dry_run"));
+    return order;
+}
+
 std::size_t nesting(std::string_view json_text) {
     std::size_t depth = 0;
     std::size_t deepest = 0;

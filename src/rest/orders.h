@@ -32,6 +32,10 @@ struct ReinitializeOrder {
 };
 Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
 
+// An empty body is a full backup; a body {"type": "full" | "diff" | "incr"}.
+Parsed<ports::BackupOrder> parse_backup(std::string_view body);
+Parsed<ports::BackupOrder> parse_expire(std::string_view body);  // {"dry_run": true}
+
 Parsed<cluster::Pulse> parse_pulse(std::string_view body);
 Parsed<cluster::TailAsk> parse_tail_ask(std::string_view body);
 

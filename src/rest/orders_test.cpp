@@ -111,6 +111,17 @@ TEST(Orders, ReinitializeTakesItsFlags) {
     EXPECT_EQ(status(parse_reinitialize("[true]")), 400);
 }
 
+TEST(Orders, ABackupIsAFullOneUnlessItSaysMore) {
+    EXPECT_EQ(parse_backup("")->what, cluster::JobWhat::full);
+    EXPECT_EQ(parse_backup(R"({"type":"incr"})")->what, cluster::JobWhat::incremental);
+    EXPECT_EQ(parse_backup(R"({"type":"differential"})")->what, cluster::JobWhat::differential);
+    EXPECT_EQ(status(parse_backup(R"({"type":"expire"})")), 400);
+    EXPECT_EQ(status(parse_backup(R"({"type":7})")), 400);
+    EXPECT_FALSE(parse_expire("")->dry_run);
+    EXPECT_TRUE(parse_expire(R"({"dry_run":true})")->dry_run);
+    EXPECT_EQ(status(parse_expire(R"({"dry_run":"perhaps"})")), 400);
+}
+
 TEST(Orders, ARefusalNeverHoldsBytesThatAreNoUtf8) {
     const auto refused = parse_restart("{\"\xc3\x28\": 1}", false, now);
     ASSERT_FALSE(refused);

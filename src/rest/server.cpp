@@ -135,6 +135,7 @@ struct RestApi::Impl {
     Task<Response> pulse(Request request);
     Task<Response> gateway(Request request);
     Task<Response> wal_tail(Request request);
+    Task<Response> backup(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -152,6 +153,7 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "pulse", &Impl::pulse, true},
     {"POST", "gateway", &Impl::gateway, true},
     {"POST", "wal", &Impl::wal_tail, true},
+    {"POST", "backup", &Impl::backup, false},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -200,6 +202,10 @@ Task<Response> RestApi::Impl::look(const Request& request) {
     const auto bare = [](int status) {
         return Response{.status = status, .content_type = {}, .headers = {}, .body = {}};
     };
+    if (request.path == "/backup/schedule") {
+        auto reply = co_await control.backup_schedule();
+        co_return to_response(std::move(reply));
+    }
     if (name == "liveness") co_return bare(liveness_code(*view, control.now()));
     if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
     if (name == "failsafe") co_return failsafe_members();
@@ -477,6 +483,17 @@ Task<Response> RestApi::Impl::wal_tail(Request request) {
                        .content_type = "application/octet-stream",
                        .headers = {},
                        .body = std::move(*pages)};
+}
+
+// POST /backup, POST /backup/expire: what changes the repository.
+Task<Response> RestApi::Impl::backup(Request request) {
+    const bool expire = request.path == "/backup/expire";
+    if (!expire && request.path != "/backup")
+        co_return text_answer(404, "there is POST /backup and POST /backup/expire");
+    const auto wanted = expire ? parse_expire(request.body) : parse_backup(request.body);
+    if (!wanted) co_return refusal(wanted.error());
+    auto reply = co_await control.start_backup(*wanted);
+    co_return to_response(std::move(reply));
 }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.

@@ -1,0 +1,479 @@
+#include "agent/backup_jobs.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cmath>
+#include <utility>
+
+#include "backup/show.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cluster/keys.h"
+#include "config/zone.h"
+
+namespace relevo::agent {
+namespace asio = boost::asio;
+
+using backup::Decision;
+using backup::Outcome;
+using cluster::JobState;
+using cluster::JobWhat;
+using ports::BackupConfig;
+using ports::Reply;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
+constexpr Duration dcs_deadline = seconds(5);
+constexpr Duration info_deadline = seconds(60);
+// A repository that does not answer is asked again this much later.
+constexpr Duration list_pause = seconds(10);
+// pgBackRest dies within two seconds, and its end is written within one more; a DCS that does not
+// answer keeps nobody from stopping.
+constexpr Duration stop_takes = seconds(4);
+
+std::optional<cluster::BackupType> backup_type(JobWhat what) {
+    switch (what) {
+        case JobWhat::full: return cluster::BackupType::full;
+        case JobWhat::differential: return cluster::BackupType::differential;
+        case JobWhat::incremental: return cluster::BackupType::incremental;
+        case JobWhat::expire: return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+backup::From from_of(BackupConfig::From from) {
+    switch (from) {
+        case BackupConfig::From::primary: return backup::From::primary;
+        case BackupConfig::From::prefer_standby: return backup::From::prefer_standby;
+        case BackupConfig::From::standby: return backup::From::standby;
+    }
+    return backup::From::prefer_standby;
+}
+
+const char* word(backup::From from) {
+    switch (from) {
+        case backup::From::primary: return "primary";
+        case backup::From::prefer_standby: return "prefer-standby";
+        case backup::From::standby: return "standby";
+    }
+    return "?";
+}
+
+// The configuration was checked when it was loaded: what is wrong here is said, and left out.
+std::optional<cluster::Cron> cron_of(const char* key, const std::string& text) {
+    if (text.empty()) return std::nullopt;
+    auto cron = cluster::Cron::parse(text);
+    if (cron) return *std::move(cron);
+    log::error("backup.schedule.{}: {}: no such backup is made", key, cron.error().message);
+    return std::nullopt;
+}
+
+Reply not_configured() { return {404, "this member has no `backup` section in its configuration"}; }
+
+}  // namespace
+
+BackupJobs::BackupJobs(asio::io_context& io, ports::Clock& clock, ports::Dcs& dcs,
+                       ports::Backup* backup)
+    : io_(io),
+      clock_(clock),
+      dcs_(dcs),
+      backup_(backup),
+      tasks_(io),
+      wake_(io, [this] { act(); }),
+      ended_(io) {}
+
+void BackupJobs::begin() {
+    begun_ = true;
+    act();
+}
+
+// ---- what is seen
+
+void BackupJobs::see(const cluster::KeyTree& tree,
+                     std::shared_ptr<const cluster::Snapshot> snapshot) {
+    if (!configured() && !run_) return;
+    auto look = backup::look_at(tree, *snapshot);
+    snapshot_ = std::move(snapshot);
+    take(std::move(look), tree.revision);
+    act();
+}
+
+void BackupJobs::take(backup::Look look, cluster::Revision revision) {
+    if (revision < look_revision_) return;
+    look_ = std::move(look);
+    look_revision_ = revision;
+}
+
+void BackupJobs::see(const ports::View& view) {
+    const bool news = view.leading != leading_ || view.term != term_ ||
+                      view.settings.pause != paused_ || view.settings.ttl != ttl_;
+    self_ = view.name;
+    scope_ = view.scope;
+    leading_ = view.leading;
+    lead_until_ = view.lead_until;
+    term_ = view.term;
+    paused_ = view.settings.pause;
+    ttl_ = view.settings.ttl;
+    if (news) act();
+}
+
+void BackupJobs::reloaded() {
+    policy_ready_ = false;
+    listing_.reset();
+    list_again_ = {};
+    list_complained_.clear();
+    waits_.clear();
+    must_read_ = true;
+    act();
+}
+
+void BackupJobs::prepare_policy() {
+    if (policy_ready_) return;
+    policy_ready_ = true;
+    const auto config = backup_->config();
+    policy_.schedule.full = cron_of("full", config.full);
+    policy_.schedule.differential = cron_of("differential", config.differential);
+    policy_.schedule.incremental = cron_of("incremental", config.incremental);
+    policy_.schedule.zone = {};
+    if (auto zone = config::load_zone(config.timezone))
+        policy_.schedule.zone = *std::move(zone);
+    else
+        log::error("backup.schedule.timezone: {}; the schedule is taken to be in UTC",
+                   zone.error().message);
+    policy_.from = from_of(config.from);
+    const auto why_not = backup_->why_not_from_standby();
+    policy_.standbys_reach_primary = why_not.empty();
+    if (policy_.from == backup::From::prefer_standby && !why_not.empty())
+        log::info("backup: made on the primary: {}", why_not);
+}
+
+// ---- what is decided
+
+backup::Facts BackupJobs::facts() {
+    prepare_policy();
+    backup::Facts out;
+    out.now = clock_.now();
+    out.wall = clock_.wall();
+    out.self = self_;
+    out.leads = leading_ && out.now < lead_until_;
+    out.term = term_;
+    out.paused = paused_;
+    out.stopping = stopping_;
+    out.policy = policy_;
+    out.policy.ttl = ttl_;
+    out.look = look_;
+    out.run = run_;
+    out.listing = listing_;
+    // Of this life of this agent: two would have to begin within a microsecond.
+    out.fresh_token = fmt::format("{}/{}", self_, out.wall.time_since_epoch().count());
+    return out;
+}
+
+void BackupJobs::act() {
+    if (!begun_ || stopped_ || self_.empty() || (!configured() && !run_)) return;
+    const bool alive = run_ && !run_->outcome;
+    if (next_read() <= clock_.now()) begin_read();
+    // Whether a run may go on is asked at any time; all else on what a read has shown since our
+    // last write.
+    if ((busy_ || must_read_) && !alive) return arm(std::nullopt);
+    act_on(backup::decide(mind_, facts()));
+}
+
+void BackupJobs::act_on(const Decision& decision) {
+    if (decision.read) {
+        const Duration every =
+            std::max<Duration>(Duration(ttl_) / 6, std::chrono::milliseconds(500));
+        read_at_ = std::min(read_at_, clock_.now() + every);
+    }
+    if (decision.end) end_run(*decision.end);
+    if (decision.forget_run) {
+        run_.reset();
+        end_reason_.clear();
+        asio::post(io_, [this] { act(); });
+    }
+    if (decision.list && !listing_now_ && list_again_ <= clock_.now()) tasks_.spawn(list());
+    if (decision.begin) begin_run(*decision.begin);
+    if (decision.write && !busy_) {
+        busy_ = true;
+        tasks_.spawn(write(*decision.write));
+    }
+    say_waits(decision.waits);
+    arm(decision.wake_at);
+}
+
+void BackupJobs::arm(std::optional<Instant> wake_at) {
+    Instant at = std::min(wake_at.value_or(Instant::max()), next_read());
+    if (run_ && !run_->outcome && !end_reason_.empty()) at = std::min(at, end_again_);
+    // A listing that is wanted and may not be asked for yet.
+    if (list_again_ > clock_.now()) at = std::min(at, list_again_);
+    if (at == Instant::max())
+        wake_.cancel();
+    else
+        wake_.set(at);
+}
+
+void BackupJobs::say_waits(const std::string& why) {
+    if (why == waits_) return;
+    waits_ = why;
+    if (!why.empty()) log::warning("backup: one is due, and not begun: {}", why);
+}
+
+// ---- the DCS
+
+Instant BackupJobs::next_read() const {
+    if (reading_ || busy_) return Instant::max();
+    return std::max(must_read_ ? Instant{} : read_at_, no_read_before_);
+}
+
+void BackupJobs::begin_read() {
+    reading_ = true;
+    read_at_ = Instant::max();
+    tasks_.spawn(read_once());
+}
+
+Task<Result<backup::Look>> BackupJobs::read(Duration deadline) {
+    const Instant began = clock_.now();
+    auto tree = co_await dcs_.read(deadline);
+    if (!tree) co_return std::unexpected(tree.error());
+    auto snapshot = reader_.read_shared(*tree);
+    reader_.take_problems();  // the agent has said them
+    auto look = backup::look_at(*tree, *snapshot);
+    backup::heard(mind_, look, self_, began);
+    if (tree->revision >= look_revision_) snapshot_ = std::move(snapshot);
+    take(look, tree->revision);
+    co_return look;
+}
+
+Task<void> BackupJobs::read_once() {
+    const auto writes = writes_;
+    // While a run depends on it, one answer that does not come leaves time for others.
+    const Duration deadline =
+        run_ ? std::clamp<Duration>(backup::patience(ttl_) / 3, std::chrono::milliseconds(500),
+                                    dcs_deadline)
+             : dcs_deadline;
+    const auto look = co_await read(deadline);
+    reading_ = false;
+    no_read_before_ = look ? Instant{} : clock_.now() + std::chrono::milliseconds(500);
+    if (look && writes == writes_ && !busy_) must_read_ = false;
+    if (!look) read_at_ = no_read_before_;
+    act();
+}
+
+Task<void> BackupJobs::write(Decision::Write what) {
+    must_read_ = true;  // whatever comes of it
+    const auto txn = cluster::keys::put_backup(what.job, what.known, what.term);
+    const auto done = co_await dcs_.commit(txn, dcs_deadline);
+    if (done && done->succeeded && what.job.state == JobState::failed && what.job.interrupted)
+        log::warning("backup: the {} job {} was interrupted: {}", to_string(what.job.what),
+                     what.job.id, what.job.result);
+    if (done && done->succeeded && what.job.state == JobState::requested &&
+        !what.job.member.empty())
+        log::info("backup: {} ({}) is for {} to do", to_string(what.job.what),
+                  to_string(what.job.asker), what.job.member);
+    if (!done) log::debug("backup key: {}", done.error().message);
+    busy_ = false;
+    ++writes_;
+    act();
+}
+
+// ---- the repository
+
+Task<void> BackupJobs::list() {
+    listing_now_ = true;
+    backup::Listing found;
+    found.at = clock_.now();
+    found.job_revision = look_.job_revision;
+    list_again_ = found.at + seconds(1);
+    const auto repository = co_await backup_->info(info_deadline);
+    listing_now_ = false;
+    if (repository) {
+        found.backups = backup::kept(repository->backups);
+        found.usable = repository->has_stanza();
+        found.running_here = repository->backup_running;
+        listing_ = std::move(found);
+        list_complained_.clear();
+    } else {
+        list_again_ = clock_.now() + list_pause;
+        const auto& why = repository.error().message;
+        if (why != list_complained_ && !stopping_)
+            log::error("backup: whether one is due cannot be said: {}", why);
+        list_complained_ = why;
+    }
+    act();
+}
+
+// ---- the run
+
+void BackupJobs::begin_run(const Decision::Begin& what) {
+    run_ = backup::Run{what.token, std::nullopt, {}};
+    end_reason_.clear();
+    log::info("backup: {} begins here{}", to_string(what.what),
+              what.from_standby ? ", from this standby; " + what.primary + " is the primary" : "");
+    tasks_.spawn(run(what));
+}
+
+Task<void> BackupJobs::run(Decision::Begin what) {
+    auto outcome = co_await make(what);
+    if (!end_reason_.empty() && !outcome.ok) {
+        outcome.interrupted = true;
+        outcome.text = "ended by its agent: " + end_reason_;
+    }
+    if (outcome.ok)
+        log::info("backup: {} is done{}: {}", to_string(what.what),
+                  outcome.label.empty() ? "" : ", " + outcome.label, outcome.text);
+    else
+        log::error("backup: {} {}: {}", to_string(what.what),
+                   outcome.interrupted ? "was interrupted" : "failed", outcome.text);
+    if (run_ && run_->token == what.token) run_->outcome = std::move(outcome);
+    ended_.cancel();
+    act();
+}
+
+Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
+    Outcome out;
+    if (const auto type = backup_type(what.what)) {
+        ports::Backup::Plan plan;
+        plan.type = *type;
+        if (what.from_standby) {
+            plan.primary = server_of(what.primary);
+            if (!plan.primary) {
+                out.text = "where the primary's server listens is not known";
+                co_return out;
+            }
+        }
+        plan.progress = [this](const cluster::BackupProgress& now) { progress(now); };
+        const auto label = co_await backup_->run(std::move(plan));
+        if (!label) {
+            out.interrupted = label.error().code == ErrorCode::cancelled;
+            out.text = label.error().message;
+            co_return out;
+        }
+        out.label = *label;
+        run_->progress.percent_x100 = 10'000;
+    }
+    // Under the same run, so that nothing is removed while somebody makes a backup.
+    const auto removed = co_await expire();
+    // A backup that was made is made, whatever became of older ones.
+    out.ok = removed || !out.label.empty();
+    out.interrupted = !removed && removed.error().code == ErrorCode::cancelled;
+    out.text = removed ? *removed : "retention: " + removed.error().message;
+    co_return out;
+}
+
+Task<Result<std::string>> BackupJobs::expire() {
+    if (!end_reason_.empty()) co_return fail(ErrorCode::cancelled, "there was no time left for it");
+    const auto lines = co_await backup_->expire(false);
+    if (!lines) co_return std::unexpected(lines.error());
+    co_return lines->empty() ? std::string("nothing to expire") : join(*lines, "; ");
+}
+
+void BackupJobs::progress(const cluster::BackupProgress& now) {
+    if (!run_) return;
+    auto& shown = run_->progress;
+    shown.done_bytes = now.done_bytes;
+    shown.total_bytes = now.total_bytes;
+    if (now.percent) shown.percent_x100 = static_cast<int>(std::lround(*now.percent * 100));
+    shown.at = clock_.wall();
+}
+
+// Said until it is dead: it may have been told before it was there.
+void BackupJobs::end_run(const std::string& why) {
+    if (end_reason_.empty()) {
+        end_reason_ = why;
+        log::warning("backup: the run is ended: {}", why);
+    }
+    backup_->end_job();
+    // Once more soon: between its two parts there was nothing to end.
+    end_again_ = clock_.now() + std::chrono::milliseconds(200);
+}
+
+std::optional<ports::Endpoint> BackupJobs::server_of(const std::string& name) const {
+    const auto* member = snapshot_ ? snapshot_->member(name) : nullptr;
+    if (member == nullptr) return std::nullopt;
+    return ports::Endpoint{member->host(), member->port()};
+}
+
+void BackupJobs::ask_stop() {
+    stopping_ = true;
+    act();
+}
+
+Task<void> BackupJobs::stop() {
+    ask_stop();
+    const Instant end = clock_.now() + stop_takes;
+    // Each task acts when it ends, so that one after the other comes to an end.
+    while (run_ && clock_.now() < end) {
+        ended_.expires_after(std::chrono::milliseconds(50));
+        co_await ended_.async_wait(quietly);
+        act();
+    }
+    stopped_ = true;
+    wake_.cancel();
+    if (run_ && !run_->outcome) backup_->end_job();
+}
+
+Task<void> BackupJobs::wait() { co_await tasks_.wait(); }
+
+// ---- the API
+
+Task<Reply> BackupJobs::start(ports::BackupOrder order) {
+    if (!configured()) co_return not_configured();
+    if (order.dry_run) {
+        auto lines = co_await would_expire();
+        co_return lines;
+    }
+    const auto look = co_await read(dcs_deadline);
+    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
+    const auto job = backup::request(*look, order.what, clock_.wall());
+    if (!job) co_return Reply{409, job.error().message};
+    const auto done = co_await dcs_.commit(
+        cluster::keys::put_backup(*job, look->job_revision, std::nullopt), dcs_deadline);
+    ++writes_;
+    must_read_ = true;
+    act();
+    if (!done)
+        co_return Reply{503,
+                        "it is not known whether the request was written, look at "
+                        "`relevoctl backup schedule`: " +
+                            done.error().message};
+    if (!done->succeeded)
+        co_return Reply{409, "somebody else was faster: look at `relevoctl backup schedule`"};
+    if (look->leader.empty())
+        log::info("backup: {} was asked for; it begins when the cluster has a leader",
+                  to_string(order.what));
+    co_return Reply{202, to_json(*job)};
+}
+
+Task<Reply> BackupJobs::would_expire() {
+    const auto lines = co_await backup_->expire(true);
+    if (!lines) co_return Reply{503, lines.error().message};
+    std::string text;
+    for (const auto& line : *lines) text += line + "\n";
+    co_return Reply{200, text.empty() ? "nothing would be expired\n" : text};
+}
+
+Task<Reply> BackupJobs::schedule() {
+    if (!configured()) co_return not_configured();
+    const auto look = co_await read(dcs_deadline);
+    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
+    prepare_policy();
+    backup::Shown shown;
+    shown.scope = scope_;
+    shown.schedule = policy_.schedule;
+    shown.from = word(policy_.from);
+    shown.job = look->job;
+    // The key has it every ten seconds; who runs it knows it now.
+    if (shown.job && run_ && shown.job->run == run_->token && !run_->outcome)
+        shown.job->progress = run_->progress;
+    shown.waits = waits_;
+    shown.now = clock_.wall();
+    co_return Reply{200, schedule_json(shown)};
+}
+
+}  // namespace relevo::agent

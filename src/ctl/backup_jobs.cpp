@@ -1,0 +1,287 @@
+#include "ctl/backup_jobs.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "config/node.h"
+#include "ctl/access.h"
+#include "ctl/dialogue.h"
+#include "ctl/table.h"
+#include "ctl/yaml.h"
+
+namespace relevo::ctl {
+namespace {
+
+using config::Node;
+
+constexpr Duration poll_every = std::chrono::seconds(1);
+// A failover in the middle, or an etcd without a leader, is waited out.
+constexpr Duration silence_max = std::chrono::minutes(2);
+// pgBackRest reads the whole list of backups, perhaps from far away.
+constexpr Duration expire_deadline = std::chrono::minutes(5);
+
+std::string text_of(const Node& node, const char* key) {
+    const auto* value = node.find(key);
+    return value != nullptr ? config::scalar_text(*value).value_or("") : std::string();
+}
+
+std::optional<double> number_of(const Node& node, const char* key) {
+    const auto text = text_of(node, key);
+    return text.empty() ? std::nullopt : parse_real(text);
+}
+
+std::string bytes_text(double bytes) {
+    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+    std::size_t unit = 0;
+    for (; bytes >= 1024 && unit + 1 < std::size(units); ++unit) bytes /= 1024;
+    return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
+}
+
+std::string duration_text(double seconds_in) {
+    const auto all = static_cast<std::int64_t>(seconds_in);
+    if (all < 120) return fmt::format("{} s", all);
+    if (all < 7200) return fmt::format("{} min", all / 60);
+    return fmt::format("{} h {} min", all / 3600, all / 60 % 60);
+}
+
+std::string name_of(const Node& job) {
+    const auto what = text_of(job, "what");
+    return what == "expire" ? "expire" : what + " backup";
+}
+
+// "34.10%, 1.2 GB of 3.5 GB, about 40 s left"
+std::string progress_text(const Node& job) {
+    std::vector<std::string> parts;
+    if (const auto percent = number_of(job, "percent"))
+        parts.push_back(fmt::format("{:.1f}%", *percent));
+    const auto done = number_of(job, "done_bytes"), total = number_of(job, "total_bytes");
+    if (done && total)
+        parts.push_back(bytes_text(*done) + " of " + bytes_text(*total));
+    else if (done)
+        parts.push_back(bytes_text(*done));
+    if (const auto left = number_of(job, "eta_s"))
+        parts.push_back("about " + duration_text(*left) + " left");
+    return join(parts, ", ");
+}
+
+std::string state_text(const Node& job) {
+    const auto state = text_of(job, "state"), member = text_of(job, "member");
+    const auto name = name_of(job);
+    if (state == "requested")
+        return name +
+               (member.empty() ? ": no member is chosen yet" : ": " + member + " is to begin");
+    if (state == "running") {
+        const auto progress = progress_text(job);
+        return fmt::format("{} on {}{}", name, member, progress.empty() ? "" : ": " + progress);
+    }
+    if (state == "done") {
+        const auto label = text_of(job, "label");
+        const auto took = number_of(job, "elapsed_s");
+        return fmt::format("{}{} by {}{}", name, label.empty() ? "" : " " + label, member,
+                           took ? " in " + duration_text(*took) : "");
+    }
+    return fmt::format("{} on {} {}: {}", name, member,
+                       text_of(job, "interrupted") == "true" ? "was interrupted" : "failed",
+                       text_of(job, "result"));
+}
+
+// Everything but that code is an error with what the member says.
+Result<Node> parsed(const HttpAnswer& answer, int code) {
+    if (answer.status == code) return config::parse_json(answer.body);
+    const auto kind = answer.status == 409                           ? ErrorCode::conflict
+                      : answer.status == 404                         ? ErrorCode::not_found
+                      : answer.status == 401 || answer.status == 403 ? ErrorCode::denied
+                                                                     : ErrorCode::failed;
+    if (answer.status == 501)
+        return fail(kind, "the member's agent makes no backups: it is Patroni's, or an older one");
+    return fail(kind, std::string(trim(answer.body)));
+}
+
+// From the member named, which may be the one that runs it; else from any.
+Result<Node> schedule_of(Context& context, const Loaded& loaded, const std::string& from) {
+    constexpr Duration deadline = std::chrono::seconds(5);
+    constexpr const char* path = "/backup/schedule";
+    const auto* member = from.empty() ? nullptr : loaded.snapshot().member(from);
+    if (member != nullptr) {
+        const auto answer = call(context, *member, "GET", path, "", deadline);
+        if (answer && answer->status == 200) return config::parse_json(answer->body);
+    }
+    RLV_TRY(const auto answered, call_any(context, loaded, "GET", path, ""));
+    return parsed(answered.answer, 200);
+}
+
+// What the operator sees while he waits.
+class Watcher {
+public:
+    Watcher(Context& context, bool quiet) : context_(context), quiet_(quiet) {}
+    ~Watcher() { clear(); }
+    Watcher(const Watcher&) = delete;
+    Watcher& operator=(const Watcher&) = delete;
+
+    void show(const Node& job) {
+        if (quiet_) return;
+        if (context_.terminal.interactive()) {
+            context_.terminal.out("\r\x1b[K" + state_text(job));
+            shown_ = true;
+            return;
+        }
+        // In a log only what is new; not each percent.
+        const auto news = text_of(job, "state") + text_of(job, "member") + text_of(job, "attempts");
+        if (std::exchange(last_, news) != news) context_.terminal.out(state_text(job) + "\n");
+    }
+    void clear() {
+        if (std::exchange(shown_, false)) context_.terminal.out("\r\x1b[K");
+    }
+
+private:
+    Context& context_;
+    bool quiet_, shown_ = false;
+    std::string last_;
+};
+
+bool is_over(const Node& job) {
+    const auto state = text_of(job, "state");
+    // An interrupted one is made again by whoever leads.
+    return state == "done" || (state == "failed" && text_of(job, "interrupted") != "true");
+}
+
+Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& id, bool quiet) {
+    Watcher watcher(context, quiet);
+    std::string runner;
+    Instant heard = context.clock.now();
+    while (true) {
+        const auto shown = schedule_of(context, loaded, runner);
+        if (shown) {
+            heard = context.clock.now();
+            const auto* job = shown->find("job");
+            if (job == nullptr || text_of(*job, "id") != id)
+                return fail(ErrorCode::conflict,
+                            "another job took its place: look at `relevoctl backup schedule` and "
+                            "`relevoctl backup list`");
+            watcher.show(*job);
+            if (is_over(*job)) return *job;
+            runner = text_of(*job, "state") == "running" ? text_of(*job, "member") : "";
+        } else if (context.clock.now() - heard > silence_max) {
+            return fail(ErrorCode::outcome_unknown,
+                        "what became of the backup is not known: " + shown.error().message);
+        } else {
+            (void)refresh(context, loaded);  // who leads may be another one now
+        }
+        context.clock.sleep(poll_every);
+    }
+}
+
+Outcome report_end(Context& context, const Node& job, bool json) {
+    if (json) context.terminal.out(to_spaced_json(job) + "\n");
+    if (text_of(job, "state") != "done") return fail(ErrorCode::failed, state_text(job));
+    if (!json) {
+        context.terminal.out("Success: " + state_text(job) + "\n");
+        const auto result = text_of(job, "result");
+        if (!result.empty()) context.terminal.out("  " + result + "\n");
+    }
+    return Exit::ok;
+}
+
+std::string time_text(Context& context, const Node& node, const char* key) {
+    const auto time = parse_iso(text_of(node, key));
+    return time ? local_text(time->time, context.clock) : "";
+}
+
+Table schedule_table(Context& context, const Node& shown) {
+    Table table;
+    table.title = fmt::format("Cluster: {} (schedule in {}, from {})", text_of(shown, "cluster"),
+                              text_of(shown, "timezone"), text_of(shown, "from"));
+    table.columns = {{"Backup"}, {"Schedule"}, {"Was due"}, {"Next"}};
+    const auto* entries = shown.find("schedule");
+    for (const auto& entry : entries != nullptr ? entries->items : std::vector<Node>())
+        table.rows.push_back({{text_of(entry, "type")},
+                              {text_of(entry, "cron")},
+                              {time_text(context, entry, "last")},
+                              {time_text(context, entry, "next")}});
+    return table;
+}
+
+}  // namespace
+
+Outcome backup_run(Context& context, const BackupRunCommand& command) {
+    RLV_TRY(auto loaded, load(context, command.cluster));
+    auto body = Node::map();
+    body.set("type", Node::string(command.type));
+    RLV_TRY(const auto answered,
+            call_any(context, loaded, "POST", "/backup", config::to_json(body)));
+    RLV_TRY(const auto job, parsed(answered.answer, 202));
+    const bool json = command.format == "json";
+    if (command.wait) {
+        RLV_TRY(const auto end, wait_for_end(context, loaded, text_of(job, "id"), json));
+        return report_end(context, end, json);
+    }
+    context.terminal.out(
+        json ? to_spaced_json(job) + "\n"
+             : fmt::format("Success: {} asked for; `relevoctl backup schedule {}` shows how "
+                           "it goes\n",
+                           name_of(job), loaded.name()));
+    return Exit::ok;
+}
+
+Outcome backup_schedule(Context& context, const BackupCommand& command) {
+    RLV_TRY(const auto loaded, load(context, command.cluster));
+    RLV_TRY(auto shown, schedule_of(context, loaded, ""));
+    // Who runs it knows best how far it is.
+    if (const auto* job = shown.find("job"); job != nullptr && text_of(*job, "state") == "running")
+        if (auto there = schedule_of(context, loaded, text_of(*job, "member")))
+            shown = *std::move(there);
+    if (command.format == "json") {
+        context.terminal.out(to_spaced_json(shown) + "\n");
+        return Exit::ok;
+    }
+    context.terminal.out(draw(schedule_table(context, shown), context.terminal.colour()));
+    const auto* job = shown.find("job");
+    if (job == nullptr) {
+        context.terminal.out("No backup was made yet.\n");
+    } else {
+        const auto state = text_of(*job, "state");
+        const bool active = state == "requested" || state == "running";
+        context.terminal.out(fmt::format(
+            "{} {} (asked for by {})\n", active ? "Now:     " : "Last job:", state_text(*job),
+            text_of(*job, "requested_by") == "schedule" ? "the schedule" : "an operator"));
+    }
+    if (const auto why = text_of(shown, "waits"); !why.empty())
+        context.terminal.out("Waits:    " + why + "\n");
+    return Exit::ok;
+}
+
+Outcome backup_expire(Context& context, const BackupExpireCommand& command) {
+    RLV_TRY(auto loaded, load(context, command.cluster));
+    const auto leaders = members_with(loaded.snapshot(), RoleFilter::leader);
+    if (leaders.empty())
+        return fail(
+            ErrorCode::unavailable,
+            fmt::format("nobody leads cluster {}: look at `relevoctl list`", loaded.name()));
+    const bool json = command.format == "json";
+    RLV_TRY(const auto answer,
+            call(context, *leaders.front(), "POST", "/backup/expire",
+                 command.dry_run ? R"({"dry_run":true})" : "{}", expire_deadline));
+    if (!command.dry_run) {
+        RLV_TRY(const auto job, parsed(answer, 202));
+        RLV_TRY(const auto end, wait_for_end(context, loaded, text_of(job, "id"), json));
+        return report_end(context, end, json);
+    }
+    if (answer.status != 200) {
+        RLV_TRY(const auto unexpected, parsed(answer, 200));
+        return fail(ErrorCode::failed, config::to_json(unexpected));
+    }
+    if (!json) {
+        context.terminal.out(answer.body);
+        return Exit::ok;
+    }
+    auto lines = Node::list();
+    for (const auto& line : split(answer.body, '\n'))
+        if (!line.empty() && !line.starts_with("nothing would"))
+            lines.items.push_back(Node::string(line));
+    context.terminal.out(to_spaced_json(lines) + "\n");
+    return Exit::ok;
+}
+
+}  // namespace relevo::ctl
