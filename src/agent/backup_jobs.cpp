@@ -74,6 +74,12 @@ std::optional<cluster::Cron> cron_of(const char* key, const std::string& text) {
     return std::nullopt;
 }
 
+bool locked(const Result<std::string>& label) {
+    return !label && label.error().code == ErrorCode::conflict;
+}
+constexpr int lock_tries = 10;
+constexpr auto lock_pause = std::chrono::seconds(1);
+
 Reply not_configured() { return {404, "this member has no `backup` section in its configuration"}; }
 
 }  // namespace
@@ -86,7 +92,8 @@ BackupJobs::BackupJobs(asio::io_context& io, ports::Clock& clock, ports::Dcs& dc
       backup_(backup),
       tasks_(io),
       wake_(io, [this] { act(); }),
-      ended_(io) {}
+      ended_(io),
+      pause_(io) {}
 
 void BackupJobs::begin() {
     begun_ = true;
@@ -348,7 +355,14 @@ Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
             }
         }
         plan.progress = [this](const cluster::BackupProgress& now) { progress(now); };
-        const auto label = co_await backup_->run(std::move(plan));
+        auto label = co_await backup_->run(plan);
+        // Somebody has pgBackRest's lock on this host for a moment: the stanza is made and checked
+        // after each promotion.
+        for (int tries = 1; locked(label) && tries < lock_tries && end_reason_.empty(); ++tries) {
+            pause_.expires_after(lock_pause);
+            co_await pause_.async_wait(quietly);
+            if (end_reason_.empty()) label = co_await backup_->run(plan);
+        }
         if (!label) {
             out.interrupted = label.error().code == ErrorCode::cancelled;
             out.text = label.error().message;
@@ -389,6 +403,7 @@ void BackupJobs::end_run(const std::string& why) {
         log::warning("backup: the run is ended: {}", why);
     }
     backup_->end_job();
+    pause_.cancel();
     // Once more soon: between its two parts there was nothing to end.
     end_again_ = clock_.now() + std::chrono::milliseconds(200);
 }

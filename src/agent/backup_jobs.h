@@ -78,6 +78,7 @@ private:
     Group tasks_;
     os::BootTimer wake_;
     boost::asio::steady_timer ended_;
+    boost::asio::steady_timer pause_;  // before a run tries again
     bool begun_ = false;
     bool stopping_ = false;  // no new run, and none that goes on
     bool stopped_ = false;

@@ -71,7 +71,7 @@ struct PlayedBackup final : ports::Backup {
         return empty;
     }();
     bool running = false, told = false, finishes = false;
-    int runs = 0, expires = 0, infos = 0;
+    int runs = 0, expires = 0, infos = 0, locked = 0;
     Plan plan;
 
     bool configured() const override { return settings.present; }
@@ -89,6 +89,10 @@ struct PlayedBackup final : ports::Backup {
     std::string why_not_from_standby() const override { return "there is no way"; }
     Task<Result<std::string>> run(Plan asked) override {
         ++runs;
+        if (locked > 0) {
+            --locked;
+            co_return fail(ErrorCode::conflict, "unable to acquire lock");
+        }
         plan = std::move(asked);
         running = true;
         while (!finishes && !told) co_await over.async_wait(quietly);
@@ -135,7 +139,7 @@ protected:
         view.term = dcs.store.tree().keys.at("leader").create_revision;
         view.settings.ttl = 3s;
     }
-    ~BackupJobsTest() override {
+    void TearDown() override {
         loop.await(jobs.stop());
         loop.await(jobs.wait());
     }
@@ -181,6 +185,14 @@ TEST_F(BackupJobsTest, AnEmptyRepositoryGetsAFullBackupAndItsEndIsWritten) {
     EXPECT_THAT(job()->result, HasSubstr("20260101-010000F"));
     EXPECT_EQ(backup.expires, 1);
     EXPECT_FALSE(until([&] { return backup.runs > 1; }, 300ms));  // and that is all
+}
+
+TEST_F(BackupJobsTest, ALockThatIsHeldForAMomentIsWaitedFor) {
+    backup.locked = 1;
+    begin();
+    ASSERT_TRUE(until([&] { return backup.running; }));
+    EXPECT_EQ(backup.runs, 2);
+    EXPECT_EQ(job()->attempts, 1);
 }
 
 TEST_F(BackupJobsTest, BeforeItBeginsNothingIsAsked) {

@@ -20,7 +20,7 @@ constexpr Duration listing_lasts = std::chrono::hours(1);
 // Before a backup is asked for: nobody else may have made it meanwhile.
 constexpr Duration listing_is_fresh = seconds(30);
 // Between two looks into a repository that cannot be used or does not answer.
-constexpr Duration list_again = seconds(10);
+constexpr Duration list_again = seconds(5);
 // Each is a revision of the DCS that every member reads.
 constexpr Duration progress_every = seconds(10);
 // The calendar may be set back or forth while we sleep.

@@ -22,7 +22,6 @@
 namespace relevo::backup {
 namespace {
 
-using cluster::JobState;
 using cluster::JobWhat;
 using std::chrono::milliseconds;
 using std::chrono::seconds;

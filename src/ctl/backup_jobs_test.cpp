@@ -8,7 +8,6 @@ namespace relevo::ctl {
 namespace {
 
 using testing::HasSubstr;
-using testing::StartsWith;
 
 constexpr const char* asked =
     R"({"id":"j7","what":"incremental","state":"requested","requested_by":"operator",)"

@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "ctl/command_tree.h"
 
@@ -67,8 +69,15 @@ std::string bash_completion(CommandTree& tree) {
         const auto& name = command->get_name();
         top.push_back(name);
         auto words = option_words(*command);
+        for (auto* below : command->get_subcommands([](CLI::App*) { return true; })) {
+            words.push_back(below->get_name());
+            for (const auto& word : option_words(*below))
+                if (std::ranges::find(words, word) == words.end()) words.push_back(word);
+        }
         if (name == "flush") words.insert(words.end(), {"restart", "switchover"});
         if (name == "completion") words.emplace_back("bash");
+        for (const auto* sub : command->get_subcommands([](CLI::App*) { return true; }))
+            words.push_back(sub->get_name());
         cases += fmt::format("            {}) words='{}' ;;\n", name, join(words, " "));
     }
     return fmt::format(script, fmt::arg("with_value", options_with_value(tree.app)),
