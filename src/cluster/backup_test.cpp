@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/backup_json.h"
+
 namespace relevo::cluster {
 namespace {
 
@@ -52,6 +54,36 @@ TEST(Backup, ARepositoryWithoutBackupsMayHaveItsStanza) {
     EXPECT_TRUE(repository.has_stanza());
     repository.code = 1;
     EXPECT_FALSE(repository.has_stanza());
+}
+
+TEST(Backup, ItsJsonLeavesOutWhatIsNotKnown) {
+    Repository repository;
+    repository.stanza = "main";
+    EXPECT_EQ(to_json(repository),
+              R"({"stanza":"main","code":0,"running":false,"repositories":[],"backups":[],)"
+              R"("archives":[]})");
+    repository.message = "ok";
+    repository.backup_running = true;
+    repository.progress = BackupProgress{.done_bytes = 1, .total_bytes = 4, .percent = 25.0};
+    repository.repositories.emplace_back().message = "ok";
+    auto& backup = repository.backups.emplace_back();
+    backup.label = "20260514-010000F";
+    backup.stopped = WallTime(std::chrono::seconds(10));
+    backup.wal_stop = "000000020000000000000009";
+    backup.lsn_stop = Lsn{0x3000138};
+    backup.page_errors = false;
+    repository.archives.emplace_back().id = "15-1";
+    EXPECT_EQ(
+        to_json(repository),
+        R"({"stanza":"main","code":0,"status":"ok","running":true,"progress":{"done_bytes":1,)"
+        R"("total_bytes":4,"percent":25.0},)"
+        R"("repositories":[{"repository":1,"code":0,"status":"ok"}],)"
+        R"("backups":[{"label":"20260514-010000F","type":"full","repository":1,)"
+        R"("started":"1970-01-01T00:00:00+00:00","stopped":"1970-01-01T00:00:10+00:00",)"
+        R"("timeline":2,)"
+        R"("wal_stop":"000000020000000000000009","lsn_stop":"0/3000138","database_bytes":0,)"
+        R"("copied_bytes":0,"stored_bytes":0,"page_errors":false}],)"
+        R"("archives":[{"repository":1,"id":"15-1"}]})");
 }
 
 }  // namespace
