@@ -83,6 +83,13 @@ struct PostgresConfig {
     ByRole<std::vector<std::string>> pg_hba, pg_ident;  // empty: not managed
     std::string custom_conf;
     std::map<std::string, std::string> recovery_conf;
+    // How a rewind gets WAL that this member lacks, where restore_command is not meant for that:
+    // it answers only while a standby of the running cluster may wait for the repository. Empty: it
+    // is.
+    std::string fetch_command;
+    // How long a shutdown whose checkpoint is on disk goes on waiting for the archiver. Absent: as
+    // long as that takes. What it leaves is archived by whoever becomes the primary.
+    std::optional<std::chrono::seconds> archiver_patience;
     std::map<std::string, std::string> callbacks;  // on_start, ... -> command
     std::vector<std::string> create_replica_methods{"basebackup"};
     CommandOptions basebackup;

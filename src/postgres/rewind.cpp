@@ -35,7 +35,11 @@ namespace {
 constexpr Duration connect_patience = 5s;
 constexpr Duration query_patience = 5s;
 constexpr Duration checkpoint_patience = 10min;
+// For a segment; the first that fails ends it.
 constexpr Duration archive_patience = 5min;
+// Where the next primary archives what is left, a repository that hangs keeps no member away from
+// its cluster for long.
+constexpr Duration archive_patience_short = 10s;
 constexpr int fetches_max = 1000;  // missing segments of one rewind
 
 const ports::Account& rewind_account(const ports::PostgresConfig& config) {
@@ -268,13 +272,16 @@ bool began_to_change(const os::Finished& finished) {
 
 Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& config,
                            const cluster::Upstream& source, int version) {
-    const std::string written = co_await configured_value(pool, config, "restore_command");
+    std::string written = co_await configured_value(pool, config, "restore_command");
+    // pg_rewind would ask restore_command itself, which has nothing for it.
+    if (!config.fetch_command.empty()) written.clear();
     // A former primary's files have no recovery settings; what it would get as a standby serves
     // too.
     std::string restore_command = written;
     if (const auto meant = config.recovery_conf.find("restore_command");
         written.empty() && meant != config.recovery_conf.end())
         restore_command = meant->second;
+    if (!config.fetch_command.empty()) restore_command = config.fetch_command;
     auto passfile = co_await pool.run([&] {
         return TemporaryPgpass::make(
             config, pgpass_lines(source.host, source.port, rewind_account(config)));
@@ -410,7 +417,7 @@ Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresCon
         command.arguments = {"/bin/sh", "-c",
                              expand_wal_command(archive_command, "pg_wal/" + file, file)};
         command.directory = config.data_dir;
-        command.deadline = archive_patience;
+        command.deadline = config.archiver_patience ? archive_patience_short : archive_patience;
         auto finished = co_await os::run(pool, std::move(command));
         if (!finished) co_return within("archiving " + file, finished.error());
         if (!finished->ok())

@@ -88,6 +88,7 @@ private:
                                   unsigned kills);
     Task<void> watch_shut_down(std::shared_ptr<Shutdown> shutdown);
     Task<void> end_with(ports::StopPlan plan);
+    Task<void> let_go_of_archiver();
     // Whether none of them is left.
     Task<bool> end_now();
     Task<bool> kill_all();

@@ -45,6 +45,14 @@ bool is_shut_down(const ControlFile& file) {
            file.data.state == cluster::ControlState::shut_down_in_recovery;
 }
 
+// "postgres: archiver", "postgres: cluster_name: archiver archiving 0000000100..."
+bool is_archiver(std::string_view title, std::string_view cluster_name) {
+    for (const auto& prefix :
+         {std::string("postgres: "), fmt::format("postgres: {}: ", cluster_name)})
+        if (title.starts_with(prefix + "archiver")) return true;
+    return false;
+}
+
 Task<void> pause(Duration time) {
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor, time);
@@ -71,12 +79,38 @@ Task<void> Server::watch_shut_down(std::shared_ptr<Shutdown> shutdown) {
         const bool last = shutdown->stopped;
         auto read = co_await pool_.run([&config] { return read_control_file(config); });
         if (read && is_shut_down(*read)) {
-            shutdown->tell(read->data);
+            if (shutdown->tell) shutdown->tell(read->data);
+            if (!last && config.archiver_patience) co_await let_go_of_archiver();
             co_return;
         }
         if (last) co_return;
         co_await shutdown->files->changed("pg_control", look_again);
     }
+}
+
+// After the shutdown's checkpoint nothing is left but the walsenders, who send it, and the
+// archiver, whose command may hang with a repository for minutes. It ends with its command: a
+// process group of its own (PostgreSQL: postmaster.c, InitPostmasterChild).
+Task<void> Server::let_go_of_archiver() {
+    const auto config = config_();
+    if (!alive()) co_return;
+    const pid_t postmaster = watches_.back()->pid();
+    const bool gone = co_await watches_.back()->ended(*config.archiver_patience);
+    if (gone) co_return;
+    const auto found =
+        co_await pool_.run([postmaster, name = config.scope]() -> std::optional<pid_t> {
+            for (const pid_t child : os::children_of(postmaster)) {
+                const auto process = os::process_info(child);
+                if (process && is_archiver(process->title, name)) return child;
+            }
+            return std::nullopt;
+        });
+    if (!found || !alive() || watches_.back()->pid() != postmaster) co_return;
+    log::warning(
+        "PostgreSQL is shut down but for its archiver, whose command takes more than {} s: it is "
+        "ended; what it leaves is archived by the next primary",
+        config.archiver_patience->count());
+    ::kill(-*found, SIGQUIT);
 }
 
 Task<Status> Server::stop(ports::StopPlan plan) {
@@ -89,7 +123,8 @@ Task<Status> Server::stop(ports::StopPlan plan) {
         if (!done) log::warning("before the stop: {}", done.error().message);
     }
     std::shared_ptr<Shutdown> shutdown;
-    if (plan.on_shut_down) {
+    const bool cut = config_().archiver_patience && plan.mode != cluster::StopMode::immediate;
+    if (plan.on_shut_down || cut) {
         shutdown = std::make_shared<Shutdown>(loop_);
         shutdown->tell = plan.on_shut_down;
         shutdown->files = co_await os::FileWatch::open(pool_, config_().data_dir + "/global");

@@ -193,6 +193,30 @@ TEST_F(WithServers, a_stop_tells_of_the_shutdown_checkpoint_and_escalates) {
     EXPECT_EQ(read_control_file(a->config)->data.state, cluster::ControlState::shut_down);
 }
 
+TEST_F(WithServers, an_archiver_that_hangs_does_not_hold_a_shutdown_up) {
+    auto a = made_node("a");
+    ASSERT_TRUE(t.await(a->postgres->stop({})));
+    a->config.parameters.base["archive_mode"] = "on";
+    a->config.parameters.base["archive_command"] = "sleep 600";
+    a->config.archiver_patience = std::chrono::seconds(1);
+    a->start_primary();
+    EXPECT_NE(a->sql("SELECT pg_switch_wal()"), "");
+    ASSERT_TRUE(t.until(
+        [&] {
+            return a->sql(
+                       "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'archiver'") ==
+                   "1";
+        },
+        5s));
+    const auto begin = os::boottime_now();
+    ASSERT_TRUE(t.await(a->postgres->stop({})));
+    EXPECT_LT(os::boottime_now() - begin, 20s);
+    EXPECT_EQ(read_control_file(a->config)->data.state, cluster::ControlState::shut_down);
+    EXPECT_TRUE(
+        os::exists(a->config.data_dir + "/pg_wal/archive_status/000000010000000000000001.ready"))
+        << "it is still to be archived";
+}
+
 TEST_F(WithServers, a_crashed_server_is_recovered_in_single_user_mode_and_is_a_standby_then) {
     auto a = made_node("a");
     EXPECT_EQ(a->sql("CREATE TABLE public.t AS SELECT generate_series(1, 1000) AS n"), "");
