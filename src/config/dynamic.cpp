@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "config/backup.h"
 #include "config/node.h"
 #include "config/parameters.h"
 #include "config/postgresql.h"
@@ -250,6 +251,7 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     const bool agent_owns_names = out.settings.synchronous_mode != cluster::SyncMode::off;
     postgres.agent_owns_names = agent_owns_names;
     fill_parameters(dynamic, own, merged, out.settings, postgres, notes);
+    archive_with(local, postgres, notes);
     respect_own_files(postgres, notes);
     fill_switches(dynamic, out);
     use_slots_in_sync_mode(out, notes);

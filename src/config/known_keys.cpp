@@ -15,7 +15,7 @@ using Keys = std::set<std::string_view>;
 const Keys top_keys = {
     "name", "scope", "namespace", "log", "restapi", "ctl", "etcd", "etcd3", "consul", "zookeeper",
     "exhibitor", "kubernetes", "raft", "citus", "bootstrap", "postgresql", "watchdog", "tags",
-    "dns", "thread_pool_size", "thread_stack_size",
+    "backup", "dns", "thread_pool_size", "thread_stack_size",
     // Patroni ignores them here; they belong in bootstrap.dcs and are often left here.
     "ttl", "loop_wait", "retry_timeout", "standby_cluster"};
 const Keys log_keys = {"type",
@@ -57,6 +57,9 @@ const Keys dns_keys = {"primary",     "replica", "ttl",    "addresses",
                        "maximum_lag", "zone",    "update", "responder"};
 const Keys dns_update_keys = {"servers", "key_file"};
 const Keys dns_responder_keys = {"listen"};
+const Keys backup_keys = {"stanza",       "program",  "config", "options",
+                          "primary_host", "schedule", "from",   "archive_timeout"};
+const Keys backup_schedule_keys = {"full", "differential", "incremental", "timezone"};
 const Keys watchdog_keys = {"mode", "device", "safety_margin", "driver"};
 const Keys postgresql_keys = {"listen",
                               "connect_address",
@@ -114,6 +117,8 @@ const Section sections[] = {{"", &top_keys},
                             {"dns", &dns_keys},
                             {"dns.update", &dns_update_keys},
                             {"dns.responder", &dns_responder_keys},
+                            {"backup", &backup_keys},
+                            {"backup.schedule", &backup_schedule_keys},
                             {"postgresql", &postgresql_keys},
                             {"postgresql.authentication", &authentication_keys},
                             {"postgresql.callbacks", &callback_keys}};

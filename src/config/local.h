@@ -22,6 +22,7 @@
 #include "config/address.h"
 #include "config/problem.h"
 #include "config/yaml.h"
+#include "ports/backup_config.h"
 #include "ports/postgres_config.h"
 
 namespace relevo::config {
@@ -116,6 +117,7 @@ struct LocalConfig {
     Etcd3Config etcd3;
     WatchdogConfig watchdog;
     DnsConfig dns;
+    ports::BackupConfig backup;
     cluster::Tags tags;              // as they are published
     std::string bootstrap_dcs_json;  // bootstrap.dcs as given, compact; empty: none
     // The local `postgresql` and `bootstrap` sections alone, without the dynamic configuration:

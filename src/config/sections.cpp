@@ -235,6 +235,8 @@ void read_sections(const Node& tree, For whom, const Environment& environment, L
     read_ctl(top.section("ctl"), out.restapi, out.ctl);
     read_watchdog(top.section("watchdog"), out.watchdog);
     read_dns(tree, out.dns, problems);
+    // Its secrets are in the agent's environment, not in that of relevoctl, which needs none of it.
+    if (whom == For::agent) read_backup(tree, out.scope, out.backup, problems);
     read_dcs(tree, whom, out.etcd3, problems);
     read_tags(tree, out, problems);
     read_postgres(tree, whom, environment, out, problems);

@@ -21,6 +21,10 @@ void apply_dcs_url(Node& tree, const std::string& url, std::vector<Problem>& pro
 // The names that follow the primary (names.cpp).
 void read_dns(const Node& tree, DnsConfig& out, std::vector<Problem>& problems);
 
+// The repository (backup.cpp). Without a name of its own the stanza has the cluster's.
+void read_backup(const Node& tree, const std::string& scope, ports::BackupConfig& out,
+                 std::vector<Problem>& problems);
+
 // Tags as they are published (tags.cpp).
 void read_tags(const Node& tree, LocalConfig& out, std::vector<Problem>& problems);
 

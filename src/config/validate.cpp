@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/text.h"
+#include "config/backup.h"
 #include "config/dynamic.h"
 #include "config/node.h"
 #include "config/probe.h"
@@ -32,6 +33,7 @@ public:
         ports();
         programs();
         data_directory();
+        backup();
         tags();
         initdb_options();
         bootstrap_dcs();
@@ -154,6 +156,30 @@ private:
             problem(path, fmt::format("{} is of PostgreSQL {}, the programs are of {}; expected "
                                       "the same major version",
                                       dir, version, programs));
+    }
+
+    void backup() {
+        const auto& backup = config_.backup;
+        if (!backup.present) return;
+        ports::PostgresConfig nowhere;  // pgBackRest is no program of PostgreSQL's
+        if (find_program(nowhere, backup.program).empty())
+            problem("backup.program",
+                    fmt::format("no program {} {}; install pgBackRest or correct it",
+                                backup.program, backup.program.contains('/') ? "" : "in PATH"));
+        if (backup.config.empty()) return;
+        std::ifstream file(backup.config);
+        std::string line;
+        bool section = false;
+        while (std::getline(file, line)) section |= trim(line) == "[" + backup.stanza + "]";
+        if (!file.is_open())
+            problem("backup.config",
+                    fmt::format("{} cannot be read; it is pgBackRest's own file, and this agent's "
+                                "user needs it",
+                                backup.config));
+        else if (!section)
+            problem("backup.config", fmt::format("{} has no section [{}]; give that, or the stanza "
+                                                 "that it has as backup.stanza",
+                                                 backup.config, backup.stanza));
     }
 
     void tags() {

@@ -227,7 +227,10 @@ private:
             give_up(mark, fmt::format("the YAML tag !!{} is not known here; remove it", wanted));
         if (stays_text(key) && !resolve_plain(value).is(Node::Kind::null))
             return made(Node::string(value), mark);
-        return made(resolve_plain(value), mark);
+        Node resolved = resolve_plain(value);
+        const bool number = resolved.is(Node::Kind::integer) || resolved.is(Node::Kind::real);
+        if (number && path().starts_with("backup.options.")) return made(Node::string(value), mark);
+        return made(std::move(resolved), mark);
     }
 
     Node unset(const YAML::Mark& mark, const std::vector<std::string>& names) {

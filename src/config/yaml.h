@@ -10,6 +10,7 @@
 //   What a variable gave is always a text (numbers and booleans are understood from texts where one
 //   is wanted). Values of keys that end in `_command` are left alone: the shell that runs them
 //   expands variables itself.
+// - Numbers under backup.options stay as they are written: a passphrase may look like one.
 // - The values of name, scope, namespace, username, password and the like stay texts (password:
 // 0123).
 #pragma once

@@ -1,5 +1,5 @@
-// The `backup` section of the local YAML (docs/adr/0015-backups.md), as the config room makes it and
-// the pgbackrest room and the agent use it. Plain values.
+// The `backup` section of the local YAML (docs/adr/0015-backups.md), as the config room makes it
+// and the pgbackrest room and the agent use it. Plain values.
 #pragma once
 
 #include <chrono>

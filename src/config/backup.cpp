@@ -1,0 +1,297 @@
+#include "config/backup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/text.h"
+#include "cluster/cron.h"
+#include "config/reader.h"
+#include "config/sections.h"
+#include "config/zone.h"
+
+namespace relevo::config {
+namespace {
+
+using ports::BackupConfig;
+using Problems = std::vector<Problem>;
+
+// The longest that a standby's recovery waits for one segment. pgBackRest's own patience with an S3
+// that hangs is minutes, and nobody can be promoted before recovery has its answer.
+constexpr int fetch_deadline_s = 60;
+// A planned switchover holds clients up until the old primary has ended. A segment is archived in
+// less where the repository is well.
+constexpr std::chrono::seconds archiver_patience{2};
+constexpr auto npos = std::string::npos;
+
+bool is_option_name(std::string_view text) {
+    return !text.empty() && text.front() >= 'a' && text.front() <= 'z' && text.back() != '-' &&
+           std::ranges::all_of(text, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+           });
+}
+
+// It is a section's name in a file, a directory's in the repository, and a word for the shell.
+bool is_stanza_name(std::string_view text) {
+    return !text.empty() && text.size() <= 128 && text.front() != '-' && text.front() != '.' &&
+           text != "global" && std::ranges::all_of(text, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+           });
+}
+
+// Why an option is not the operator's to give here; empty: it is.
+std::string_view why_owned(std::string_view name) {
+    if (name == "stanza") return "give backup.stanza";
+    if (name == "config" || name == "config-path" || name == "config-include-path")
+        return "give backup.config, and nothing is rendered";
+    if (!name.starts_with("pg")) return {};
+    auto rest = name.substr(2);
+    while (!rest.empty() && rest.front() >= '0' && rest.front() <= '9') rest.remove_prefix(1);
+    for (const std::string_view own : {"-path", "-port", "-socket-path", "-user", "-database"})
+        if (rest == own) return "it is taken from the section postgresql";
+    if (rest.starts_with("-host") || rest == "-local")
+        return "how a standby reaches the primary's host is given in backup.primary_host, as "
+               "host-type, host-port and so on";
+    return {};
+}
+
+// pgBackRest's file has a line for each value: it can hold no newline.
+std::optional<std::string> option_text(const Node& node) {
+    auto text = node.is(Node::Kind::boolean)
+                    ? std::optional<std::string>(node.text == "true" ? "y" : "n")
+                    : scalar_text(node);
+    if (!text || trim(*text).empty() || text->find_first_of("\r\n") != std::string::npos)
+        return std::nullopt;
+    return text;
+}
+
+class OptionReader {
+public:
+    OptionReader(std::string path, Problems& problems)
+        : path_(std::move(path)), problems_(problems) {}
+
+    // Values are never shown: keys and passphrases are among them.
+    void read(const Node& map, BackupConfig::Options& out,
+              std::map<std::string, BackupConfig::Options>* by_command) {
+        for (const auto& [name, value] : map.fields) {
+            // No command has a number in its name; many options have.
+            const bool command = is_option_name(name) && name.find_first_of("0123456789") == npos;
+            if (value.is(Node::Kind::map) && by_command != nullptr && command) {
+                OptionReader(path_ + "." + name, problems_)
+                    .read(value, (*by_command)[name], nullptr);
+                continue;
+            }
+            if (const auto values = take(name, value)) out[name] = *values;
+        }
+    }
+
+private:
+    std::string path_;
+    Problems& problems_;
+
+    void wrong(const std::string& name, const Node& node, std::string message) {
+        problems_.push_back({node.where(), path_ + "." + name, std::move(message)});
+    }
+
+    std::optional<BackupConfig::Values> take(const std::string& name, const Node& node) {
+        if (!is_option_name(name)) {
+            wrong(name, node,
+                  "is no option's name; expected pgBackRest's own without dashes before it, as in "
+                  "repo1-retention-full");
+            return std::nullopt;
+        }
+        if (const auto why = why_owned(name); !why.empty()) {
+            wrong(name, node, fmt::format("is the agent's own; leave it out: {}", why));
+            return std::nullopt;
+        }
+        const bool several = node.is(Node::Kind::list) && !node.items.empty();
+        BackupConfig::Values values;
+        for (const Node& each : several ? node.items : std::vector<Node>{node}) {
+            auto text = option_text(each);
+            if (!text) {
+                wrong(name, node,
+                      "has no value that pgBackRest's file can hold: expected one line of text, a "
+                      "number, true or false, or a list of these");
+                return std::nullopt;
+            }
+            values.push_back(*std::move(text));
+        }
+        return values;
+    }
+};
+
+// One of the two alone is a repository in the clear that its owner believes to be encrypted, or one
+// that nobody can open.
+void check_ciphers(Reader& section, const BackupConfig& out) {
+    for (const auto& [name, values] : out.options) {
+        const bool type = name.ends_with("-cipher-type") && values.front() != "none";
+        if (!type && !name.ends_with("-cipher-pass")) continue;
+        const auto stem = name.substr(0, name.rfind('-'));
+        const auto other = stem + (type ? "-pass" : "-type");
+        const auto found = out.options.find(other);
+        if (found != out.options.end() && found->second.front() != "none") continue;
+        section.problem("options",
+                        type ? fmt::format("{} is given without {}: add it, as in "
+                                           "{}: \"${{BACKUP_PASSPHRASE}}\"",
+                                           name, other, other)
+                             : fmt::format("{} is given without {}: nothing would be encrypted; "
+                                           "add {}: aes-256-cbc",
+                                           name, other, other));
+    }
+}
+
+void read_primary_host(Reader& section, BackupConfig& out, Problems& problems) {
+    const Node* node = section.raw("primary_host");
+    if (node == nullptr) return;
+    if (!node->is(Node::Kind::map)) return section.wrong("primary_host", "a mapping");
+    OptionReader(section.path("primary_host"), problems).read(*node, out.primary_host, nullptr);
+    for (const auto& [name, values] : out.primary_host)
+        if (!name.starts_with("host-"))
+            section.problem("primary_host",
+                            fmt::format("found {}, expected pgBackRest's options for pg-host "
+                                        "without pg in front, as in host-type: tls",
+                                        name));
+}
+
+void read_when(Reader& section, const char* key, std::string& out) {
+    const Node* node = section.raw(key);
+    if (node == nullptr) return;
+    if (node->is(Node::Kind::boolean) && node->text == "false") {
+        out.clear();
+    } else if (node->is(Node::Kind::text) && !trim(node->text).empty()) {
+        out = std::string(trim(node->text));
+        if (const auto read = cluster::Cron::parse(out); !read)
+            section.problem(key, read.error().message);
+    } else {
+        section.wrong(key, "a cron expression in quotes, as in \"0 1 * * *\", or false for never");
+    }
+}
+
+void read_from(Reader& section, BackupConfig& out) {
+    std::string from = "prefer-standby";
+    section.word("from", from, {"prefer-standby", "standby", "primary"});
+    out.from = from == "primary"   ? BackupConfig::From::primary
+               : from == "standby" ? BackupConfig::From::standby
+                                   : BackupConfig::From::prefer_standby;
+    if (out.from == BackupConfig::From::standby && out.primary_host.empty() && out.config.empty())
+        section.problem("from",
+                        "a backup from a standby takes part of the files from the primary's host: "
+                        "say in primary_host how pgBackRest gets there (host-type: tls, ...), or "
+                        "choose prefer-standby or primary");
+}
+
+// A word for the shell inside of a setting in which PostgreSQL expands %.
+std::string shell_word(std::string_view text) {
+    const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("/._-=:,+@").contains(c);
+    });
+    std::string out = plain ? "" : "'";
+    for (const char c : text) {
+        if (c == '\'')
+            out += "'\\''";
+        else if (c == '%')
+            out += "%%";
+        else
+            out += c;
+    }
+    return plain ? out : out + "'";
+}
+
+std::string pgbackrest(const LocalConfig& local) {
+    return fmt::format("{} {} {}", shell_word(local.backup.program),
+                       shell_word("--config=" + backup_file(local)),
+                       shell_word("--stanza=" + local.backup.stanza));
+}
+
+// `|| exit 1`: to PostgreSQL a command that was ended by a signal is the end of recovery, not a
+// file that is missing.
+std::string fetch(const LocalConfig& local) {
+    return fmt::format("timeout --foreground -k 2 {} {} archive-get %f \"%p\"", fetch_deadline_s,
+                       pgbackrest(local));
+}
+
+}  // namespace
+
+void read_backup(const Node& tree, const std::string& scope, BackupConfig& out,
+                 Problems& problems) {
+    if (tree.find("backup") == nullptr) return;
+    Reader section(tree.find("backup"), "backup", problems);
+    out.present = true;
+    out.stanza = scope;
+    section.text("stanza", out.stanza);
+    if (!is_stanza_name(out.stanza))
+        section.problem("stanza",
+                        section.has("stanza")
+                            ? "is no stanza's name: expected letters, digits, '-', '_' and '.'"
+                            : "the scope cannot be a stanza's name (letters, digits, '-', '_', "
+                              "'.'): give backup.stanza");
+    section.text("program", out.program);
+    if (out.program.empty()) section.wrong("program", "pgbackrest, or the path of it");
+    section.text("config", out.config);
+    if (!out.config.empty() && !out.config.starts_with('/'))
+        section.wrong("config", "an absolute path, as in /etc/pgbackrest/pgbackrest.conf");
+    if (const Node* options = section.raw("options")) {
+        if (!options->is(Node::Kind::map))
+            section.wrong("options", "a mapping of pgBackRest's options");
+        else if (!out.config.empty())
+            section.problem("options",
+                            "found beside backup.config, which is used as it is: put the options "
+                            "there, or leave out config");
+        else
+            OptionReader("backup.options", problems)
+                .read(*options, out.options, &out.command_options);
+    }
+    check_ciphers(section, out);
+    read_primary_host(section, out, problems);
+    Reader schedule = section.section("schedule");
+    read_when(schedule, "full", out.full);
+    read_when(schedule, "differential", out.differential);
+    read_when(schedule, "incremental", out.incremental);
+    schedule.text("timezone", out.timezone);
+    if (const auto zone = load_zone(out.timezone); !zone)
+        schedule.problem("timezone", zone.error().message);
+    read_from(section, out);
+    section.seconds("archive_timeout", out.archive_timeout, 1);
+}
+
+std::string backup_directory(const LocalConfig& local) {
+    std::string path = local.postgres.data_dir;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path + ".pgbackrest";
+}
+
+std::string backup_file(const LocalConfig& local) {
+    return local.backup.config.empty() ? backup_directory(local) + "/pgbackrest.conf"
+                                       : local.backup.config;
+}
+
+std::string backup_gate(const LocalConfig& local) { return backup_directory(local) + "/fetch"; }
+
+void archive_with(const LocalConfig& local, ports::PostgresConfig& out,
+                  std::vector<std::string>& notes) {
+    if (!local.backup.present) return;
+    auto& base = out.parameters.base;
+    base.try_emplace("archive_mode", "on");
+    if (parse_bool(base["archive_mode"]) == false)
+        notes.emplace_back(
+            "archive_mode is off in postgresql.parameters: no WAL reaches the repository, and no "
+            "backup can be made. Take it out");
+    base.try_emplace("archive_timeout", std::to_string(local.backup.archive_timeout.count()));
+    const auto given = [&](const char* guc) {
+        const auto found = base.find(guc);
+        return found != base.end() && !found->second.empty();
+    };
+    if (!given("archive_library") && !given("archive_command"))
+        base["archive_command"] = pgbackrest(local) + " archive-push \"%p\"";
+    out.archiver_patience = archiver_patience;
+    if (out.recovery_conf.contains("restore_command")) return;
+    out.recovery_conf["restore_command"] =
+        fmt::format("[ -e {} ] && {} || exit 1", shell_word(backup_gate(local)), fetch(local));
+    out.fetch_command = fetch(local) + " || exit 1";
+}
+
+}  // namespace relevo::config

@@ -1,0 +1,209 @@
+#include "config/backup.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/dynamic.h"
+#include "config/reload.h"
+#include "config/testing.h"
+
+namespace relevo::config {
+namespace {
+
+using ports::BackupConfig;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::load_text;
+using testing::minimal;
+using ::testing::Not;
+using testing::problems_of;
+
+const std::string whole = minimal + R"(
+backup:
+  stanza: main
+  program: /usr/bin/pgbackrest
+  options:
+    repo1-type: s3
+    repo1-path: /pg
+    repo1-retention-full: 14
+    repo1-cipher-type: aes-256-cbc
+    repo1-cipher-pass: "${PASSPHRASE}"
+    repo1-storage-verify-tls: false
+    archive-async: yes
+    tls-server-auth: [a=main, b=main]
+    archive-push: {process-max: 4}
+  primary_host: {host-type: tls, host-port: 8432}
+  schedule: {full: "0 1 * * 0", differential: "0 1 * * 1-6", incremental: false, timezone: UTC}
+  from: standby
+  archive_timeout: 30s
+)";
+
+std::string with(const std::string& text) { return problems_of(minimal + "backup: " + text); }
+
+Effective effective_of(const std::string& yaml, const std::string& dynamic = "{}") {
+    const auto local = load_text(yaml);
+    EXPECT_TRUE(local) << local.error().message;
+    if (!local) return {};
+    auto made = effective(*local, dynamic);
+    EXPECT_TRUE(made) << made.error().message;
+    return made ? *std::move(made) : Effective{};
+}
+
+TEST(BackupSection, IsReadAsPgBackRestWillHaveIt) {
+    const auto config = load_text(whole, {{"PASSPHRASE", "a b=c"}});
+    ASSERT_TRUE(config) << config.error().message;
+    const BackupConfig& backup = config->backup;
+    EXPECT_TRUE(backup.present);
+    EXPECT_EQ(backup.stanza, "main");
+    EXPECT_EQ(backup.program, "/usr/bin/pgbackrest");
+    EXPECT_THAT(backup.options.at("repo1-retention-full"), ElementsAre("14"));
+    EXPECT_THAT(backup.options.at("repo1-cipher-pass"), ElementsAre("a b=c"));
+    EXPECT_THAT(backup.options.at("repo1-storage-verify-tls"), ElementsAre("n"));
+    EXPECT_THAT(backup.options.at("archive-async"), ElementsAre("y"));
+    EXPECT_THAT(backup.options.at("tls-server-auth"), ElementsAre("a=main", "b=main"));
+    EXPECT_THAT(backup.command_options.at("archive-push").at("process-max"), ElementsAre("4"));
+    EXPECT_THAT(backup.primary_host.at("host-port"), ElementsAre("8432"));
+    EXPECT_EQ(backup.full, "0 1 * * 0");
+    EXPECT_EQ(backup.differential, "0 1 * * 1-6");
+    EXPECT_EQ(backup.incremental, "");
+    EXPECT_EQ(backup.from, BackupConfig::From::standby);
+    EXPECT_EQ(backup.archive_timeout, std::chrono::seconds(30));
+    EXPECT_THAT(config->unknown, IsEmpty());
+    EXPECT_EQ(load_text(minimal)->backup, BackupConfig{});
+}
+
+TEST(BackupSection, SaysNothingAndHasADayOfBackups) {
+    const auto config = load_text(minimal + "backup: {}\n");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_TRUE(config->backup.present);
+    EXPECT_EQ(config->backup.stanza, "demo");
+    EXPECT_EQ(config->backup.full, "0 1 * * *");
+    EXPECT_EQ(config->backup.from, BackupConfig::From::prefer_standby);
+    EXPECT_EQ(config->backup.archive_timeout, std::chrono::seconds(60));
+}
+
+TEST(BackupSection, SaysWhatIsWrongOnceEach) {
+    EXPECT_THAT(with("{options: {pg1-path: /data}}"),
+                HasSubstr("backup.options.pg1-path: is the agent's own; leave it out"));
+    EXPECT_THAT(with("{options: {pg-port: 5432}}"), HasSubstr("the section postgresql"));
+    EXPECT_THAT(with("{options: {stanza: x}}"), HasSubstr("give backup.stanza"));
+    EXPECT_THAT(with("{options: {pg2-host: b}}"), HasSubstr("backup.primary_host"));
+    EXPECT_THAT(with("{options: {--repo1-path: /b}}"), HasSubstr("without dashes"));
+    EXPECT_THAT(with("{options: {repo1-path: {a: b}}}"), HasSubstr("one line of text"));
+    EXPECT_THAT(with("{options: {repo1-path: }}"), HasSubstr("one line of text"));
+    EXPECT_THAT(with("{options: {repo1-path: \"a\\nb\"}}"), HasSubstr("one line of text"));
+    EXPECT_THAT(with("{options: [a]}"), HasSubstr("backup.options: found a list"));
+    EXPECT_THAT(with("{config: /etc/p.conf, options: {repo1-path: /b}}"),
+                HasSubstr("used as it is"));
+    EXPECT_THAT(with("{config: p.conf}"), HasSubstr("an absolute path"));
+    EXPECT_THAT(with("{stanza: global}"), HasSubstr("is no stanza's name"));
+    EXPECT_THAT(with("{stanza: 'a b'}"), HasSubstr("is no stanza's name"));
+    EXPECT_THAT(with("{from: standby}"), HasSubstr("backup.from: a backup from a standby"));
+    EXPECT_THAT(with("{from: elsewhere}"), HasSubstr("one of prefer-standby, standby, primary"));
+    EXPECT_THAT(with("{primary_host: {port: 1}}"), HasSubstr("found port"));
+    EXPECT_THAT(with("{schedule: {full: 7}}"), HasSubstr("a cron expression in quotes"));
+    EXPECT_THAT(with("{schedule: {full: \"0 25 * * *\"}}"), HasSubstr("backup.schedule.full"));
+    EXPECT_THAT(with("{schedule: {timezone: Nowhere/Else}}"),
+                HasSubstr("backup.schedule.timezone"));
+    EXPECT_THAT(with("{archive_timeout: 0}"), HasSubstr("backup.archive_timeout"));
+    const auto schedule = with("{schedule: daily}");
+    EXPECT_THAT(schedule, HasSubstr("backup.schedule: found \"daily\""));
+    EXPECT_EQ(schedule.find("backup.schedule"), schedule.rfind("backup.schedule"));
+}
+
+TEST(BackupSection, HalfACipherIsRefused) {
+    EXPECT_THAT(with("{options: {repo1-cipher-pass: xyzzy}}"),
+                AllOf(HasSubstr("nothing would be encrypted"), Not(HasSubstr("xyzzy"))));
+    EXPECT_THAT(with("{options: {repo1-cipher-pass: xyzzy, repo1-cipher-type: none}}"),
+                HasSubstr("nothing would be encrypted"));
+    EXPECT_THAT(with("{options: {repo2-cipher-type: aes-256-cbc}}"),
+                HasSubstr("repo2-cipher-type is given without repo2-cipher-pass"));
+    EXPECT_EQ(with("{options: {repo1-cipher-type: none}}"), "");
+}
+
+TEST(BackupSection, APassphraseMayLookLikeANumber) {
+    const auto config = load_text(
+        minimal +
+        "backup: {options: {repo1-cipher-type: aes-256-cbc, repo1-cipher-pass: 0123, a: [1e3]}}\n");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_THAT(config->backup.options.at("repo1-cipher-pass"), ElementsAre("0123"));
+    EXPECT_THAT(config->backup.options.at("a"), ElementsAre("1e3"));
+}
+
+TEST(BackupSection, TheOperatorsProgramNeedsNoneOfIt) {
+    const auto yaml = minimal + "backup: {options: {repo1-cipher-pass: \"${NOT_SET}\"}}\n";
+    EXPECT_THAT(problems_of(yaml), HasSubstr("NOT_SET"));
+    const auto config =
+        load({.path = std::nullopt, .environment = {{"PATRONI_CONFIGURATION", yaml}}}, For::ctl);
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_FALSE(config->backup.present);
+}
+
+TEST(BackupSection, NoMessageShowsAValueOfAnOption) {
+    const auto text = with("{options: {repo1-s3-key: [xyzzy, {a: b}], 'X y': xyzzy}}");
+    EXPECT_THAT(text, AllOf(HasSubstr("repo1-s3-key"), Not(HasSubstr("xyzzy"))));
+}
+
+TEST(Archiving, IsTurnedOnWithTheFileThatTheAgentRenders) {
+    const auto made = effective_of(minimal + "backup: {stanza: main}\n");
+    const auto& base = made.postgres.parameters.base;
+    EXPECT_EQ(base.at("archive_mode"), "on");
+    EXPECT_EQ(base.at("archive_timeout"), "60");
+    EXPECT_EQ(base.at("archive_command"),
+              "pgbackrest --config=/srv/data.pgbackrest/pgbackrest.conf --stanza=main "
+              "archive-push \"%p\"");
+    EXPECT_EQ(made.postgres.recovery_conf.at("restore_command"),
+              "[ -e /srv/data.pgbackrest/fetch ] && timeout --foreground -k 2 60 pgbackrest "
+              "--config=/srv/data.pgbackrest/pgbackrest.conf --stanza=main archive-get %f \"%p\" "
+              "|| exit 1");
+    EXPECT_THAT(made.postgres.fetch_command, Not(HasSubstr("/fetch")));
+    EXPECT_THAT(made.notes, IsEmpty());
+    const auto without = effective_of(minimal);
+    EXPECT_FALSE(without.postgres.parameters.base.contains("archive_mode"));
+    EXPECT_FALSE(without.postgres.recovery_conf.contains("restore_command"));
+    EXPECT_EQ(without.postgres.fetch_command, "");
+    EXPECT_TRUE(made.postgres.archiver_patience);
+    EXPECT_FALSE(without.postgres.archiver_patience);
+}
+
+TEST(Archiving, WhatTheOperatorSetHimselfWins) {
+    const std::string adr =
+        R"({"postgresql":{"parameters":{"archive_mode":"on","archive_timeout":300,)"
+        R"("archive_command":"pgbackrest --stanza=main archive-push %p"},)"
+        R"("recovery_conf":{"restore_command":"mine %f %p"}}})";
+    const auto made =
+        effective_of(minimal + "backup: {config: /etc/pgbackrest/pgbackrest.conf}\n", adr);
+    const auto& base = made.postgres.parameters.base;
+    EXPECT_EQ(base.at("archive_command"), "pgbackrest --stanza=main archive-push %p");
+    EXPECT_EQ(base.at("archive_timeout"), "300");
+    EXPECT_EQ(made.postgres.recovery_conf.at("restore_command"), "mine %f %p");
+    EXPECT_EQ(made.postgres.fetch_command, "");
+    const auto library = effective_of(
+        minimal + "backup: {}\n", R"({"postgresql":{"parameters":{"archive_library":"mine"}}})");
+    EXPECT_FALSE(library.postgres.parameters.base.contains("archive_command"));
+}
+
+TEST(Archiving, ThatIsTurnedOffIsSaid) {
+    const auto made = effective_of(minimal + "backup: {}\n",
+                                   R"({"postgresql":{"parameters":{"archive_mode":"off"}}})");
+    EXPECT_EQ(made.postgres.parameters.base.at("archive_mode"), "off");
+    EXPECT_THAT(made.notes, ElementsAre(HasSubstr("no WAL reaches the repository")));
+}
+
+TEST(Archiving, APathThatTheShellOrPostgresWouldExpandIsQuoted) {
+    auto yaml = minimal + "backup: {config: \"/etc/it's 100%/p.conf\"}\n";
+    const auto made = effective_of(yaml);
+    EXPECT_THAT(made.postgres.parameters.base.at("archive_command"),
+                HasSubstr(R"(pgbackrest '--config=/etc/it'\''s 100%%/p.conf' --stanza=demo)"));
+}
+
+TEST(Archiving, FollowsAReload) {
+    const auto running = load_text(minimal);
+    auto fresh = load_text(minimal + "backup: {}\n");
+    ASSERT_TRUE(running && fresh);
+    EXPECT_TRUE(reload_over(*running, *std::move(fresh)).config.backup.present);
+}
+
+}  // namespace
+}  // namespace relevo::config
