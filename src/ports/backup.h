@@ -44,9 +44,14 @@ public:
     // Makes the stanza; nothing happens when it is there. Only on a primary. conflict: there is one
     // of another system identifier.
     virtual Task<Status> create_stanza(Duration deadline) = 0;
-    // Whether archiving works from end to end: on a primary a segment is switched and waited for;
-    // on a standby the repository is looked at only.
+    // Whether archiving works from end to end: a segment is switched and waited for. Only on a
+    // primary.
     virtual Task<Status> check(Duration deadline) = 0;
+
+    // Archives every complete segment of earlier timelines that this member's pg_wal still has:
+    // what the last primary streamed and did not archive is missing in the repository. What is
+    // there already is compared; conflict: with something else in it. How many were looked at.
+    virtual Task<Result<int>> fill_archive(cluster::Timeline current) = 0;
 
     // A backup is cut short by a failover, and never by a deadline of ours: it ends, or end_job()
     // ends it.

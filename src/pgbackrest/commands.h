@@ -1,0 +1,36 @@
+// What pgBackRest is started with. Pure. No secret ever stands in an argument: those are in the
+// file that --config names.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "cluster/backup.h"
+#include "pgbackrest/settings.h"
+#include "ports/pooler.h"
+
+namespace relevo::pgbackrest {
+
+using Arguments = std::vector<std::string>;
+
+// It tries each file of the repository for io-timeout (60 s), and a failing command has several: so
+// that it can say why before `deadline` ends it, it gets less where that is short.
+Arguments with_patience(Arguments arguments, const Settings& settings, Duration deadline);
+
+// console: the level of what it says on standard output; errors and warnings go to standard error.
+Arguments arguments(const Settings& settings, const std::string& command,
+                    const char* console = "off");
+
+Arguments info_arguments(const Settings& settings);
+Arguments expire_arguments(const Settings& settings, bool dry_run);
+// The segments of earlier timelines among the names in pg_wal, in their order.
+std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
+                                          cluster::Timeline current);
+
+// primary: absent on the primary itself.
+Arguments backup_arguments(const Settings& settings, cluster::BackupType type,
+                           const std::optional<ports::Endpoint>& primary);
+
+}  // namespace relevo::pgbackrest

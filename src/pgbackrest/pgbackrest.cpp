@@ -1,0 +1,276 @@
+#include "pgbackrest/pgbackrest.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <set>
+#include <utility>
+
+#include "base/text.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "pgbackrest/commands.h"
+#include "pgbackrest/config_file.h"
+#include "pgbackrest/failure.h"
+#include "pgbackrest/info.h"
+#include "pgbackrest/progress.h"
+
+namespace relevo::pgbackrest {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t answer_max = 64UL << 20U;  // thousands of backups and their references
+
+constexpr Duration push_deadline = std::chrono::minutes(5);
+
+std::string pgpass_path(const Settings& settings) { return settings.directory + "/pgpass"; }
+
+// Not written where nothing changed: this is called at every start and reload, and each write waits
+// for the disk twice.
+Status keep(const std::string& path, const std::string& content) {
+    const auto before = os::read_file(path);
+    if (before && *before == content) return {};
+    return os::write_file(path, content, 0600);
+}
+
+Status write_files(const Settings& settings) {
+    for (const char* name : {"", "/lock", "/spool", "/log"})
+        RLV_CHECK(os::make_directory(settings.directory + name, 0700));
+    const auto ours = settings.directory + "/pgbackrest.conf";
+    // Secrets do not stay where nobody uses them any more.
+    RLV_CHECK(settings.renders() ? keep(ours, render(settings)) : os::remove_file(ours));
+    const auto passwords = pgpass(settings);
+    if (passwords.empty()) return os::remove_file(pgpass_path(settings));
+    return keep(pgpass_path(settings), passwords);
+}
+
+std::unexpected<Error> without_section() {
+    return fail(ErrorCode::invalid,
+                "this member has no section `backup` in its configuration: add it, and reload");
+}
+
+using Signal = std::shared_ptr<asio::cancellation_signal>;
+
+}  // namespace
+
+struct PgBackRest::Impl {
+    asio::io_context& loop;
+    os::Blocking pool;
+    PgBackRest::Source source;
+    std::set<Signal> running;
+    Signal job;
+    bool stopped = false;
+
+    // Settings whose section is there, or the error that says that it is not.
+    Result<Settings> settings() const {
+        if (stopped) return fail(ErrorCode::cancelled, "the agent is stopping");
+        if (!source.section().present) return without_section();
+        return source.settings();
+    }
+
+    os::Command command(const Settings& settings, Arguments arguments) const {
+        os::Command made;
+        made.arguments = std::move(arguments);
+        // Nobody's environment decides what is done to the repository but the file's.
+        made.environment = {{"PGBACKREST_*", std::nullopt}, {"LC_ALL", "C"}};
+        if (!settings.password.empty()) made.environment["PGPASSFILE"] = pgpass_path(settings);
+        made.output_limit = answer_max;
+        // A backup of an agent that died would go on beside the next one's.
+        made.dies_with_us = true;
+        return made;
+    }
+
+    // Can be ended from outside at any time.
+    Task<Result<os::Finished>> child(os::Command command, bool is_job) {
+        const auto signal = std::make_shared<asio::cancellation_signal>();
+        running.insert(signal);
+        if (is_job) job = signal;
+        auto token =
+            asio::bind_cancellation_slot(signal->slot(), asio::as_tuple(asio::use_awaitable));
+        auto work = os::run(pool, std::move(command));
+        auto [thrown, result] = co_await asio::co_spawn(loop, std::move(work), std::move(token));
+        running.erase(signal);
+        if (job == signal) job.reset();
+        if (thrown) co_return fail(ErrorCode::cancelled, "pgBackRest was ended before its time");
+        co_return std::move(result);
+    }
+
+    // What it said on standard output; everything but success is an error that explains itself.
+    Task<Result<std::string>> ask(const Settings& settings, os::Command command, bool is_job,
+                                  std::string doing) {
+        auto finished = co_await child(std::move(command), is_job);
+        if (!finished && finished.error().code == ErrorCode::not_found)
+            co_return fail(ErrorCode::not_found,
+                           fmt::format("{}: there is no program {}; install pgBackRest, or correct "
+                                       "backup.program",
+                                       doing, settings.config.program));
+        if (!finished) co_return within(doing, finished.error());
+        if (!finished->ok()) co_return std::unexpected(explain(*finished, settings, doing));
+        co_return std::move(finished->out);
+    }
+
+    Task<Status> plain(const char* what, Duration deadline, const char* doing) {
+        const auto now = settings();
+        if (!now) co_return std::unexpected(now.error());
+        auto made = command(*now, with_patience(arguments(*now, what), *now, deadline));
+        made.deadline = deadline;
+        auto said = co_await ask(*now, std::move(made), false, doing);
+        if (!said) co_return std::unexpected(said.error());
+        co_return Status{};
+    }
+};
+
+PgBackRest::PgBackRest(asio::io_context& loop, os::Blocking pool, Source source)
+    : impl_(new Impl{.loop = loop,
+                     .pool = pool,
+                     .source = std::move(source),
+                     .running = {},
+                     .job = {},
+                     .stopped = false}) {}
+PgBackRest::~PgBackRest() = default;
+
+bool PgBackRest::configured() const { return impl_->source.section().present; }
+ports::BackupConfig PgBackRest::config() const { return impl_->source.section(); }
+
+Task<Status> PgBackRest::apply() {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto written = co_await impl_->pool.run([&] { return write_files(*now); });
+    if (!written) co_return within("backup: the configuration for pgBackRest", written.error());
+    co_return written;
+}
+
+Task<Status> PgBackRest::let_fetch(bool on) {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto done = co_await impl_->pool.run([&]() -> Status {
+        if (!on) return os::remove_file(now->gate);
+        RLV_CHECK(os::make_directory(now->directory, 0700));
+        return os::write_file(now->gate, "", 0600);
+    });
+    co_return done;
+}
+
+Task<Result<cluster::Repository>> PgBackRest::info(Duration deadline) {
+    constexpr const char* doing = "asking the repository what it holds";
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto command = impl_->command(*now, with_patience(info_arguments(*now), *now, deadline));
+    command.deadline = deadline;
+    auto said = co_await impl_->ask(*now, std::move(command), false, doing);
+    if (!said) co_return std::unexpected(said.error());
+    auto repository = parse_info(*said, now->config.stanza);
+    if (!repository) co_return within(doing, repository.error());
+    // It succeeds also where it could not read anything, and says so inside of its answer.
+    constexpr int other = 99;
+    const std::string* why = repository->code == other ? &repository->message : nullptr;
+    bool one_is_readable = false;
+    for (const auto& each : repository->repositories) {
+        if (each.code != other)
+            one_is_readable = true;
+        else
+            why = &each.message;
+    }
+    if (why != nullptr && !one_is_readable) co_return std::unexpected(explain(*why, *now, doing));
+    co_return repository;
+}
+
+Task<Status> PgBackRest::create_stanza(Duration deadline) {
+    return impl_->plain("stanza-create", deadline, "making the stanza");
+}
+
+Task<Status> PgBackRest::check(Duration deadline) {
+    return impl_->plain("check", deadline, "checking that WAL reaches the repository");
+}
+
+Task<Result<int>> PgBackRest::fill_archive(cluster::Timeline current) {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    const auto wal = now->data_dir + "/pg_wal";
+    const auto names = co_await impl_->pool.run([&] { return os::list_directory(wal); });
+    if (!names) co_return within("archiving what the last primary left", names.error());
+    const auto segments = earlier_segments(*names, current);
+    for (const auto& name : segments) {
+        auto words = arguments(*now, "archive-push");
+        words.push_back(wal + "/" + name);
+        auto command = impl_->command(*now, std::move(words));
+        command.deadline = push_deadline;
+        const auto pushed =
+            co_await impl_->ask(*now, std::move(command), false, "archiving " + name);
+        // Recycled meanwhile: PostgreSQL keeps wal_keep_size of it, and no more.
+        const bool there =
+            pushed || co_await impl_->pool.run([&] { return os::exists(wal + "/" + name); });
+        if (!pushed && there) co_return std::unexpected(pushed.error());
+    }
+    co_return static_cast<int>(segments.size());
+}
+
+std::string PgBackRest::why_not_from_standby() const {
+    if (!impl_->source.section().primary_host.empty()) return {};
+    return "a standby's backup takes part of the files from the primary's host, and "
+           "backup.primary_host does not say how pgBackRest gets there";
+}
+
+Task<Result<std::string>> PgBackRest::run(Plan plan) {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    if (plan.primary)
+        if (const auto why = why_not_from_standby(); !why.empty())
+            co_return fail(ErrorCode::invalid, why);
+    auto command = impl_->command(*now, backup_arguments(*now, plan.type, plan.primary));
+    command.output_limit = 64UL << 10U;  // a line for each file: the reader has had them
+    auto reader = std::make_shared<ProgressReader>();
+    command.on_output = [reader, tell = std::move(plan.progress)](std::string_view piece) {
+        if (reader->read(piece) && tell) tell(reader->progress());
+    };
+    auto said = co_await impl_->ask(*now, std::move(command), true, "making a backup");
+    if (!said) co_return std::unexpected(said.error());
+    if (reader->label().empty())
+        co_return fail(ErrorCode::outcome_unknown,
+                       "making a backup: pgBackRest succeeded and named no backup; look at "
+                       "`relevoctl backup list`");
+    co_return reader->label();
+}
+
+Task<Result<std::vector<std::string>>> PgBackRest::expire(bool dry_run) {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto command = impl_->command(*now, expire_arguments(*now, dry_run));
+    auto said = co_await impl_->ask(*now, std::move(command), true, "expiring backups");
+    if (!said) co_return std::unexpected(said.error());
+    co_return expired(*said);
+}
+
+Task<Result<std::string>> PgBackRest::verify() {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto words = arguments(*now, "verify");
+    words.insert(words.end(), {"--output=text", "--verbose"});
+    auto said =
+        co_await impl_->ask(*now, impl_->command(*now, std::move(words)), true, "verifying");
+    if (!said) co_return std::unexpected(said.error());
+    auto report = redacted(*std::move(said), *now);
+    // It succeeds in finding what is broken, too.
+    if (!report.contains("status: ok"))
+        co_return fail(ErrorCode::failed, "verifying: the repository is damaged.\n" + report);
+    co_return report;
+}
+
+void PgBackRest::end_job() {
+    if (const auto signal = impl_->job) signal->emit(asio::cancellation_type::all);
+}
+
+void PgBackRest::stop() {
+    impl_->stopped = true;
+    // A child that ends takes itself off the list.
+    for (const auto& signal : std::set<Signal>(impl_->running))
+        signal->emit(asio::cancellation_type::all);
+}
+
+}  // namespace relevo::pgbackrest
