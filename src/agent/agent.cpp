@@ -22,7 +22,8 @@ Agent::Agent(asio::io_context& io, Parts parts)
               [this](core::Event event) { feed(std::move(event)); }),
       journal_(io, parts_.blocking, parts_.configuration.local().name),
       poolers_(io, parts_.clock),
-      backup_jobs_(io, parts_.clock, parts_.dcs, parts_.backup),
+      backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup),
+      backups_(io, parts_.clock, parts_.backup),
       alarm_(io),
       wake_(io,
             [this] {
@@ -130,6 +131,7 @@ Task<void> Agent::stop() {
     // What runs here ends before the DCS is let go: its end is written there.
     co_await backup_jobs_.stop();
     co_await parts_.dcs.stop();
+    co_await backups_.stop();  // no call to the repository goes on
     co_await backup_jobs_.wait();
     co_await pulses_.stop();
     co_await tasks_.wait();
@@ -304,6 +306,7 @@ void Agent::show() {
     if (state_.tail) view->tail = state_.tail->wal;
     view_ = std::move(view);
     backup_jobs_.see(*view_);
+    backups_.see(*view_);
     if (parts_.shown) parts_.shown();
     wake_watchers();
 }

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "agent/backup_jobs.h"
+#include "agent/backups.h"
 #include "agent/configuration.h"
 #include "agent/group.h"
 #include "agent/journal.h"
@@ -40,13 +41,13 @@ struct Parts {
     ports::Postgres& postgres;
     ports::Peers& peers;
     ports::Watchdog& watchdog;
+    ports::Backup& backup;
     Configuration& configuration;
     os::Blocking blocking;
     // The local file was read again: log, API and client settings follow.
     std::function<Task<void>()> reloaded;
     // The view was replaced; called after each step, so it must be cheap. May be empty.
     std::function<void()> shown = {};
-    ports::Backup* backup = nullptr;  // null: this program makes no backups
 };
 
 class Agent final : public ports::Control {
@@ -77,6 +78,8 @@ public:
     Task<ports::Reply> reload() override;
     Task<ports::Reply> failsafe(std::string body_json) override;
     ports::Reply pulse(const cluster::Pulse& from) override { return pulses_.answer(from); }
+    Task<Result<cluster::Repository>> backups() override { return backups_.list(); }
+    Task<ports::Reply> check_backups() override { return backups_.check(); }
     Task<bool> view_changed(Duration at_most) override;
     void gateway(const cluster::GatewayReport& report) override { poolers_.report(report); }
     Task<ports::Reply> start_backup(ports::BackupOrder order) override {
@@ -130,6 +133,7 @@ private:
     Journal journal_;
     Poolers poolers_;
     BackupJobs backup_jobs_;
+    Backups backups_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

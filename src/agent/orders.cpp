@@ -289,6 +289,7 @@ Task<Reply> Agent::reload() {
     if (!read)
         co_return Reply{503, "the configuration is not usable, the one before stays in force: " +
                                  read.error().message};
+    backups_.reloaded();
     if (parts_.reloaded) co_await parts_.reloaded();
     backup_jobs_.reloaded();
     auto self = parts_.configuration.self();

@@ -19,7 +19,9 @@
 #include "agent/logging.h"
 #include "agent/version.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "bin/names.h"
+#include "config/backup.h"
 #include "config/generate.h"
 #include "config/validate.h"
 #include "etcd/etcd_dcs.h"
@@ -28,6 +30,7 @@
 #include "os/priority.h"
 #include "os/signals.h"
 #include "os/systemd.h"
+#include "pgbackrest/pgbackrest.h"
 #include "postgres/postgres_adapter.h"
 #include "rest/peer_client.h"
 #include "rest/server.h"
@@ -154,6 +157,34 @@ rest::PeerOptions peer_options(const config::LocalConfig& local) {
     return o;
 }
 
+// pgBackRest connects over a unix socket only.
+std::string socket_directory(const ports::PostgresConfig& postgres) {
+    const auto set = postgres.parameters.base.find("unix_socket_directories");
+    if (set == postgres.parameters.base.end()) return {};
+    for (const auto& each : split(set->second, ',')) {
+        auto path = trim(each);
+        if (path.size() > 1 && path.starts_with('"') && path.ends_with('"'))
+            path = path.substr(1, path.size() - 2);
+        if (path.starts_with('/')) return std::string(path);
+    }
+    return {};
+}
+
+pgbackrest::Settings backup_settings(const agent::Configuration& conf) {
+    const auto& local = conf.local();
+    const auto& postgres = conf.postgres();
+    return {.config = local.backup,
+            .directory = config::backup_directory(local),
+            .file = config::backup_file(local),
+            .gate = config::backup_gate(local),
+            .data_dir = postgres.data_dir,
+            .port = postgres.port,
+            .socket_dir = socket_directory(postgres),
+            .user = postgres.superuser.username,
+            .password = postgres.superuser.password,
+            .database = postgres.database};
+}
+
 int validate(const Arguments& a, const config::Source& source) {
     auto local = config::load_or_problems(source);
     std::vector<config::Problem> problems;
@@ -216,11 +247,14 @@ int serve(config::Source source) {
     auto postgres = postgres::make_postgres(
         io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
     agent::HostWatchdog watchdog([&] { return conf.local().watchdog; });
+    pgbackrest::PgBackRest backup(io, os::Blocking(pool),
+                                  {.section = [&]() -> const auto& { return conf.local().backup; },
+                                   .settings = [&] { return backup_settings(conf); }});
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
     NameService* naming = nullptr;
     agent::Agent agent(
-        io, {clock, **dcs, *postgres, *peers, watchdog, conf, os::Blocking(pool),
+        io, {clock, **dcs, *postgres, *peers, watchdog, backup, conf, os::Blocking(pool),
              [&]() -> Task<void> {
                  if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
                      log::error("{}", logging.error().message);

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/backup_job.h"
+#include "cluster/backup.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
@@ -117,6 +118,11 @@ public:
     // active. And the schedule with the job as JSON.
     virtual Task<Reply> start_backup(BackupOrder order) = 0;
     virtual Task<Reply> backup_schedule() = 0;
+    // What the backup repository holds (docs/adr/0015-backups.md). invalid: this member has no
+    // `backup` section; other errors: as ports/backup.h has them. May take a minute.
+    virtual Task<Result<cluster::Repository>> backups() = 0;
+    // Whether WAL reaches the repository from here. 200, or why not.
+    virtual Task<Reply> check_backups() = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

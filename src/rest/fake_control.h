@@ -80,6 +80,9 @@ public:
         tail_ask = std::move(ask);
         co_return pages;
     }
+    Result<cluster::Repository> repository = cluster::Repository{};
+    Task<Result<cluster::Repository>> backups() override { co_return repository; }
+    Task<ports::Reply> check_backups() override { co_return noted("check backups"); }
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return "{\"since\":" + std::to_string(since) + ",\"limit\":" + std::to_string(limit) + "}";
     }

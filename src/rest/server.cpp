@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cluster/backup_json.h"
 #include "cluster/publish.h"
 #include "net/http_server.h"
 #include "rest/access.h"
@@ -118,6 +119,7 @@ struct RestApi::Impl {
     Response show(const cluster::Snapshot& snapshot, std::string_view what) const;
     Response failsafe_members() const;
     Response journal(const Request& request) const;
+    Task<Response> look_at_backups();
     Task<Response> order(Request request);
     Task<Response> stream(std::uint64_t since, Duration wait, bool positions);
 
@@ -210,6 +212,10 @@ Task<Response> RestApi::Impl::look(const Request& request) {
     if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
     if (name == "failsafe") co_return failsafe_members();
     if (name == "journal") co_return journal(request);
+    if (name == "backup") {
+        auto response = co_await look_at_backups();
+        co_return response;
+    }
     if (name == "metrics") {
         co_return Response{.status = 200,
                            .content_type = metrics_type,
@@ -362,6 +368,14 @@ Response RestApi::Impl::journal(const Request& request) const {
     return json_answer(control.journal(wanted[0], static_cast<std::size_t>(wanted[1])));
 }
 
+// Ours alone: what the repository holds. Whoever asks needs no key to it: this member has one.
+Task<Response> RestApi::Impl::look_at_backups() {
+    const auto repository = co_await control.backups();
+    if (repository) co_return json_answer(cluster::to_json(*repository));
+    const auto& why = repository.error();
+    co_return text_answer(why.code == ErrorCode::invalid ? 404 : 503, why.message);
+}
+
 // Everything that changes something: known at all, then allowed, then well formed.
 Task<Response> RestApi::Impl::order(Request request) {
     const auto name = first_segment(request.path);
@@ -485,11 +499,15 @@ Task<Response> RestApi::Impl::wal_tail(Request request) {
                        .body = std::move(*pages)};
 }
 
-// POST /backup, POST /backup/expire: what changes the repository.
+// POST /backup, /backup/expire: what changes the repository. /backup/check: whether it can be used.
 Task<Response> RestApi::Impl::backup(Request request) {
+    if (request.path == "/backup/check") {
+        auto reply = co_await control.check_backups();
+        co_return to_response(std::move(reply));
+    }
     const bool expire = request.path == "/backup/expire";
     if (!expire && request.path != "/backup")
-        co_return text_answer(404, "there is POST /backup and POST /backup/expire");
+        co_return text_answer(404, "there is POST /backup, /backup/expire and /backup/check");
     const auto wanted = expire ? parse_expire(request.body) : parse_backup(request.body);
     if (!wanted) co_return refusal(wanted.error());
     auto reply = co_await control.start_backup(*wanted);

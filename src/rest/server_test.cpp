@@ -50,6 +50,33 @@ TEST_F(ServerTest, TheJournalIsAskedForFromAnEntryOn) {
     });
 }
 
+TEST_F(ServerTest, TheRepositoryIsShownAndItsErrorsAreSaid) {
+    control.repository->stanza = "main";
+    with_api([&]() -> Task<void> {
+        const auto shown = co_await ask("GET", "/backup");
+        EXPECT_EQ(shown.status, 200);
+        EXPECT_EQ(header(shown, "Content-Type"), "application/json");
+        EXPECT_NE(shown.body.find(R"("stanza":"main")"), std::string::npos) << shown.body;
+        control.repository = fail(ErrorCode::denied, "wrong passphrase");
+        const auto refused = co_await ask("GET", "/backup");
+        EXPECT_EQ(refused.status, 503);
+        EXPECT_EQ(refused.body, "wrong passphrase");
+        control.repository = fail(ErrorCode::invalid, "no section");
+        EXPECT_EQ(co_await get("/backup"), 404);
+    });
+}
+
+TEST_F(ServerTest, ACheckOfTheRepositoryIsAnOrder) {
+    options.authentication = net::Credentials{"admin", "secret"};
+    with_api([&]() -> Task<void> {
+        EXPECT_EQ(co_await code("POST", "/backup/check"), 401);
+        client_options.credentials = options.authentication;
+        EXPECT_EQ(co_await code("POST", "/backup/check"), 200);
+        EXPECT_EQ(control.orders, std::vector<std::string>{"check backups"});
+        EXPECT_EQ(co_await code("POST", "/backup/else"), 404);
+    });
+}
+
 TEST_F(ServerTest, AChangedViewIsShownAtOnce) {
     with_api([&]() -> Task<void> {
         EXPECT_EQ(co_await get("/primary"), 200);

@@ -1,0 +1,209 @@
+#include "agent/backups.h"
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "base/log.h"
+
+namespace relevo::agent {
+namespace asio = boost::asio;
+
+namespace {
+
+using std::chrono::seconds;
+constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
+
+// PostgreSQL tries its sources in turn every 5 s (wal_retrieve_retry_interval): a standby that did
+// not get on through two of these rounds lacks what its leader no longer has, or cannot reach it.
+constexpr Duration stuck_after = seconds(10);
+// Nobody waits: pgBackRest may try each of several files for its own io-timeout (60 s), and says
+// then what was wrong. Whoever asks through the API gets his answer before he gives up
+// (ctl/backup.cpp).
+constexpr Duration stanza_deadline = seconds(600);
+constexpr Duration info_deadline = seconds(75);
+constexpr Duration check_deadline = seconds(180);
+constexpr Duration answer_good_for = seconds(2);
+constexpr Duration first_pause = seconds(5), longest_pause = seconds(300);
+
+bool is_primary(const ports::View& view, Instant now) {
+    return view.lock_valid(now) && view.term != 0 &&
+           view.postgres.server == cluster::Server::running && !view.postgres.in_recovery;
+}
+
+}  // namespace
+
+Backups::Backups(asio::io_context& io, ports::Clock& clock, ports::Backup& backup)
+    : clock_(clock), backup_(backup), tasks_(io), again_(io), answered_(io) {
+    answered_.expires_at(asio::steady_timer::time_point::max());
+}
+
+void Backups::see(const ports::View& view) {
+    if (stopping_ || !backup_.configured()) return;
+    const Instant now = clock_.now();
+    // archive_command fails until the file is there, and PostgreSQL tries again.
+    if (!rendered_ && !rendering_) {
+        rendering_ = true;
+        tasks_.spawn(render());
+    }
+    see_gate(view, now);
+    see_stanza(view, now);
+}
+
+void Backups::reloaded() {
+    rendered_ = false;
+    prepared_ = 0;
+    complained_.clear();
+    asked_.reset();
+    again_.cancel();
+}
+
+Task<void> Backups::render() {
+    const auto done = co_await backup_.apply();
+    rendered_ = true;  // once a reload: what keeps it from working is tried with the stanza again
+    rendering_ = false;
+    if (!done && !stopping_) log::error("{}", done.error().message);
+}
+
+// Whoever asks just after a reload means the new configuration.
+Task<void> Backups::wait_until_rendered() {
+    if (rendered_ || !backup_.configured()) co_return;
+    const auto done = co_await backup_.apply();
+    if (!done) log::error("{}", done.error().message);
+}
+
+// Under a leader only: where one may have to be chosen, nobody's recovery waits for a repository.
+// By what arrives, not by whether it streams: a standby whose leader has thrown away what it lacks
+// begins to stream and is refused, several times a second.
+void Backups::see_gate(const ports::View& view, Instant now) {
+    const auto& pg = view.postgres;
+    const bool led = view.snapshot && view.snapshot->leader && !view.leading &&
+                     view.snapshot->leader->name != view.name;
+    const bool lacks = led && pg.server != cluster::Server::stopped && pg.in_recovery &&
+                       pg.position() && pg.position() < view.snapshot->status.optime;
+    if (!lacks) {
+        stuck_since_.reset();
+    } else if (!stuck_since_ || pg.position() != stuck_at_) {
+        stuck_since_ = now;
+        stuck_at_ = pg.position();
+    }
+    // What was opened stays open until it has what its leader had written: a segment comes at a
+    // time.
+    fetch_wanted_ = lacks && (fetch_wanted_ || now - *stuck_since_ >= stuck_after);
+    if (fetches_ == fetch_wanted_ || keeping_gate_) return;
+    keeping_gate_ = true;
+    tasks_.spawn(keep_gate());
+}
+
+Task<void> Backups::keep_gate() {
+    while (!stopping_ && fetches_ != fetch_wanted_) {
+        const bool wanted = fetch_wanted_;
+        const auto done = co_await backup_.let_fetch(wanted);
+        if (!done) {
+            log::warning("backup: whether recovery may ask the repository could not be changed: {}",
+                         done.error().message);
+            break;  // the next view tries again
+        }
+        if (wanted)
+            log::info(
+                "backup: this standby does not get on by streaming; it may get WAL from the "
+                "repository");
+        fetches_ = wanted;
+    }
+    keeping_gate_ = false;
+}
+
+void Backups::see_stanza(const ports::View& view, Instant now) {
+    const auto serves = is_primary(view, now) ? view.term : 0;
+    if (serves != serves_) again_.cancel();
+    serves_ = serves;
+    timeline_ = view.postgres.timeline;
+    if (serves_ == 0 || serves_ == prepared_ || keeping_stanza_) return;
+    keeping_stanza_ = true;
+    tasks_.spawn(keep_stanza());
+}
+
+// Again after each promotion: archiving must go on on the new timeline.
+Task<void> Backups::keep_stanza() {
+    Duration pause = first_pause;
+    while (!stopping_ && serves_ != 0 && serves_ != prepared_) {
+        const auto term = serves_;
+        const auto done = co_await prepare();
+        if (stopping_ || serves_ != term) continue;
+        if (done) {
+            prepared_ = term;
+            complained_.clear();
+            log::info("backup: the stanza {} is there, and WAL reaches the repository",
+                      backup_.config().stanza);
+            break;
+        }
+        if (done.error().message != complained_)
+            log::error("backup: {}. It is tried again; PostgreSQL goes on meanwhile",
+                       done.error().message);
+        complained_ = done.error().message;
+        again_.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(pause));
+        co_await again_.async_wait(quietly);
+        pause = std::min(2 * pause, longest_pause);
+    }
+    keeping_stanza_ = false;
+}
+
+Task<Status> Backups::prepare() {
+    auto rendered = co_await backup_.apply();
+    if (!rendered) co_return rendered;
+    auto made = co_await backup_.create_stanza(stanza_deadline);
+    if (!made) co_return made;
+    auto checked = co_await backup_.check(stanza_deadline);
+    if (!checked) co_return checked;
+    auto filled = co_await backup_.fill_archive(timeline_);
+    if (!filled) co_return std::unexpected(filled.error());
+    co_return Status{};
+}
+
+Task<Result<cluster::Repository>> Backups::list() {
+    // Whoever comes while somebody asks gets his answer.
+    while (asking_) co_await answered_.async_wait(quietly);
+    if (asked_ && clock_.now() - asked_->at < answer_good_for) co_return asked_->answer;
+    asking_ = true;
+    co_await wait_until_rendered();
+    auto answer = co_await backup_.info(info_deadline);
+    asking_ = false;
+    if (backup_.configured()) asked_ = Asked{.at = clock_.now(), .answer = answer};
+    answered_.cancel();
+    co_return answer;
+}
+
+Task<Status> Backups::usable() {
+    auto there = co_await backup_.info(info_deadline);
+    if (!there) co_return std::unexpected(there.error());
+    if (!there->has_stanza())
+        co_return fail(ErrorCode::not_found,
+                       "the stanza does not exist: the primary's agent makes it, and its log says "
+                       "why not");
+    co_return Status{};
+}
+
+Task<ports::Reply> Backups::check() {
+    const bool primary = serves_ != 0;
+    co_await wait_until_rendered();
+    Status done;
+    if (primary)
+        done = co_await backup_.check(check_deadline);
+    else
+        done = co_await usable();
+    if (done)
+        co_return ports::Reply{
+            200, primary ? "WAL reaches the repository" : "the repository can be read from here"};
+    const int code = done.error().code == ErrorCode::invalid ? 404 : 503;
+    co_return ports::Reply{code, done.error().message};
+}
+
+Task<void> Backups::stop() {
+    stopping_ = true;
+    backup_.stop();
+    again_.cancel();
+    co_await tasks_.wait();
+}
+
+}  // namespace relevo::agent

@@ -1,0 +1,74 @@
+// What a member does for the repository by itself (docs/adr/0015-backups.md): renders pgBackRest's
+// configuration, makes and checks the stanza where it is the primary, and says whether a standby's
+// recovery may wait for the repository. The core knows nothing of it, and nobody waits for it but
+// who asks through the API.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <optional>
+#include <string>
+
+#include "agent/group.h"
+#include "base/result.h"
+#include "ports/backup.h"
+#include "ports/clock.h"
+#include "ports/control.h"
+
+namespace relevo::agent {
+
+class Backups {
+public:
+    Backups(boost::asio::io_context& io, ports::Clock& clock, ports::Backup& backup);
+
+    // The view was replaced; cheap. Also begins what has to be begun.
+    void see(const ports::View& view);
+    void reloaded();  // the configuration may be another one
+    // Ends what runs, and awaits it.
+    Task<void> stop();
+
+    // Asked at most once in a few seconds, however many ask.
+    Task<Result<cluster::Repository>> list();
+    // Whether a segment arrives in the repository, on the primary; elsewhere, whether it can be
+    // read.
+    Task<ports::Reply> check();
+
+private:
+    void see_gate(const ports::View& view, Instant now);
+    void see_stanza(const ports::View& view, Instant now);
+    Task<void> keep_gate();
+    Task<void> keep_stanza();
+    Task<Status> prepare();
+    Task<Status> usable();
+    Task<void> render();
+    Task<void> wait_until_rendered();
+
+    ports::Clock& clock_;
+    ports::Backup& backup_;
+    Group tasks_;
+    bool stopping_ = false;
+    bool rendered_ = false, rendering_ = false;
+
+    // The gate: what is wanted, and what the disk has (nothing: not known).
+    bool fetch_wanted_ = false, keeping_gate_ = false;
+    std::optional<bool> fetches_;
+    std::optional<Instant> stuck_since_;  // a standby that lacks something has stayed where it is
+    cluster::Lsn stuck_at_;
+
+    // The stanza: the term under which this member is the primary, and that for which all is well.
+    cluster::Revision serves_ = 0, prepared_ = 0;
+    cluster::Timeline timeline_ = 0;
+    bool keeping_stanza_ = false;
+    boost::asio::steady_timer again_;
+    std::string complained_;
+
+    struct Asked {
+        Instant at;
+        Result<cluster::Repository> answer;
+    };
+    std::optional<Asked> asked_;
+    bool asking_ = false;
+    boost::asio::steady_timer answered_;
+};
+
+}  // namespace relevo::agent
