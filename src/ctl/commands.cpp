@@ -100,7 +100,7 @@ CLI::App* CommandTree::add(const std::string& name, const std::string& what) {
 
 CLI::App* CommandTree::backup() {
     if (backup_ == nullptr) {
-        backup_ = add("backup", "Backups: make one, see when they are due");
+        backup_ = add("backup", "Backups: list, check, run, schedule, expire");
         backup_->require_subcommand(1);
     }
     return backup_;
@@ -168,6 +168,7 @@ int run(const std::vector<std::string>& args, Terminal& terminal, const std::str
     add_looking_commands(tree);
     add_changing_commands(tree);
     add_backup_job_commands(tree);
+    add_backup_commands(tree);
     add_completion(tree);
     if (args.empty()) {
         terminal.out(tree.app.help());
