@@ -53,8 +53,8 @@ fi
 #    postgresql-common's configuration says otherwise: a drop-in, removed at the end.
 #    A server that already runs is not touched by this file.
 #  - etcd-server starts etcd.service: a policy-rc.d that denies that one service,
-#    patroni's and haproxy's, which would do nothing without a configuration, and the
-#    name servers' and pgbouncer's, which would take ports 53 and 6432. Where there already is a
+#    patroni's, haproxy's and pgbackrest's, which would do nothing without a configuration,
+#    and the name servers' and pgbouncer's, which would take ports 53 and 6432. Where there already is a
 #    policy (containers have one that denies all) it stays.
 no_cluster=/etc/postgresql-common/createcluster.d/pgrelevo-no-main-cluster.conf
 policy=/usr/sbin/policy-rc.d
@@ -77,7 +77,7 @@ for package in "${missing[@]}"; do
         postgresql-15)
             put $no_cluster 644 <<<"create_main_cluster = false"
             ;;
-        etcd-server | patroni | pgbouncer | bind9 | knot | vip-manager | haproxy)
+        etcd-server | patroni | pgbackrest | pgbouncer | bind9 | knot | vip-manager | haproxy)
             service=${package%-server}
             new_services+=("${service/bind9/named}.service")
             if [ ! -e $policy ]; then
@@ -85,7 +85,7 @@ for package in "${missing[@]}"; do
 #!/bin/sh
 # Left by pgrelevo's tools/install-deps.sh while it runs; may be removed.
 for word; do
-    case ${word%.service} in etcd | patroni | pgbouncer | named | bind9 | knot | vip-manager | haproxy) exit 101 ;; esac
+    case ${word%.service} in etcd | patroni | pgbackrest | pgbouncer | named | bind9 | knot | vip-manager | haproxy) exit 101 ;; esac
 done
 exit 0
 POLICY
