@@ -94,9 +94,10 @@ def signal_all(pids, number):
             pass
 
 
-def end_everything_in(directory, seconds=10):
+def end_everything_in(directory, seconds=16):
     """First the agents, then PostgreSQL: its immediate shutdown gives back the shared memory that a kill leaves in
-    /dev/shm. Who is there after that is killed until nobody is: it may have started another just before."""
+    /dev/shm. (It may take 5 s: a startup process that runs restore_command hears no SIGQUIT, and the postmaster kills
+    it then.) Who is there after that is killed until nobody is: it may have started another just before."""
     pids = belonging_to(directory)
     signal_all([pid for pid in pids if pids[pid] != "postgres"], signal.SIGKILL)
     servers = [pid for pid in pids if pids[pid] == "postgres"]
