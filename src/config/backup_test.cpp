@@ -11,6 +11,7 @@ namespace relevo::config {
 namespace {
 
 using ports::BackupConfig;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -55,6 +56,7 @@ TEST(BackupSection, IsReadAsPgBackRestWillHaveIt) {
     ASSERT_TRUE(config) << config.error().message;
     const BackupConfig& backup = config->backup;
     EXPECT_TRUE(backup.present);
+    EXPECT_THAT(config->consumed, Contains("PASSPHRASE"));
     EXPECT_EQ(backup.stanza, "main");
     EXPECT_EQ(backup.program, "/usr/bin/pgbackrest");
     EXPECT_THAT(backup.options.at("repo1-retention-full"), ElementsAre("14"));

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 
 #include "base/text.h"
 #include "config/environment.h"
@@ -53,6 +54,7 @@ public:
         // cluster.
         if (whom == For::ctl) options_.strict_keys = {"etcd3", "scope", "namespace"};
         options_.warnings = &out_.warnings;
+        options_.consumed = &out_.consumed;
     }
 
     std::expected<Gathered, std::vector<Problem>> gather() {
@@ -143,7 +145,7 @@ private:
     void merge_environment() {
         FromEnvironment from = read_environment(source_.environment);
         problems_.insert(problems_.end(), from.problems.begin(), from.problems.end());
-        out_.consumed = std::move(from.consumed);
+        std::ranges::move(from.consumed, std::back_inserter(out_.consumed));
         merge(out_.tree, from.tree);
     }
 

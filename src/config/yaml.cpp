@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -41,6 +42,7 @@ struct Expanded {
     std::string text;
     bool changed = false;
     std::vector<std::string> missing;
+    std::vector<std::string> used;  // variables
 };
 
 Expanded expand(std::string_view text, const Environment& environment) {
@@ -61,6 +63,7 @@ Expanded expand(std::string_view text, const Environment& environment) {
             out.missing.push_back(name);
         } else {
             out.text += found->second;
+            out.used.push_back(name);
         }
         out.changed = true;
         text.remove_prefix(end + 1);
@@ -215,6 +218,8 @@ private:
             Expanded expanded = expand(value, *options_.environment);
             if (!expanded.missing.empty()) return unset(mark, expanded.missing);
             if (expanded.changed) {
+                if (options_.consumed != nullptr && path().starts_with("backup.options."))
+                    std::ranges::move(expanded.used, std::back_inserter(*options_.consumed));
                 Node node = made(Node::string(std::move(expanded.text)), mark);
                 node.expanded = true;
                 return node;

@@ -35,6 +35,9 @@ struct YamlOptions {
     // problem everywhere.
     std::vector<std::string> strict_keys = {};
     std::vector<std::string>* warnings = nullptr;
+    // Variables that no program which the agent starts is to inherit: they were the repository's
+    // keys. May be null.
+    std::vector<std::string>* consumed = nullptr;
 };
 
 // `source` names the text in messages. An empty document is a null node.

@@ -2,6 +2,7 @@
 
   tests/e2e/backup_scenarios.py NAME ...   run some      tests/e2e/backup_scenarios.py --list   their names
 """
+import concurrent.futures
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import time
 import psycopg2
 
 from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, verify
-from lab import Authority, Lab, Writers, wait_for
+from lab import Authority, Lab, Writers, belonging_to, wait_for
 from s3 import BUCKET, Store
 
 PASSPHRASE = "correct-horse-battery-staple"
@@ -77,7 +78,25 @@ def backups(lab):
     return json.loads(done.stdout)
 
 
+def shows_a_secret(lab):
+    """Programs of the lab that have the passphrase among their words, or got it from an agent's environment."""
+    found = []
+    agents = {m.agent.pid for m in lab}
+    for pid in set(belonging_to(lab.directory)) | {p for m in lab for p in m.postgres_tree()}:
+        for kind in ("cmdline", "environ"):
+            try:
+                with open(f"/proc/{pid}/{kind}", "rb") as f:
+                    shown = PASSPHRASE.encode() in f.read()
+            except OSError:
+                continue
+            # The kernel shows what an agent was started with, whatever it takes out for itself.
+            if shown and not (pid in agents and kind == "environ"):
+                found.append((pid, kind))
+    return found
+
+
 def secrets_are_kept(lab):
+    check(not shows_a_secret(lab), str(shows_a_secret(lab)))
     for member in lab:
         check(PASSPHRASE not in log_of(member), f"{member.name} logged the passphrase")
         for name in ("pgbackrest.conf", "pgpass"):
@@ -104,7 +123,11 @@ def backup_archives_and_lists_across_a_failover():
         primary = lab.start().primary()
         wait_for("the stanza", 60, lambda: has_stanza(primary))
         check(backups(lab) == [], "no backup yet")
-        pgbackrest(primary, "--type=full", "backup")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            made = pool.submit(pgbackrest, primary, "--type=full", "backup")
+            while not made.done():
+                check(not shows_a_secret(lab), "a program shows the passphrase")
+        made.result()
         listed = backups(lab)
         check(len(listed) == 1 and listed[0]["Type"] == "full" and listed[0]["TL"] == 1, str(listed))
         check(listed[0]["Page errors"] is False and listed[0]["Database"] > 1 << 20, str(listed))
