@@ -164,8 +164,8 @@ private:
         ports::PostgresConfig nowhere;  // pgBackRest is no program of PostgreSQL's
         if (find_program(nowhere, backup.program).empty())
             problem("backup.program",
-                    fmt::format("no program {} {}; install pgBackRest or correct it",
-                                backup.program, backup.program.contains('/') ? "" : "in PATH"));
+                    fmt::format("no program {}{}; install pgBackRest or correct it", backup.program,
+                                backup.program.contains('/') ? "" : " in PATH"));
         if (backup.config.empty()) return;
         std::ifstream file(backup.config);
         std::string line;

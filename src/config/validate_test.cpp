@@ -121,6 +121,23 @@ TEST(Validate, FindsADataDirectoryThatIsNone) {
     EXPECT_THAT(member.problems(), HasSubstr("is of PostgreSQL 13, the programs are of 15"));
 }
 
+TEST(Validate, LooksForPgBackRestAndItsFile) {
+    const Member member;
+    make_programs(member.programs, "15.5");
+    const auto with = [&](const std::string& section) {
+        return member.problems(
+            fmt::format("backup: {{program: {}, {}}}\n", member.programs.path("initdb"), section));
+    };
+    EXPECT_THAT(member.problems("backup: {program: no-such-program}\n"),
+                HasSubstr("backup.program: no program no-such-program in PATH; install"));
+    EXPECT_EQ(with("stanza: main"), "");
+    const auto own = member.data.path("pgbackrest.conf");
+    EXPECT_THAT(with("stanza: main, config: " + own), HasSubstr("pgbackrest.conf cannot be read"));
+    member.data.write("pgbackrest.conf", "[global]\nrepo1-path=/x\n [main] \npg1-path=/y\n");
+    EXPECT_EQ(with("stanza: main, config: " + own), "");
+    EXPECT_THAT(with("stanza: other, config: " + own), HasSubstr("has no section [other]"));
+}
+
 TEST(Validate, FindsMissingPrograms) {
     const Member member;
     EXPECT_THAT(member.problems(), HasSubstr("postgresql.bin_dir: no program pg_ctl in"));

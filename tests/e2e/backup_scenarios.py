@@ -273,6 +273,29 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
 
 
 @scenario
+def backup_turned_on_in_a_running_cluster_says_that_a_restart_is_needed():
+    lab, _ = lab_with_repository(members=2)
+    with lab:
+        sections = {m: m.config.pop("backup") for m in lab}
+        primary = lab.start().primary()
+        writers = Writers(lab).start()
+        check(primary.api("/backup")[0] == 404, "there is no section yet")
+        for member, section in sections.items():
+            member.config["backup"] = section
+            reload(member)
+        wait_for("what is missing", 60, lambda: "archive_mode is off on the server" in log_of(primary))
+        wait_for("the pending restart", 20, lambda: primary.status().get("pending_restart"))
+        for member in lab:
+            done = lab.ctl("restart", lab.scope, member.name, "--force")
+            check(done.returncode == 0, done.stdout + done.stderr)
+        primary = lab.wait_healthy(40)
+        wait_for("the stanza", 60, lambda: has_stanza(primary))
+        pgbackrest(primary, "backup")
+        check(len(backups(lab)) == 1, "the backup is listed")
+        verify(lab, writers)
+
+
+@scenario
 def backup_to_s3_over_tls_and_what_each_mistake_is_called():
     lab, _ = lab_with_repository(members=1)
     with lab:
