@@ -149,10 +149,13 @@ void read_primary_host(Reader& section, BackupConfig& out, Problems& problems) {
     if (!node->is(Node::Kind::map)) return section.wrong("primary_host", "a mapping");
     OptionReader(section.path("primary_host"), problems).read(*node, out.primary_host, nullptr);
     for (const auto& [name, values] : out.primary_host)
-        if (!name.starts_with("host-"))
+        if (!name.starts_with("host-") && name != "path" && name != "socket-path" &&
+            name != "user" && name != "database")
             section.problem("primary_host",
-                            fmt::format("found {}, expected pgBackRest's options for pg-host "
-                                        "without pg in front, as in host-type: tls",
+                            fmt::format("found {}, expected pgBackRest's options for a pg-host "
+                                        "without pg in front: host-type, host-port and so on; "
+                                        "path, socket-path, user, database where they are not as "
+                                        "on this host",
                                         name));
 }
 

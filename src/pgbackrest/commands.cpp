@@ -84,11 +84,18 @@ Arguments backup_arguments(const Settings& settings, cluster::BackupType type,
         return out;
     }
     out.emplace_back("--backup-standby");
-    out.push_back("--pg2-host=" + primary->host);
-    out.push_back(fmt::format("--pg2-port={}", primary->port));
-    // All members have their data at the same place; where not, primary_host cannot say it yet.
-    out.push_back("--pg2-path=" + settings.data_dir);
-    for (const auto& [name, values] : settings.config.primary_host)
+    // Where the primary's server is on its host: as here, unless told otherwise.
+    auto there = settings.config.primary_host;
+    const auto as_here = [&](const char* name, const std::string& value) {
+        if (!value.empty()) there.try_emplace(name, ports::BackupConfig::Values{value});
+    };
+    as_here("path", settings.data_dir);
+    as_here("socket-path", settings.socket_dir);
+    as_here("user", settings.user);
+    as_here("database", settings.database);
+    there["host"] = {primary->host};
+    there["port"] = {std::to_string(primary->port)};
+    for (const auto& [name, values] : there)
         for (const auto& value : values) out.push_back(fmt::format("--pg2-{}={}", name, value));
     return out;
 }

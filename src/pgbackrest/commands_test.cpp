@@ -53,6 +53,11 @@ TEST(Commands, AStandbysBackupNamesThePrimary) {
     EXPECT_THAT(there, AllOf(Contains("--backup-standby"), Contains("--pg2-host=10.0.0.1"),
                              Contains("--pg2-port=5432"), Contains("--pg2-path=/srv/data"),
                              Contains("--pg2-host-type=tls"), Contains("--pg2-host-port=8432")));
+    settings.config.primary_host["path"] = {"/elsewhere"};
+    const auto elsewhere = backup_arguments(settings, cluster::BackupType::full,
+                                            ports::Endpoint{.host = "10.0.0.1", .port = 5432});
+    EXPECT_THAT(elsewhere,
+                AllOf(Contains("--pg2-path=/elsewhere"), Not(Contains("--pg2-path=/srv/data"))));
 }
 
 TEST(Commands, OfEarlierTimelinesOnlyWholeSegmentsAreArchived) {

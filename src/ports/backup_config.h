@@ -21,7 +21,7 @@ struct BackupConfig {
     std::string config;                  // the operator's own file: nothing is rendered then
     Options options;                     // pgBackRest's own, without dashes; secrets among them
     std::map<std::string, Options> command_options;  // "archive-push" -> what holds for it alone
-    Options primary_host;  // how a standby reaches the primary's host: host-type, host-port, ...
+    Options primary_host;  // how a standby reaches the primary's host: host-type, path, ...
     // Cron expressions, as given; empty: never.
     std::string full = "0 1 * * *", differential, incremental;
     std::string timezone = "UTC";  // that they are meant in, an IANA name

@@ -14,7 +14,7 @@ import time
 import psycopg2
 
 from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, verify
-from lab import Authority, Lab, Writers, belonging_to, wait_for
+from lab import Authority, Lab, Process, Writers, belonging_to, free_port, wait_for
 from s3 import BUCKET, Store
 
 PASSPHRASE = "correct-horse-battery-staple"
@@ -269,6 +269,46 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
         check(not os.path.exists(os.path.join(directory(behind), "fetch"))
               or wait_for("the gate is shut", 20,
                           lambda: not os.path.exists(os.path.join(directory(behind), "fetch"))), "the gate")
+        verify(lab)
+
+
+def server_for(lab, member, port, certificate, authority):
+    """pgBackRest's own TLS server on the member's host, which its operator runs."""
+    path = os.path.join(member.home, "pgbackrest-server.conf")
+    with open(path, "w") as f:
+        f.write(f"[global]\ntls-server-address={member.address}\ntls-server-port={port}\n"
+                f"tls-server-cert-file={certificate[0]}\ntls-server-key-file={certificate[1]}\n"
+                f"tls-server-ca-file={authority.file}\ntls-server-auth=pgbackrest=main\n"
+                f"lock-path={member.home}/server-lock\nlog-level-file=off\n")
+    lab.give(path)
+    return Process(lab, f"{member.name}.pgbackrest", ["pgbackrest", "server", f"--config={path}"], as_postgres=True,
+                   cwd=member.home, env={**lab.agent_environment(), "PGPASSFILE": directory(member) + "/pgpass"})
+
+
+@scenario
+def backup_from_a_standby_reads_the_data_there():
+    lab, _ = lab_with_repository(members=2, **{"schedule": {"full": "0 1 * * *"}, "from": "standby"})
+    with lab:
+        authority = Authority(lab)
+        certificate = authority.sign("pgbackrest", names=[m.address for m in lab])
+        ports = {m: free_port(m.address) for m in lab}
+        one, two = lab
+        for member, other in ((one, two), (two, one)):
+            member.config["backup"]["primary_host"] = {
+                "host-type": "tls", "host-port": ports[other], "host-ca-file": authority.file,
+                "host-cert-file": certificate[0], "host-key-file": certificate[1],
+                "path": other.data, "socket-path": other.home}
+        primary = lab.start().primary()
+        servers = [server_for(lab, m, ports[m], certificate, authority) for m in lab]
+        try:
+            wait_for("the first backup", 90, lambda: has_stanza(primary) and backups(lab))
+            standby = next(m for m in lab if m is not primary)
+            said = lab.ctl("backup", "schedule").stdout
+            check(f"by {standby.name}" in said, said)
+            print("  " + said.splitlines()[-1])
+        finally:
+            for server in servers:
+                server.kill()
         verify(lab)
 
 
