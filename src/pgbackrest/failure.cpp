@@ -46,8 +46,8 @@ constexpr Meaning meanings[] = {
      "the repository's certificate is not trusted: name its authority with "
      "repo-storage-ca-file, or renew it"},
     {"unable to find hostname", ErrorCode::denied,
-     "the repository's certificate is of another host: correct repo-s3-endpoint, or "
-     "the certificate"},
+     "the certificate of the repository, or of the primary's pgBackRest, is of another host: "
+     "correct repo-s3-endpoint, or the certificate (addresses are looked for among its DNS names)"},
     {"CryptoError", ErrorCode::denied,
      "the repository cannot be read with this passphrase: repo-cipher-pass (or repo-cipher-type) "
      "is not what it was made with; correct it in backup.options"},

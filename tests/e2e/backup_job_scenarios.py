@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 
 from registry import FAST, check, log_of, ours, run, scenario, verify
-from lab import Lab, Writers, wait_for
+from lab import Authority, Lab, Process, Writers, parent_of, wait_for
 
 # Never by itself, unless there is no full one.
 NEVER_AGAIN = "0 0 1 1 *"
@@ -28,15 +29,16 @@ def alive(pid):
 
 
 class Watch:
-    """Who runs `pgbackrest backup`, from the script's notes and /proc; remembers when there were two."""
+    """Who runs `pgbackrest backup`, seen in /proc; remembers when there were two. Whoever begins one is noted."""
 
     def __init__(self, lab):
+        self.config = f"--config={lab.directory}/".encode()
         self.notes = os.path.join(ours(lab, "runs"), "begun")
         self.program = os.path.join(lab.directory, "pgbackrest")
         with open(self.program, "w") as f:
             f.write(f"""#!/bin/sh
 for word; do
-    [ "$word" = backup ] && echo "$$ $(basename "$(dirname "$PGPASSFILE")") $*" >> {self.notes}
+    [ "$word" = backup ] && echo "$*" >> {self.notes}
 done
 exec pgbackrest "$@"
 """)
@@ -46,31 +48,32 @@ exec pgbackrest "$@"
         self.thread.start()
 
     def begun(self):
-        """[(pid, member's directory, words)]"""
+        """The words of each."""
         try:
             with open(self.notes) as f:
-                return [line.rstrip("\n").split(" ", 2) for line in f if line.endswith("\n")]
+                return f.read().splitlines()
         except OSError:
             return []
 
     def running(self):
-        return [pid for pid, _, words in self.begun() if alive(pid) and self.is_backup(pid, words)]
-
-    @staticmethod
-    def is_backup(pid, words):
-        # The number may be another process's by now.
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                return words.encode() in f.read().replace(b"\0", b" ")
-        except OSError:
-            return False
+        """Pids. What copies for one, `backup:local`, is not another, nor is it before its exec."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as f:
+                    words = f.read().split(b"\0")
+            except OSError:
+                continue
+            if b"backup" in words and any(word.startswith(self.config) for word in words):
+                found.append(int(entry))
+        return [pid for pid in found if parent_of(pid) not in found]
 
     def look(self):
         while not self.over:
             there = self.running()
             if len(there) > 1:
                 self.two.append(there)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def stop(self):
         self.over = True
@@ -301,6 +304,80 @@ def backup_job_without_pgbackrest_says_so_and_harms_nobody():
         check(done.returncode == 1 and "/nowhere/pgbackrest" in done.stderr, done.stdout + done.stderr)
         check(not backed.watch.begun(), "nothing was begun")
         verify(lab, writers)
+
+
+class Rooms:
+    """A member's own view of the file system: its home stands where everybody's does, as on hosts of their own."""
+
+    def __init__(self, lab, member):
+        # Processes too: whoever works in the own data directory is taken for one's own.
+        self.argv = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", "-c",
+                     f'mount -t proc proc /proc && mount --bind {member.home} {lab.directory}/host && exec "$@"', "sh"]
+
+    def within(self):
+        return self.argv
+
+
+def with_a_way_to_the_primary(lab):
+    """Each host's pgBackRest has a TLS server, and the data is at the same place on all."""
+    authority = Authority(lab, "backups")
+    home = ours(lab, "host")
+    # pgBackRest looks for addresses among the names.
+    cert, key = authority.sign("backup", *(m.address for m in lab), names=[m.address for m in lab])
+    port = lab.port("127.0.0.1", 8432)
+    for member in lab:
+        member.host = Rooms(lab, member)
+        postgresql = member.config["postgresql"]
+        postgresql["data_dir"] = f"{home}/data"
+        postgresql["pgpass"] = f"{home}/pgpass"
+        postgresql["parameters"]["unix_socket_directories"] = home
+        member.config["backup"]["primary_host"] = {
+            "host-type": "tls", "host-port": port, "host-ca-file": authority.file, "host-cert-file": cert,
+            "host-key-file": key, "host-config": f"{home}/data.pgbackrest/pgbackrest.conf"}
+        path = os.path.join(member.home, "server.conf")
+        with open(path, "w") as f:
+            f.write(f"[global]\ntls-server-address={member.address}\ntls-server-port={port}\n"
+                    f"tls-server-ca-file={authority.file}\ntls-server-cert-file={cert}\n"
+                    f"tls-server-key-file={key}\ntls-server-auth=backup=main\nlog-level-file=off\n"
+                    f"log-path={home}\nlock-path={home}\n")
+        env = {**lab.agent_environment(), "PGPASSFILE": f"{home}/data.pgbackrest/pgpass"}
+        Process(lab, f"{member.name}.tls", ["pgbackrest", f"--config={home}/server.conf", "server"], as_postgres=True,
+                cwd=member.home, env=env, host=member.host)
+
+
+@scenario
+def backup_job_is_made_on_a_standby_and_given_up_when_another_leads():
+    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
+        print("  SKIPPED: hosts of their own need mount namespaces, and so root")
+        return
+    with Backed(options={"compress-type": "none"}) as (lab, backed):
+        with_a_way_to_the_primary(lab)
+        primary = lab.start().primary()
+        job = backed.wait_job("a full backup by itself", 90, lambda j: j["state"] == "done")
+        check(job["member"] != primary.name and job["primary"] == primary.name, str(job))
+        print(f"  made on {job['member']}, a standby of {primary.name}")
+        check("--backup-standby" in backed.watch.begun()[0], str(backed.watch.begun()))
+        check(backed.listed() == [("full", job["label"])], str(backed.listed()))
+
+        fill(primary, 60)
+        there = backup_directories(backed)
+        check(lab.ctl("backup", "run").returncode == 0, "asked for")
+        pid = wait_for("the second backup", 30, lambda: backed.watch.running())[0]
+        caught = catch_in_the_middle(backed, pid, there)
+        runner = lab.members[backed.job()["member"]]
+        check(runner is not primary, f"on {runner.name}")
+        # The third takes over: neither who made the backup nor for whom.
+        third = next(m for m in lab if m not in (primary, runner))
+        done = lab.ctl("switchover", "--candidate", third.name, "--force")
+        check(done.returncode == 0, done.stdout + done.stderr)
+        wait_for("the backup to be ended", 10, lambda: not alive(pid))
+        let_go(caught)
+        job = backed.wait_job("the backup to be made again", 90,
+                              lambda j: j["state"] == "done" and j.get("attempts", 0) >= 2)
+        check(job["primary"] == third.name and job["member"] != third.name, str(job))
+        check(f"{third.name} leads now" in log_of(runner), "why it was ended is in the log")
+        check(len(backed.listed()) == 2, str(backed.listed()))
+        verify(lab)
 
 
 if __name__ == "__main__":
