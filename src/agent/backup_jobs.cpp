@@ -210,7 +210,8 @@ void BackupJobs::act_on(const Decision& decision) {
         busy_ = true;
         tasks_.spawn(write(*decision.write));
     }
-    say_waits(decision.waits);
+    // Until the list is there, what was so is taken to be so.
+    if (!decision.list) say_waits(decision.waits);
     arm(decision.wake_at);
 }
 

@@ -286,6 +286,16 @@ TEST_F(BackupJobsTest, AnOperatorsRequestIsTakenUnlessAJobIsActive) {
     EXPECT_THAT(reply.text, HasSubstr(R"("percent":25.00)"));
 }
 
+TEST_F(BackupJobsTest, WhyNobodyBeginsIsShown) {
+    backup.settings.from = ports::BackupConfig::From::standby;
+    begin();
+    ASSERT_TRUE(until([&] { return backup.infos > 0; }));
+    until([] { return false; }, 100ms);
+    const auto reply = loop.await(jobs.schedule());
+    EXPECT_THAT(reply.text, HasSubstr("has no way to the primary's host"));
+    EXPECT_EQ(backup.runs, 0);
+}
+
 TEST_F(BackupJobsTest, RetentionAloneIsAJobToo) {
     backup.settings.full.clear();
     begin();

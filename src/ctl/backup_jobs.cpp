@@ -120,16 +120,18 @@ public:
     Watcher(const Watcher&) = delete;
     Watcher& operator=(const Watcher&) = delete;
 
-    void show(const Node& job) {
+    void show(const Node& job, const std::string& waits) {
         if (quiet_) return;
+        const auto text = state_text(job) + (waits.empty() ? "" : "; " + waits);
         if (context_.terminal.interactive()) {
-            context_.terminal.out("\r\x1b[K" + state_text(job));
+            context_.terminal.out("\r\x1b[K" + text);
             shown_ = true;
             return;
         }
         // In a log only what is new; not each percent.
-        const auto news = text_of(job, "state") + text_of(job, "member") + text_of(job, "attempts");
-        if (std::exchange(last_, news) != news) context_.terminal.out(state_text(job) + "\n");
+        const auto news =
+            text_of(job, "state") + text_of(job, "member") + text_of(job, "attempts") + waits;
+        if (std::exchange(last_, news) != news) context_.terminal.out(text + "\n");
     }
     void clear() {
         if (std::exchange(shown_, false)) context_.terminal.out("\r\x1b[K");
@@ -160,7 +162,7 @@ Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& i
                 return fail(ErrorCode::conflict,
                             "another job took its place: look at `relevoctl backup schedule` and "
                             "`relevoctl backup list`");
-            watcher.show(*job);
+            watcher.show(*job, is_over(*job) ? "" : text_of(*shown, "waits"));
             if (is_over(*job)) return *job;
             runner = text_of(*job, "state") == "running" ? text_of(*job, "member") : "";
         } else if (context.clock.now() - heard > silence_max) {

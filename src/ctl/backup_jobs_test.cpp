@@ -116,6 +116,17 @@ TEST_F(Backup, jsonIsTheJobAlone) {
               "\n");
 }
 
+TEST_F(Backup, whyNobodyBeginsIsSaid) {
+    http.answer("POST db-a /backup", 202, asked);
+    auto waiting = shown(asked);
+    waiting.insert(waiting.size() - 1, R"(,"waits":"no standby is fit")");
+    http.answer("GET db-a /backup/schedule", 200, waiting);
+    http.answer("GET db-a /backup/schedule", 200, shown(job("done")));
+    EXPECT_EQ(run({"backup", "run", "--wait"}), 0);
+    EXPECT_THAT(terminal.output,
+                HasSubstr("incremental backup: no member is chosen yet; no standby is fit\n"));
+}
+
 TEST_F(Backup, anotherJobInItsPlaceIsSaid) {
     http.answer("POST db-a /backup", 202, asked);
     http.answer("GET db-a /backup/schedule", 200, shown(job("running", "", "j8")));

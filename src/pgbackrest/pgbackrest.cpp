@@ -57,6 +57,11 @@ std::unexpected<Error> without_section() {
 
 using Signal = std::shared_ptr<asio::cancellation_signal>;
 
+// By value: a child that ends takes itself off the list.
+void end_all(std::set<Signal> signals) {
+    for (const auto& signal : signals) signal->emit(asio::cancellation_type::all);
+}
+
 }  // namespace
 
 struct PgBackRest::Impl {
@@ -64,7 +69,9 @@ struct PgBackRest::Impl {
     os::Blocking pool;
     PgBackRest::Source source;
     std::set<Signal> running;
-    Signal job;
+    // Several where somebody asks what retention would remove while a backup is made: who ends the
+    // job ends them all, and none hides another.
+    std::set<Signal> jobs;
     bool stopped = false;
 
     // Settings whose section is there, or the error that says that it is not.
@@ -90,13 +97,13 @@ struct PgBackRest::Impl {
     Task<Result<os::Finished>> child(os::Command command, bool is_job) {
         const auto signal = std::make_shared<asio::cancellation_signal>();
         running.insert(signal);
-        if (is_job) job = signal;
+        if (is_job) jobs.insert(signal);
         auto token =
             asio::bind_cancellation_slot(signal->slot(), asio::as_tuple(asio::use_awaitable));
         auto work = os::run(pool, std::move(command));
         auto [thrown, result] = co_await asio::co_spawn(loop, std::move(work), std::move(token));
         running.erase(signal);
-        if (job == signal) job.reset();
+        jobs.erase(signal);
         if (thrown) co_return fail(ErrorCode::cancelled, "pgBackRest was ended before its time");
         co_return std::move(result);
     }
@@ -131,7 +138,7 @@ PgBackRest::PgBackRest(asio::io_context& loop, os::Blocking pool, Source source)
                      .pool = pool,
                      .source = std::move(source),
                      .running = {},
-                     .job = {},
+                     .jobs = {},
                      .stopped = false}) {}
 PgBackRest::~PgBackRest() = default;
 
@@ -262,15 +269,11 @@ Task<Result<std::string>> PgBackRest::verify() {
     co_return report;
 }
 
-void PgBackRest::end_job() {
-    if (const auto signal = impl_->job) signal->emit(asio::cancellation_type::all);
-}
+void PgBackRest::end_job() { end_all(impl_->jobs); }
 
 void PgBackRest::stop() {
     impl_->stopped = true;
-    // A child that ends takes itself off the list.
-    for (const auto& signal : std::set<Signal>(impl_->running))
-        signal->emit(asio::cancellation_type::all);
+    end_all(impl_->running);
 }
 
 }  // namespace relevo::pgbackrest

@@ -157,6 +157,23 @@ TEST_F(Adapter, AJobIsEndedWithAllItStarted) {
         5s));
 }
 
+TEST_F(Adapter, ABackupIsEndedAlsoAfterSomebodyAskedWhatRetentionWouldRemove) {
+    program(
+        "case \" $* \" in *\" expire \"*) exit 0 ;; esac\n"
+        "echo >" +
+        directory + "/child; exec sleep 600\n");
+    std::optional<Result<std::string>> ended;
+    boost::asio::co_spawn(
+        t.loop, backup.run({}),
+        [&](const std::exception_ptr&, Result<std::string> result) { ended = std::move(result); });
+    ASSERT_TRUE(t.until([&] { return os::exists(directory + "/child"); }, 10s));
+    ASSERT_TRUE(t.await(backup.expire(true)));
+    EXPECT_FALSE(ended);
+    backup.end_job();
+    ASSERT_TRUE(t.until([&] { return ended.has_value(); }, 10s));
+    EXPECT_EQ(ended->error().code, ErrorCode::cancelled);
+}
+
 TEST_F(Adapter, WhatTheLastPrimaryLeftIsArchived) {
     const auto wal = settings.data_dir + "/pg_wal";
     ASSERT_TRUE(os::make_directory(wal, 0700));
