@@ -1,12 +1,14 @@
 // librelevo's pool of 8 beside bare libpq with 8 threads, on one server:
 //
-//     client_bench CONNINFO SECONDS RUNS
+//     client_bench CONNINFO SECONDS RUNS [WHAT...]
 //
-// In turn, so that a noisy second of the machine meets both. Prints statements a second, the ratio
-// of each pair, and the CPU time of client and server for each, as min / median / max. On a machine
-// that is busy with other things the eight threads of bare libpq get eight shares of it and the
-// pool's one thread gets one; the CPU time is what can be compared there: with every core in use by
-// the two, its ratio is the throughput's. tools/bench-client makes the server.
+// WHAT is reads, writes, coroutines, threads, blocking: only these are measured. "threads" is what
+// an Asio application does that wants a second core: 2 pools of 4, each on its own thread
+// (docs/clients.md). In turn, so that a noisy second of the machine meets both. Prints statements a
+// second, the ratio of each pair, and the CPU time of client and server for each, as min / median /
+// max. On a machine that is busy with other things the eight threads of bare libpq get eight shares
+// of it and the pool's one thread gets one; the CPU time is what can be compared there: with every
+// core in use by the two, its ratio is the throughput's. tools/bench-client makes the server.
 #include <libpq-fe.h>
 #include <relevo/blocking.h>
 #include <relevo/pool.h>
@@ -37,13 +39,14 @@ namespace {
 constexpr std::size_t clients = 8;
 
 struct Work {
+    const char* word;
     const char* name;
     const char* sql;
     bool writes;
 };
 constexpr Work works[] = {
-    {"SELECT by key", "SELECT n FROM bench WHERE id = $1", false},
-    {"transaction of one UPDATE", "UPDATE bench SET n = n + 1 WHERE id = $1", true}};
+    {"reads", "SELECT by key", "SELECT n FROM bench WHERE id = $1", false},
+    {"writes", "transaction of one UPDATE", "UPDATE bench SET n = n + 1 WHERE id = $1", true}};
 
 void give_up(const std::string& why) {
     std::fprintf(stderr, "%s\n", why.c_str());
@@ -165,14 +168,16 @@ Task<long> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index,
     co_return done;
 }
 
-long pooled(const std::string& conninfo, const Work& work, Clock::time_point until) {
+// One pool on one thread, with `size` of the clients from `first` on.
+long one_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
+              Clock::time_point until) {
     asio::io_context io(1);
-    const auto pool = Pool::make(io.get_executor(), {.conninfo = conninfo, .size = clients});
+    const auto pool = Pool::make(io.get_executor(), {.conninfo = conninfo, .size = size});
     if (!pool) give_up(pool.error().message);
     long total = 0;
-    std::size_t left = clients;
-    for (std::size_t i = 0; i < clients; ++i)
-        asio::co_spawn(io, one_pooled(*pool, work, i, until),
+    std::size_t left = size;
+    for (std::size_t i = 0; i < size; ++i)
+        asio::co_spawn(io, one_pooled(*pool, work, first + i, until),
                        [&](std::exception_ptr thrown, long done) {
                            if (thrown) std::rethrow_exception(thrown);
                            total += done;
@@ -182,6 +187,41 @@ long pooled(const std::string& conninfo, const Work& work, Clock::time_point unt
     return total;
 }
 
+long pooled(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    return one_loop(conninfo, work, 0, clients, until);
+}
+
+long pooled_twice(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    std::atomic<long> total = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (const std::size_t first : {std::size_t{0}, clients / 2})
+            threads.emplace_back(
+                [&, first] { total += one_loop(conninfo, work, first, clients / 2, until); });
+    }
+    return total;
+}
+
+long one_blocking(BlockingPool& pool, const Work& work, std::size_t index,
+                  Clock::time_point until) {
+    long done = 0;
+    const Parameters id{std::to_string(index)};
+    for (; Clock::now() < until; ++done) {
+        if (work.writes) {
+            const auto ok = pool.transaction([&](BlockingTransaction& t) -> Expected<void> {
+                auto rows = t.execute(work.sql, id);
+                if (!rows) return std::unexpected(rows.error());
+                return {};
+            });
+            if (!ok) give_up(ok.error().message);
+        } else {
+            const auto rows = pool.execute(work.sql, id, {.idempotent = true});
+            if (!rows) give_up(rows.error().message);
+        }
+    }
+    return done;
+}
+
 long blocking(const std::string& conninfo, const Work& work, Clock::time_point until) {
     const auto pool = BlockingPool::make({.conninfo = conninfo, .size = clients});
     if (!pool) give_up(pool.error().message);
@@ -189,29 +229,14 @@ long blocking(const std::string& conninfo, const Work& work, Clock::time_point u
     {
         std::vector<std::jthread> threads;
         for (std::size_t i = 0; i < clients; ++i)
-            threads.emplace_back([&, i] {
-                const Parameters id{std::to_string(i)};
-                for (; Clock::now() < until; ++total) {
-                    const bool ok =
-                        work.writes
-                            ? (*pool)
-                                  ->transaction([&](BlockingTransaction& t) -> Expected<void> {
-                                      auto rows = t.execute(work.sql, id);
-                                      if (!rows) return std::unexpected(rows.error());
-                                      return {};
-                                  })
-                                  .has_value()
-                            : (*pool)->execute(work.sql, id, {.idempotent = true}).has_value();
-                    if (!ok) give_up("the blocking pool failed");
-                }
-            });
+            threads.emplace_back([&, i] { total += one_blocking(**pool, work, i, until); });
     }
     return total;
 }
 
 void line(const char* what, std::vector<double> values, int digits) {
     std::ranges::sort(values);
-    std::printf("  %-46s %9.*f %9.*f %9.*f\n", what, digits, values.front(), digits,
+    std::printf("  %-55s %9.*f %9.*f %9.*f\n", what, digits, values.front(), digits,
                 values[values.size() / 2], digits, values.back());
 }
 
@@ -233,14 +258,36 @@ void print(const std::string& name, const std::vector<Figure>& its,
     line((name + " / bare, by CPU time").c_str(), costs, 3);
 }
 
+struct Way {
+    const char* name;
+    const char* title;
+    long (*run)(const std::string& conninfo, const Work& work, Clock::time_point until);
+};
+constexpr Way ways[] = {{"coroutines", "coroutines", pooled},
+                        {"threads", "2 pools of 4 on 2 threads", pooled_twice},
+                        {"blocking", "blocking face", blocking}};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 4) give_up("usage: client_bench CONNINFO SECONDS RUNS");
+    if (argc < 4) give_up("usage: client_bench CONNINFO SECONDS RUNS [WHAT...]");
     const std::chrono::seconds length(std::atol(argv[2]));
     const auto runs = std::atol(argv[3]);
+    const std::vector<std::string> only(argv + 4, argv + argc);
+    std::vector<Way> wanted;
+    const auto named = [&](const char* name) {
+        return std::ranges::find(only, name) != only.end();
+    };
+    const bool every_way =
+        std::ranges::none_of(ways, [&](const Way& way) { return named(way.name); });
+    const bool every_work =
+        std::ranges::none_of(works, [&](const Work& work) { return named(work.word); });
+    for (const auto& way : ways)
+        if (every_way || named(way.name)) wanted.push_back(way);
     for (const auto& work : works) {
-        std::vector<Figure> alone, ours, threads;
+        if (!every_work && !named(work.word)) continue;
+        std::vector<Figure> alone;
+        std::vector<std::vector<Figure>> ours(wanted.size());
         const auto run = [&](auto how) {
             return measured(argv[1], [&](Clock::time_point began) {
                 return how(argv[1], work, began + length);
@@ -248,13 +295,13 @@ int main(int argc, char** argv) {
         };
         for (long i = 0; i < runs; ++i) {
             alone.push_back(run(bare));
-            ours.push_back(run(pooled));
-            threads.push_back(run(blocking));
+            for (std::size_t way = 0; way < wanted.size(); ++way)
+                ours[way].push_back(run(wanted[way].run));
         }
         std::printf("%s, 8 clients (min / median / max)\n", work.name);
         print("bare libpq", alone, alone);
-        print("librelevo, coroutines", ours, alone);
-        print("librelevo, blocking face", threads, alone);
+        for (std::size_t way = 0; way < wanted.size(); ++way)
+            print(std::string("librelevo, ") + wanted[way].title, ours[way], alone);
     }
     return 0;
 }
