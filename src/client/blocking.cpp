@@ -1,152 +1,82 @@
 #include "relevo/blocking.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
-#include <condition_variable>
-#include <deque>
-#include <exception>
 #include <future>
-#include <mutex>
-#include <thread>
+
+#include "client/by_thread.h"
+#include "client/pool_core.h"
 
 namespace relevo::client {
 
-namespace asio = boost::asio;
+using Core = PoolCore<ByThread>;
 
 struct BlockingPool::Impl {
-    asio::io_context io{1};
-    asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
-    std::shared_ptr<Pool> pool;
-    std::thread thread;
+    Background background;
+    std::shared_ptr<Core> core;
+    // Each call has a copy; the last one to go says so.
+    std::shared_ptr<void> running;
+    std::future<void> quiet;
 
-    Impl() = default;
+    Impl() {
+        auto last = std::make_shared<std::promise<void>>();
+        quiet = last->get_future();
+        running = std::shared_ptr<void>(nullptr, [last](void*) { last->set_value(); });
+    }
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
-        if (!thread.joinable()) return;
-        asio::post(io, [this] {
-            pool->close();
-            work.reset();
-        });
-        thread.join();
+        if (core) core->close();
+        running.reset();
+        quiet.wait();
+        background.stop();
     }
 };
 
 namespace {
 
-// What the pool's thread wants done on the caller's.
-class Mailbox {
-public:
-    void put(std::function<void()> job) {
-        const std::lock_guard lock(mutex_);
-        jobs_.push_back(std::move(job));
-        bell_.notify_one();
-    }
-    void close() { put({}); }
-    void serve() {  // until closed
-        for (;;) {
-            std::unique_lock lock(mutex_);
-            bell_.wait(lock, [&] { return !jobs_.empty(); });
-            const auto job = std::move(jobs_.front());
-            jobs_.pop_front();
-            lock.unlock();
-            if (!job) return;
-            job();
-        }
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable bell_;
-    std::deque<std::function<void()>> jobs_;
-};
-
 class Facade final : public BlockingTransaction {
 public:
-    Facade(asio::io_context& io, Transaction& inner) : io_(io), inner_(inner) {}
+    explicit Facade(ByThread::Transaction& inner) : inner_(inner) {}
     Expected<Rows> execute(std::string sql, Parameters parameters) override {
-        return asio::co_spawn(io_, inner_.execute(std::move(sql), std::move(parameters)),
-                              asio::use_future)
-            .get();
+        return inner_.execute(std::move(sql), std::move(parameters)).get();
     }
 
 private:
-    asio::io_context& io_;
-    Transaction& inner_;
+    ByThread::Transaction& inner_;
 };
-
-using BlockingBody = std::function<Expected<void>(BlockingTransaction&)>;
-
-// On the pool's thread: hands the function to the caller's thread and waits for it.
-Task<Expected<void>> on_the_callers(asio::io_context& io, Mailbox& mailbox,
-                                    const BlockingBody& body, Transaction& transaction) {
-    asio::steady_timer done(io, asio::steady_timer::time_point::max());
-    Expected<void> result;
-    std::exception_ptr thrown;
-    mailbox.put([&] {
-        try {
-            Facade facade(io, transaction);
-            result = body(facade);
-        } catch (...) {
-            thrown = std::current_exception();
-        }
-        asio::post(io, [&done] { done.cancel(); });
-    });
-    boost::system::error_code rung;
-    co_await done.async_wait(asio::redirect_error(asio::use_awaitable, rung));
-    if (thrown) std::rethrow_exception(thrown);
-    co_return result;
-}
 
 }  // namespace
 
 Expected<std::unique_ptr<BlockingPool>> BlockingPool::make(Options options) {
+    auto checked = check(std::move(options));
+    if (!checked) return std::unexpected(checked.error());
     auto impl = std::make_unique<Impl>();
-    auto pool = Pool::make(impl->io.get_executor(), std::move(options));
-    if (!pool) return std::unexpected(pool.error());
-    impl->pool = *std::move(pool);
-    impl->thread = std::thread([io = &impl->io] { io->run(); });
+    impl->core = std::make_shared<Core>(ByThread{impl->background.executor()}, *std::move(checked));
+    if (!impl->background.start())
+        return std::unexpected(
+            Error{Kind::unavailable, "", "the system has no thread for the pool (ulimit -u)", 0});
     return std::unique_ptr<BlockingPool>(new BlockingPool(std::move(impl)));
 }
 
 BlockingPool::BlockingPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BlockingPool::~BlockingPool() = default;
 
+void BlockingPool::close() { impl_->core->close(); }
+
 Expected<Rows> BlockingPool::execute(std::string sql, Parameters parameters, Call call) {
-    return asio::co_spawn(impl_->io,
-                          impl_->pool->execute(std::move(sql), std::move(parameters), call),
-                          asio::use_future)
-        .get();
+    const auto running = impl_->running;
+    return impl_->core->execute(std::move(sql), std::move(parameters), call).get();
 }
 
-Expected<Receipt> BlockingPool::transaction(const BlockingBody& body, Call call) {
-    Mailbox mailbox;
-    std::exception_ptr thrown;
-    std::optional<Expected<Receipt>> result;
-    const Body inner = [&](Transaction& transaction) {
-        return on_the_callers(impl_->io, mailbox, body, transaction);
+Expected<Receipt> BlockingPool::transaction(
+    const std::function<Expected<void>(BlockingTransaction&)>& body, Call call) {
+    const auto running = impl_->running;
+    const Core::Body inner = [&](ByThread::Transaction& transaction) -> Direct<Expected<void>> {
+        Facade facade(transaction);
+        co_return body(facade);
     };
-    asio::co_spawn(impl_->io, impl_->pool->transaction(inner, call),
-                   [&](std::exception_ptr error, Expected<Receipt> receipt) {
-                       thrown = error;
-                       result = std::move(receipt);
-                       mailbox.close();
-                   });
-    mailbox.serve();
-    if (thrown) std::rethrow_exception(thrown);
-    return *std::move(result);
+    return impl_->core->transaction(inner, call).get();
 }
 
-Pool::Counts BlockingPool::counts() {
-    std::promise<Pool::Counts> promise;
-    asio::post(impl_->io, [&] { promise.set_value(impl_->pool->counts()); });
-    return promise.get_future().get();
-}
+Pool::Counts BlockingPool::counts() const { return impl_->core->counts(); }
 
 }  // namespace relevo::client

@@ -153,14 +153,14 @@ namespace {
 struct Arrivals {
     explicit Arrivals(const asio::any_io_executor& executor) : bell(executor) {}
     asio::steady_timer bell;
-    std::vector<std::pair<Endpoint, Session::Opened>> arrived;
+    std::vector<std::pair<Endpoint, Opened>> arrived;
     std::size_t pending = 0;
     bool over = false;  // nobody listens any more
 };
 
 Task<void> try_one(std::shared_ptr<Arrivals> all, asio::any_io_executor executor, Keywords keywords,
                    Endpoint endpoint, Clock::time_point until) {
-    auto opened = co_await Session::open(executor, std::move(keywords), endpoint, until);
+    auto opened = co_await open_session(executor, std::move(keywords), endpoint, until);
     --all->pending;
     if (all->over) co_return;
     all->arrived.emplace_back(std::move(endpoint), std::move(opened));

@@ -1,5 +1,6 @@
 // Where the servers are: the connection string's hosts, and their addresses of the moment. Names
-// are looked up each time, so one that follows the primary in DNS is followed.
+// are looked up each time, so one that follows the primary in DNS is followed. On Asio, also for
+// a pool of threads (by_thread.h).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -26,13 +27,13 @@ Task<std::vector<Endpoint>> look_up(boost::asio::any_io_executor executor,
 // All of them at once, each with the time it has; the first that `wanted` accepts is returned, the
 // others are closed. Otherwise what the last of them said.
 struct Search {
-    std::unique_ptr<Session> session;
+    std::unique_ptr<Session<ByAsio>> session;
     Endpoint endpoint;
     bool hopeless = false;  // all refused us for a reason that waiting does not mend
     Seen seen;
     std::string message;
 };
-using Wanted = bool (*)(const Session& session, std::uint32_t timeline_at_least);
+using Wanted = bool (*)(const SessionFacts& session, std::uint32_t timeline_at_least);
 Task<Search> search(boost::asio::any_io_executor executor, Keywords keywords,
                     std::vector<Endpoint> endpoints, Wanted wanted, std::uint32_t timeline_at_least,
                     Clock::time_point until);

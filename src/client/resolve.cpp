@@ -1,8 +1,6 @@
 // A COMMIT whose answer was lost: the primary of the moment is asked until it is known what became
 // of the transaction (verdict.h has the reasoning), or the time is over.
 #include <algorithm>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "client/pool_core.h"
 
@@ -19,7 +17,9 @@ Lsn lsn_or_0(std::optional<std::string_view> text) {
 }  // namespace
 
 // nullopt: the session is of no use (any more), or the server does not accept writes.
-Task<std::optional<Life>> PoolCore::ask_life(Session& session, Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::ask_life(Session& session, Clock::time_point until)
+    -> Task<std::optional<Life>> {
     static const std::string question =
         "SELECT extract(epoch FROM pg_postmaster_start_time())::text, "
         "pg_last_wal_replay_lsn()::text, CASE WHEN pg_is_in_recovery() THEN NULL "
@@ -28,15 +28,16 @@ Task<std::optional<Life>> PoolCore::ask_life(Session& session, Clock::time_point
     const auto& row = answer.last();
     if (classify(answer.seen) != Action::done || !row.value(0, 2)) co_return std::nullopt;
     Life life;
-    life.system_id = session.system_id();
+    life.system_id = session.system_id;
     life.started = std::string(row.value(0, 0).value_or(""));
     life.recovered = lsn_or_0(row.value(0, 1));
     life.timeline = timeline_of(*row.value(0, 2)).value_or(0);
     co_return life;
 }
 
-Task<std::optional<XactStatus>> PoolCore::ask_status(Session& session, const Mark& mark,
-                                                     Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::ask_status(Session& session, const Mark& mark, Clock::time_point until)
+    -> Task<std::optional<XactStatus>> {
     const Parameters xid{mark.xid};
     const auto answer =
         co_await session.run("SELECT pg_xact_status($1::xid8)", &xid, until, Stage::alone);
@@ -49,13 +50,14 @@ Task<std::optional<XactStatus>> PoolCore::ask_status(Session& session, const Mar
     co_return XactStatus::in_progress;
 }
 
-Task<std::optional<Evidence>> PoolCore::ask(Session& session, const Mark& mark,
-                                            Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::ask(Session& session, const Mark& mark, Clock::time_point until)
+    -> Task<std::optional<Evidence>> {
     auto life = co_await ask_life(session, until);
     if (!life) co_return std::nullopt;
     Evidence evidence;
     evidence.life = *std::move(life);
-    evidence.server = session.server();
+    evidence.server = session.server;
     const auto status = co_await ask_status(session, mark, until);
     if (!status) co_return std::nullopt;
     evidence.status = *status;
@@ -88,7 +90,9 @@ Task<std::optional<Evidence>> PoolCore::ask(Session& session, const Mark& mark,
 // The server may not have noticed that our connection is gone, and would keep the transaction open
 // for as long as TCP takes. Only while it waits for us: a COMMIT that waits for its standby must
 // not be disturbed, it would end without it.
-Task<void> PoolCore::end_backend(Session& session, const Mark& mark, Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::end_backend(Session& session, const Mark& mark, Clock::time_point until)
+    -> Task<void> {
     const Parameters xid{mark.xid};
     co_await session.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = "
@@ -96,9 +100,10 @@ Task<void> PoolCore::end_backend(Session& session, const Mark& mark, Clock::time
         &xid, until, Stage::alone);
 }
 
-std::optional<PoolCore::Abandoned> PoolCore::abandoned(const Session& session,
-                                                       const std::optional<Mark>& mark) {
-    if (const auto& direct = session.direct())
+template <class By>
+auto PoolCore<By>::abandoned(const Session& session, const std::optional<Mark>& mark)
+    -> std::optional<Abandoned> {
+    if (const auto& direct = session.direct)
         return Abandoned{direct->life, "", direct->pid, direct->since};
     if (mark) return Abandoned{mark->life, mark->xid, "", ""};
     return std::nullopt;
@@ -106,8 +111,9 @@ std::optional<PoolCore::Abandoned> PoolCore::abandoned(const Session& session,
 
 // What a transaction left behind holds its locks, and the repetition would wait for them. Only in
 // the same life: elsewhere the id, and the process, is somebody else's.
-Task<void> PoolCore::end_abandoned(Session& session, const Abandoned& left,
-                                   Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::end_abandoned(Session& session, const Abandoned& left, Clock::time_point until)
+    -> Task<void> {
     const auto life = co_await ask_life(session, until);
     if (!life || *life != left.life) co_return;
     if (left.pid.empty()) {
@@ -122,11 +128,15 @@ Task<void> PoolCore::end_abandoned(Session& session, const Abandoned& left,
         &process, until, Stage::alone);
 }
 
-Task<PoolCore::Resolved> PoolCore::resolve(Mark mark, Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::resolve(Mark mark, Clock::time_point until) -> Task<Resolved> {
     const auto end = std::max(
         until, Clock::now() + std::chrono::duration_cast<Clock::duration>(options_.resolve_for));
     Resolved result{Verdict::unknown, "no primary answered in time", 0};
-    mark.flushed = flushed_life_ == mark.life && flushed_ >= mark.end;
+    {
+        const Guard lock(mutex_);
+        mark.flushed = flushed_life_ == mark.life && flushed_ >= mark.end;
+    }
     std::unique_ptr<Session> session;
     for (int tries = 1; Clock::now() < end; ++tries) {
         if (!session || !session->usable()) {
@@ -161,7 +171,7 @@ Task<PoolCore::Resolved> PoolCore::resolve(Mark mark, Clock::time_point until) {
                         "the server that was found is behind the one it was sent to, or "
                         "of another cluster";
                     session.reset();
-                    home_.reset();
+                    forget_home();
                     break;
                 case Verdict::unknown:
                     co_return Resolved{
@@ -172,11 +182,14 @@ Task<PoolCore::Resolved> PoolCore::resolve(Mark mark, Clock::time_point until) {
             }
         } else if (session) {
             session.reset();
-            home_.reset();
+            forget_home();
         }
         co_await rest(std::min(tries, 4), end);
     }
     co_return result;
 }
+
+template class PoolCore<ByAsio>;
+template class PoolCore<ByThread>;
 
 }  // namespace relevo::client

@@ -1,20 +1,14 @@
 #include "client/session.h"
 
-#include <fcntl.h>
 #include <libpq-fe.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <array>
+#include <cerrno>
 #include <string_view>
+#include <utility>
 
 namespace relevo::client {
-
-namespace asio = boost::asio;
-using boost::system::error_code;
 
 namespace {
 
@@ -43,84 +37,9 @@ const Rows& Answer::last() const {
     return results.empty() ? none : results.back();
 }
 
-// Shared with the handlers of the alarm, which may outlive the session by a turn of the loop.
-struct Session::Core : std::enable_shared_from_this<Session::Core> {
-    explicit Core(const asio::any_io_executor& executor) : socket(executor), alarm(executor) {}
-    ~Core() { close(); }
-    Core(const Core&) = delete;
-    Core& operator=(const Core&) = delete;
-
-    PGconn* connection = nullptr;
-    // A duplicate: libpq closes its own when it likes, and the reactor must be told before.
-    asio::posix::stream_descriptor socket;
-    int watched = -1;  // libpq's descriptor that `socket` duplicates
-    asio::steady_timer alarm;
-    Clock::time_point until = Clock::time_point::max(), armed = Clock::time_point::max();
-    bool late = false, unconfirmed = false;
-
-    void unwatch() {
-        error_code ignored;
-        if (socket.is_open()) socket.close(ignored);
-        watched = -1;
-    }
-
-    void close() {
-        unwatch();
-        alarm.cancel();
-        armed = Clock::time_point::max();
-        if (connection) ::PQfinish(connection);
-        connection = nullptr;
-    }
-
-    bool watch() {
-        const int fd = connection ? ::PQsocket(connection) : -1;
-        if (fd < 0) return false;
-        if (watched == fd) return true;
-        unwatch();
-        const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0) return false;
-        error_code failed;
-        socket.assign(copy, failed);
-        if (failed) {
-            ::close(copy);
-            return false;
-        }
-        watched = fd;
-        return true;
-    }
-
-    // The alarm is left running from one statement to the next and looks at the time when it
-    // fires: setting and cancelling it for each would cost a tenth of a short statement.
-    void arm(Clock::time_point time) {
-        until = time;
-        late = false;
-        if (armed <= until) return;
-        armed = until;
-        alarm.expires_at(until);
-        alarm.async_wait([weak = weak_from_this()](error_code error) {
-            const auto self = weak.lock();
-            if (error || !self) return;
-            self->armed = Clock::time_point::max();
-            if (self->until == Clock::time_point::max()) return;
-            if (Clock::now() < self->until) return self->arm(self->until);
-            self->late = true;
-            error_code ignored;
-            self->socket.cancel(ignored);
-        });
-    }
-    void disarm() { until = Clock::time_point::max(); }
-};
+Rows Answer::take_last() { return results.empty() ? Rows() : std::move(results.back()); }
 
 namespace {
-
-// False: too late, or there is no socket.
-template <class Core>
-Task<bool> ready(std::shared_ptr<Core> core, asio::posix::descriptor_base::wait_type type) {
-    if (core->late || !core->watch()) co_return false;
-    error_code error;
-    co_await core->socket.async_wait(type, asio::redirect_error(asio::use_awaitable, error));
-    co_return !core->late && !error;
-}
 
 PGconn* begin_connection(const Keywords& keywords, const Endpoint& endpoint) {
     std::vector<const char*> names, values;
@@ -154,75 +73,51 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-Session::~Session() { core_->close(); }
-void Session::close() { core_->close(); }
-
-void Session::interrupt() {
-    core_->late = true;
-    error_code ignored;
-    if (core_->socket.is_open()) core_->socket.cancel(ignored);
-}
-
-Task<Session::Opened> Session::open(asio::any_io_executor executor, Keywords keywords,
-                                    Endpoint endpoint, Clock::time_point until) {
-    Opened opened;
-    opened.seen.stage = Stage::connect;
-    const auto core = std::make_shared<Core>(executor);
-    const auto where = endpoint.host + " port " + endpoint.port;
-    const auto failed = [&](std::string why) {
-        opened.seen.lost = true;
-        opened.message = where + ": " + std::move(why);
-        core->close();
-    };
-    core->connection = begin_connection(keywords, endpoint);
-    if (!core->connection) {
-        failed("out of memory");
-        co_return opened;
-    }
-    ::PQsetErrorVerbosity(core->connection, PQERRORS_VERBOSE);
-    core->arm(until);
-    auto state = PGRES_POLLING_WRITING;
-    while (::PQstatus(core->connection) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
-           state != PGRES_POLLING_FAILED) {
-        const auto type = state == PGRES_POLLING_READING ? asio::posix::descriptor_base::wait_read
-                                                         : asio::posix::descriptor_base::wait_write;
-        const bool is_ready = co_await ready(core, type);
-        if (!is_ready) {
-            failed("no connection in time");
-            co_return opened;
-        }
-        // A step may close libpq's socket and open another one under the same number.
-        core->unwatch();
-        state = ::PQconnectPoll(core->connection);
-    }
-    if (state != PGRES_POLLING_OK) {
-        const auto message = trimmed(::PQerrorMessage(core->connection));
-        opened.seen.sqlstate = code_in(message);
-        opened.seen.refused = !opened.seen.sqlstate.empty();
-        failed(first_line(message));
-        co_return opened;
-    }
-    ::PQsetErrorVerbosity(core->connection, PQERRORS_DEFAULT);
-    ::PQsetnonblocking(core->connection, 1);
+template <class By>
+Session<By>::Session(const By& by, SessionFacts facts, pg_conn* connection)
+    : SessionFacts(std::move(facts)),
+      connection_(connection),
+      socket_(std::make_shared<typename By::Socket>(by)) {
     ::PQsetNoticeReceiver(
-        core->connection,
+        connection_,
         [](void* its, const PGresult* notice) {
-            auto& self = *static_cast<Core*>(its);
-            if (tells_of_no_standby(notice)) self.unconfirmed = true;
+            auto& self = *static_cast<Session*>(its);
+            if (tells_of_no_standby(notice)) self.unconfirmed_ = true;
         },
-        core.get());
-    std::unique_ptr<Session> session(new Session(core));
-    session->server_ =
-        (endpoint.address.empty() ? endpoint.host : endpoint.address) + ":" + endpoint.port;
-    const auto identity = co_await session->identify(until);
-    opened.seen = identity.seen;
-    opened.message = where + ": " + identity.message;
-    if (classify(opened.seen) == Action::done) opened.session = std::move(session);
-    co_return opened;
+        this);
 }
 
-Task<Answer> Session::identify(Clock::time_point until) {
+template <class By>
+void Session<By>::close() {
+    socket_->close();
+    if (connection_) ::PQfinish(connection_);
+    connection_ = nullptr;
+}
+
+template <class By>
+pg_conn* Session<By>::release() {
+    socket_->close();
+    return std::exchange(connection_, nullptr);
+}
+
+namespace {
+
+Task<bool> connected(Session<ByAsio>& session) {
+    auto state = PGRES_POLLING_WRITING;
+    while (::PQstatus(session.connection()) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
+           state != PGRES_POLLING_FAILED) {
+        if (!session.socket().watch(::PQsocket(session.connection()))) co_return false;
+        const auto came = co_await session.socket().wait(
+            state == PGRES_POLLING_READING ? Direction::read : Direction::write);
+        if (!session.socket().heard(came)) co_return false;
+        // A step may close libpq's socket and open another one under the same number.
+        session.socket().forget();
+        state = ::PQconnectPoll(session.connection());
+    }
+    co_return true;
+}
+
+Task<Answer> identify(Session<ByAsio>& session, Clock::time_point until) {
     static const std::string question =
         "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()), "
         "CASE WHEN pg_is_in_recovery() THEN NULL "
@@ -230,22 +125,65 @@ Task<Answer> Session::identify(Clock::time_point until) {
         "extract(epoch FROM pg_postmaster_start_time())::text, pg_last_wal_replay_lsn()::text, "
         "pg_backend_pid()::text, (SELECT backend_start::text FROM "
         "pg_stat_get_activity(pg_backend_pid()))";
-    auto answer = co_await run(question, nullptr, until, Stage::connect);
+    auto answer = co_await session.run(question, nullptr, until, Stage::connect);
     if (answer.results.empty()) co_return answer;
     const auto& row = answer.last();
-    primary_ = row.value(0, 0) == "f";
-    system_id_ = std::string(row.value(0, 1).value_or(""));
-    timeline_ = timeline_of(row.value(0, 2).value_or("")).value_or(0);
+    session.primary = row.value(0, 0) == "f";
+    session.system_id = std::string(row.value(0, 1).value_or(""));
+    session.timeline = timeline_of(row.value(0, 2).value_or("")).value_or(0);
     // A pooler gives out process numbers of its own making.
     const auto text = [&](int column) { return std::string(row.value(0, column).value_or("")); };
-    if (primary_ && text(5) == std::to_string(::PQbackendPID(core_->connection)))
-        direct_ = Direct{{.system_id = system_id_,
-                          .timeline = timeline_,
-                          .started = text(3),
-                          .recovered = parse_lsn(text(4)).value_or(0)},
-                         text(5),
-                         text(6)};
+    if (session.primary && text(5) == std::to_string(::PQbackendPID(session.connection())))
+        session.direct = SessionFacts::Direct{{.system_id = session.system_id,
+                                               .timeline = session.timeline,
+                                               .started = text(3),
+                                               .recovered = parse_lsn(text(4)).value_or(0)},
+                                              text(5),
+                                              text(6)};
     co_return answer;
+}
+
+}  // namespace
+
+Task<Opened> open_session(boost::asio::any_io_executor executor, Keywords keywords,
+                          Endpoint endpoint, Clock::time_point until) {
+    Opened opened;
+    opened.seen.stage = Stage::connect;
+    const auto where = endpoint.host + " port " + endpoint.port;
+    const auto failed = [&](std::string why) {
+        opened.seen.lost = true;
+        opened.message = where + ": " + std::move(why);
+    };
+    auto* connection = begin_connection(keywords, endpoint);
+    if (!connection) {
+        failed("out of memory");
+        co_return opened;
+    }
+    ::PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    auto session =
+        std::make_unique<Session<ByAsio>>(ByAsio{std::move(executor)}, SessionFacts{}, connection);
+    session->socket().begin(until, Clock::now());
+    const bool in_time = co_await connected(*session);
+    if (!in_time) {
+        failed("no connection in time");
+        co_return opened;
+    }
+    if (::PQstatus(connection) != CONNECTION_OK) {
+        const auto message = trimmed(::PQerrorMessage(connection));
+        opened.seen.sqlstate = code_in(message);
+        opened.seen.refused = !opened.seen.sqlstate.empty();
+        failed(first_line(message));
+        co_return opened;
+    }
+    ::PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+    ::PQsetnonblocking(connection, 1);
+    session->server =
+        (endpoint.address.empty() ? endpoint.host : endpoint.address) + ":" + endpoint.port;
+    const auto identity = co_await identify(*session, until);
+    opened.seen = identity.seen;
+    opened.message = where + ": " + identity.message;
+    if (classify(opened.seen) == Action::done) opened.session = std::move(session);
+    co_return opened;
 }
 
 namespace {
@@ -284,34 +222,49 @@ bool take(Answer& answer, std::shared_ptr<const PGresult> result) {
     return true;
 }
 
-// The parameters as libpq has them. Empty is not null: it asks for the extended protocol.
-std::vector<const char*> texts(const Parameters* parameters) {
-    std::vector<const char*> values;
-    if (!parameters) return values;
-    values.reserve(parameters->size());
-    for (const auto& value : *parameters) values.push_back(value ? value->c_str() : nullptr);
-    return values;
-}
+// The parameters as libpq has them: never null, which would ask for the simple protocol.
+class Texts {
+public:
+    explicit Texts(const Parameters* parameters) {
+        if (!parameters) return;
+        size_ = parameters->size();
+        if (size_ > few_.size()) {
+            many_.resize(size_);
+            data_ = many_.data();
+        }
+        for (std::size_t i = 0; i < size_; ++i)
+            data_[i] = (*parameters)[i] ? (*parameters)[i]->c_str() : nullptr;
+    }
+    Texts(const Texts&) = delete;
+    Texts& operator=(const Texts&) = delete;
+    const char* const* data() const { return data_; }
+    int size() const { return static_cast<int>(size_); }
+
+private:
+    std::array<const char*, 8> few_;
+    std::vector<const char*> many_;
+    const char** data_ = few_.data();
+    std::size_t size_ = 0;
+};
 
 int send(PGconn* connection, const std::string& sql, const Parameters* parameters) {
     if (!parameters) return ::PQsendQuery(connection, sql.c_str());
-    const auto values = texts(parameters);
-    return ::PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr,
-                               values.data(), nullptr, nullptr, 0);
+    const Texts values(parameters);
+    return ::PQsendQueryParams(connection, sql.c_str(), values.size(), nullptr, values.data(),
+                               nullptr, nullptr, 0);
 }
 
 int send(PGconn* connection, const Message& message) {
-    const auto values = texts(message.parameters);
-    const auto count = static_cast<int>(values.size());
+    const Texts values(message.parameters);
     switch (message.kind) {
         case Message::Kind::statement:
-            return ::PQsendQueryParams(connection, message.sql->c_str(), count, nullptr,
+            return ::PQsendQueryParams(connection, message.sql->c_str(), values.size(), nullptr,
                                        values.data(), nullptr, nullptr, 0);
         case Message::Kind::prepare:
             return ::PQsendPrepare(connection, message.name, message.sql->c_str(), 0, nullptr);
         case Message::Kind::prepared:
-            return ::PQsendQueryPrepared(connection, message.name, count, values.data(), nullptr,
-                                         nullptr, 0);
+            return ::PQsendQueryPrepared(connection, message.name, values.size(), values.data(),
+                                         nullptr, nullptr, 0);
     }
     return 0;
 }
@@ -323,39 +276,9 @@ bool send_all(PGconn* connection, const std::vector<Message>& messages) {
     return ::PQpipelineSync(connection) == 1;
 }
 
-enum class Wire { sound, broken, late };
-
-// What was sent leaves this host.
-template <class Core>
-Task<Wire> flush(std::shared_ptr<Core> core) {
-    for (int left = ::PQflush(core->connection); left != 0; left = ::PQflush(core->connection)) {
-        // A server that refuses a long statement may answer before it has read all of it.
-        const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_write);
-        if (!is_ready) co_return Wire::late;
-        if (left < 0 || ::PQconsumeInput(core->connection) != 1) co_return Wire::broken;
-    }
-    co_return Wire::sound;
-}
-
-// Until libpq has a result, or its end.
-template <class Core>
-Task<Wire> receive(std::shared_ptr<Core> core) {
-    while (::PQisBusy(core->connection) != 0) {
-        const bool is_ready = co_await ready(core, asio::posix::descriptor_base::wait_read);
-        if (!is_ready) co_return Wire::late;
-        if (::PQconsumeInput(core->connection) != 1) co_return Wire::broken;
-    }
-    co_return Wire::sound;
-}
-
 std::shared_ptr<const PGresult> next_result(PGconn* connection) {
     return {::PQgetResult(connection),
             [](const PGresult* its) { ::PQclear(const_cast<PGresult*>(its)); }};
-}
-
-void lose(Answer& answer, std::string why) {
-    answer.seen.lost = true;
-    if (answer.message.empty()) answer.message = std::move(why);
 }
 
 constexpr const char* no_answer = "no answer within the deadline";
@@ -363,115 +286,159 @@ constexpr const char* no_copy = "COPY is not possible here: use libpq for it";
 
 }  // namespace
 
+template <class By>
+void Session<By>::lose(Answer& answer, std::string why) {
+    answer.seen.lost = true;
+    if (answer.message.empty()) answer.message = std::move(why);
+    close();
+}
+
 // False: nothing can be sent.
-bool Session::may_send(Answer& answer, Clock::time_point until) {
-    core_->unconfirmed = false;
-    if (usable() && Clock::now() < until) {
-        core_->arm(until);
-        return true;
+template <class By>
+bool Session<By>::may_send(Answer& answer, Clock::time_point until) {
+    unconfirmed_ = false;
+    const char* why = "the connection is closed";
+    if (usable()) {
+        const auto now = Clock::now();
+        if (now >= until)
+            why = "the deadline is over";
+        else if (socket_->begin(until, now))
+            return true;
     }
     answer.seen.sent = false;
-    lose(answer, usable() ? "the deadline is over" : "the connection is closed");
-    core_->close();
+    lose(answer, why);
     return false;
 }
 
-Task<Answer> Session::run(const std::string& sql, const Parameters* parameters,
-                          Clock::time_point until, Stage stage) {
+// What was sent leaves this host.
+template <class By>
+auto Session<By>::flush() -> Task<Wire> {
+    for (int left = ::PQflush(connection_); left != 0; left = ::PQflush(connection_)) {
+        // A server that refuses a long statement may answer before it has read all of it.
+        if (!socket_->watch(::PQsocket(connection_))) co_return Wire::late;
+        const auto came = co_await socket_->wait(Direction::write);
+        if (!socket_->heard(came)) co_return Wire::late;
+        if (left < 0 || ::PQconsumeInput(connection_) != 1) co_return Wire::broken;
+    }
+    co_return Wire::sound;
+}
+
+template <class By>
+template <class Came>
+auto Session<By>::hear(const Came& came) -> Wire {
+    if (!socket_->heard(came)) return Wire::late;
+    return ::PQconsumeInput(connection_) == 1 ? Wire::sound : Wire::broken;
+}
+
+template <class By>
+auto Session<By>::run(const std::string& sql, const Parameters* parameters, Clock::time_point until,
+                      Stage stage) -> Task<Answer> {
     Answer answer;
     answer.seen.stage = stage;
-    const auto core = core_;
-    const auto lost = [&](std::string why) {
-        lose(answer, std::move(why));
-        core->close();
-    };
     if (!may_send(answer, until)) co_return answer;
-    if (send(core->connection, sql, parameters) != 1) {
-        lost(trimmed(::PQerrorMessage(core->connection)));
+    if (send(connection_, sql, parameters) != 1) {
+        lose(answer, trimmed(::PQerrorMessage(connection_)));
         co_return answer;
     }
-    auto wire = co_await flush(core);
+    auto wire = Wire::sound;
+    if (::PQflush(connection_) != 0) wire = co_await flush();
     for (;;) {
         // When broken, libpq has what came before the end and then its own account of it.
-        if (wire == Wire::sound) wire = co_await receive(core);
+        while (wire == Wire::sound && ::PQisBusy(connection_) != 0) {
+            if (!socket_->watch(::PQsocket(connection_))) {
+                wire = Wire::late;
+                break;
+            }
+            const auto came = co_await socket_->wait(Direction::read);
+            wire = hear(came);
+        }
         if (wire == Wire::late) {
-            lost(no_answer);
+            lose(answer, no_answer);
             co_return answer;
         }
-        auto result = next_result(core->connection);
+        auto result = next_result(connection_);
         if (!result) break;
         if (!take(answer, std::move(result))) {
-            lost(no_copy);
+            lose(answer, no_copy);
             co_return answer;
         }
     }
-    core->disarm();
-    answer.seen.unconfirmed = core->unconfirmed;
-    if (::PQstatus(core->connection) != CONNECTION_OK)
-        lost(trimmed(::PQerrorMessage(core->connection)));
+    socket_->end();
+    answer.seen.unconfirmed = unconfirmed_;
+    if (::PQstatus(connection_) != CONNECTION_OK)
+        lose(answer, trimmed(::PQerrorMessage(connection_)));
     co_return answer;
 }
 
-Task<Answer> Session::together(std::vector<Message> messages, Clock::time_point until, Stage stage,
-                               Stage tail) {
+template <class By>
+auto Session<By>::together(std::vector<Message> messages, Clock::time_point until, Stage stage,
+                           Stage tail) -> Task<Answer> {
     Answer answer;
     answer.seen.stage = messages.size() == 1 ? tail : stage;
-    const auto core = core_;
-    const auto lost = [&](std::string why) {
-        lose(answer, std::move(why));
-        core->close();
-    };
     if (!may_send(answer, until)) co_return answer;
-    if (!send_all(core->connection, messages)) {
-        lost(trimmed(::PQerrorMessage(core->connection)));
+    if (!send_all(connection_, messages)) {
+        lose(answer, trimmed(::PQerrorMessage(connection_)));
         co_return answer;
     }
-    auto wire = co_await flush(core);
+    auto wire = Wire::sound;
+    if (::PQflush(connection_) != 0) wire = co_await flush();
     std::size_t ended = 0;
     for (bool over = false; !over;) {
-        if (wire == Wire::sound) wire = co_await receive(core);
+        while (wire == Wire::sound && ::PQisBusy(connection_) != 0) {
+            if (!socket_->watch(::PQsocket(connection_))) {
+                wire = Wire::late;
+                break;
+            }
+            const auto came = co_await socket_->wait(Direction::read);
+            wire = hear(came);
+        }
         if (wire == Wire::late) {
-            lost(no_answer);
+            lose(answer, no_answer);
             co_return answer;
         }
-        auto result = next_result(core->connection);
+        auto result = next_result(connection_);
         const auto status = ::PQresultStatus(result.get());
         if (!result) {  // the end of one message's results
-            over = wire == Wire::broken || ::PQstatus(core->connection) != CONNECTION_OK;
+            over = wire == Wire::broken || ::PQstatus(connection_) != CONNECTION_OK;
             if (!answer.seen.refused && ++ended + 1 >= messages.size()) answer.seen.stage = tail;
         } else if (status == PGRES_PIPELINE_SYNC) {
             over = true;
         } else if (status != PGRES_PIPELINE_ABORTED && !take(answer, std::move(result))) {
-            lost(no_copy);
+            lose(answer, no_copy);
             co_return answer;
         }
     }
-    core->disarm();
-    answer.seen.unconfirmed = core->unconfirmed;
-    if (::PQstatus(core->connection) != CONNECTION_OK ||
-        ::PQexitPipelineMode(core->connection) != 1)
-        lost(trimmed(::PQerrorMessage(core->connection)));
+    socket_->end();
+    answer.seen.unconfirmed = unconfirmed_;
+    if (::PQstatus(connection_) != CONNECTION_OK || ::PQexitPipelineMode(connection_) != 1)
+        lose(answer, trimmed(::PQerrorMessage(connection_)));
     co_return answer;
 }
 
-bool Session::usable() const {
-    return core_->connection && ::PQstatus(core_->connection) == CONNECTION_OK;
+template <class By>
+bool Session<By>::usable() const {
+    return connection_ && ::PQstatus(connection_) == CONNECTION_OK;
 }
 
-bool Session::idle() const {
-    return usable() && ::PQtransactionStatus(core_->connection) == PQTRANS_IDLE;
+template <class By>
+bool Session<By>::idle() const {
+    return usable() && ::PQtransactionStatus(connection_) == PQTRANS_IDLE;
 }
 
-bool Session::fit() {
+template <class By>
+bool Session<By>::fit() {
     if (!idle()) return false;
     char first = 0;
-    const auto size = ::recv(::PQsocket(core_->connection), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    const auto size = ::recv(::PQsocket(connection_), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (size < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
     // Something came while nothing was asked. An error is the server's goodbye; of what is
     // encrypted we can't tell. A changed setting ('S') is harmless.
-    if (size == 0 || first == 'E' || ::PQsslInUse(core_->connection) != 0) return false;
-    return ::PQconsumeInput(core_->connection) == 1 && usable();
+    if (size == 0 || first == 'E' || ::PQsslInUse(connection_) != 0) return false;
+    return ::PQconsumeInput(connection_) == 1 && usable();
 }
+
+template class Session<ByAsio>;
+template class Session<ByThread>;
 
 int Rows::size() const { return result_ ? ::PQntuples(result_.get()) : 0; }
 int Rows::columns() const { return result_ ? ::PQnfields(result_.get()) : 0; }

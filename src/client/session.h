@@ -1,25 +1,28 @@
-// One connection: libpq without blocking, on Asio. One statement at a time. Never throws for what
-// a server or a network does; an Answer says what came.
+// One connection: libpq without blocking; how it waits is By's (by_asio.h, by_thread.h). One
+// statement at a time. Never throws for what a server or a network does; an Answer says what came.
 //
+// Every connection is opened on Asio (open_session) and may then be moved to a pool of threads.
 // libpq reads the password file and certificates when a connection begins: small files, read on
 // the loop. Names are looked up by Asio's resolver, never by libpq.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <chrono>
+#include <boost/container/small_vector.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "client/by_asio.h"
+#include "client/by_thread.h"
 #include "client/classify.h"
 #include "client/verdict.h"
 #include "relevo/types.h"
 
+struct pg_conn;  // libpq's PGconn
+
 namespace relevo::client {
 
-using Clock = std::chrono::steady_clock;
 using Keywords = std::vector<std::pair<std::string, std::string>>;  // libpq's, without hosts
 
 struct Endpoint {
@@ -31,10 +34,11 @@ struct Endpoint {
 
 // What came of one message, or of several that were sent together.
 struct Answer {
-    std::vector<Rows> results;
+    boost::container::small_vector<Rows, 1> results;  // mostly there is one
     Seen seen;
     std::string message;  // of the refusal or the loss
     const Rows& last() const;
+    Rows take_last();
 };
 
 // One of several messages that are sent together (Session::together). What it points to outlives
@@ -46,22 +50,39 @@ struct Message {
     const Parameters* parameters = nullptr;
 };
 
-class Session {
-public:
-    struct Opened {
-        std::unique_ptr<Session> session;  // null: seen and message say why
-        Seen seen;
-        std::string message;
+// What is known of a connection's other end, and what was made there. It moves with the connection.
+struct SessionFacts {
+    bool primary = false;
+    std::uint32_t timeline = 0;
+    std::string system_id, server;
+    // Known when nothing that hands out connections of its own stands between: then this session
+    // ends with its server's process, and what is said once of both holds as long as it lasts.
+    struct Direct {
+        Life life;
+        std::string pid, since;  // of the server's process
     };
-    // Connected, and asked what it is.
-    static Task<Opened> open(boost::asio::any_io_executor executor, Keywords keywords,
-                             Endpoint endpoint, Clock::time_point until);
-    ~Session();
+    std::optional<Direct> direct;
+
+    bool prepared = false;  // the statements that begin a transaction are...
+    int preparations = 0;   // ...under names with this number
+    // For the outcome table: our key there, and how many transactions were noted.
+    std::string key;
+    std::int64_t number = 0;
+};
+
+template <class By>
+class Session : public SessionFacts {
+public:
+    template <class T>
+    using Task = typename By::template Task<T>;
+
+    Session(const By& by, SessionFacts facts, pg_conn* connection);
+    ~Session() { close(); }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
     // parameters null: a simple query, which may be several statements. After the time the
-    // connection is closed and the answer is lost.
+    // connection is closed and the answer is lost. What is pointed to outlives the call.
     Task<Answer> run(const std::string& sql, const Parameters* parameters, Clock::time_point until,
                      Stage stage);
     // All of them in one round trip, each one statement; what follows one that is refused is not
@@ -76,37 +97,41 @@ public:
     bool idle() const;    // connected and outside a transaction, as far as was heard
     bool usable() const;  // connected
     void close();
-    void interrupt();  // a statement that waits is lost at once
+    void interrupt() { socket_->interrupt(); }  // a statement that waits is lost at once
+    pg_conn* release();                         // and with it what socket() watched
 
-    bool primary() const { return primary_; }
-    std::uint32_t timeline() const { return timeline_; }
-    const std::string& system_id() const { return system_id_; }
-    const std::string& server() const { return server_; }
-    // Known when nothing that hands out connections of its own stands between: then this session
-    // ends with its server's process, and what is said once of both holds as long as it lasts.
-    struct Direct {
-        Life life;
-        std::string pid, since;  // of the server's process
-    };
-    const std::optional<Direct>& direct() const { return direct_; }
+    // For open_session.
+    pg_conn* connection() const { return connection_; }
+    typename By::Socket& socket() { return *socket_; }
 
-    bool prepared = false;  // the statements that begin a transaction are...
-    int preparations = 0;   // ...under names with this number
-    // For the outcome table: our key there, and how many transactions were noted.
-    std::string key;
-    std::int64_t number = 0;
+    // PoolCore's, under its mutex: since when it is lent or lies idle, and its place in the list of
+    // those that are lent.
+    Clock::time_point lent_since{}, idle_since{};
+    std::size_t lent_at = 0;
 
 private:
-    struct Core;
-    explicit Session(std::shared_ptr<Core> core);
-    Task<Answer> identify(Clock::time_point until);
+    enum class Wire { sound, broken, late };
     bool may_send(Answer& answer, Clock::time_point until);
+    Task<Wire> flush();
+    template <class Came>
+    Wire hear(const Came& came);
+    void lose(Answer& answer, std::string why);
 
-    std::shared_ptr<Core> core_;
-    bool primary_ = false;
-    std::uint32_t timeline_ = 0;
-    std::string system_id_, server_;
-    std::optional<Direct> direct_;
+    pg_conn* connection_ = nullptr;
+    std::shared_ptr<typename By::Socket> socket_;
+    bool unconfirmed_ = false;
 };
+
+extern template class Session<ByAsio>;
+extern template class Session<ByThread>;
+
+struct Opened {
+    std::unique_ptr<Session<ByAsio>> session;  // null: seen and message say why
+    Seen seen;
+    std::string message;
+};
+// Connected, and asked what it is. What it gives belongs to this executor's thread.
+Task<Opened> open_session(boost::asio::any_io_executor executor, Keywords keywords,
+                          Endpoint endpoint, Clock::time_point until);
 
 }  // namespace relevo::client

@@ -46,7 +46,8 @@ Lsn lsn_or_0(std::optional<std::string_view> text) {
 
 }  // namespace
 
-struct PoolCore::Attempt {
+template <class By>
+struct PoolCore<By>::Attempt {
     Action action = Action::done;
     Seen seen;
     Error error;
@@ -63,7 +64,8 @@ struct PoolCore::Attempt {
 };
 
 // What the caller's function sees: BEGIN goes with its first statement.
-class PoolCore::Running final : public Transaction {
+template <class By>
+class PoolCore<By>::Running final : public By::Transaction {
 public:
     Running(PoolCore& pool, Session& session, const Call& call, Clock::time_point until,
             std::optional<Mark>& mark)
@@ -107,8 +109,9 @@ private:
 
 // One round trip for all of it. The server has done, and logged, the mark before it looks at the
 // first statement, and COMMIT is sent only when the mark's answer is here.
-Task<Answer> PoolCore::Running::begin(std::optional<Message> first) {
-    if (!session_.direct()) co_return co_await begin_apart(std::move(first));
+template <class By>
+auto PoolCore<By>::Running::begin(std::optional<Message> first) -> Task<Answer> {
+    if (!session_.direct) co_return co_await begin_apart(std::move(first));
     const bool writes = !call_.read_only, notes = writes && !pool_.options_.outcome_table.empty();
     const auto text = begin_text(call_.isolation, writes);
     const auto note = notes ? note_text(pool_.options_.outcome_table, "$1", "$2::bigint") : "";
@@ -150,7 +153,8 @@ Task<Answer> PoolCore::Running::begin(std::optional<Message> first) {
 
 // Behind a pooler the server may be another one each time, with nothing prepared and a life of its
 // own: it is asked for all of it, and before anything else.
-Task<Answer> PoolCore::Running::begin_apart(std::optional<Message> first) {
+template <class By>
+auto PoolCore<By>::Running::begin_apart(std::optional<Message> first) -> Task<Answer> {
     const bool writes = !call_.read_only;
     auto text = begin_text(call_.isolation, writes);
     if (writes && !pool_.options_.outcome_table.empty())
@@ -164,18 +168,21 @@ Task<Answer> PoolCore::Running::begin_apart(std::optional<Message> first) {
     co_return co_await session_.run(*first->sql, first->parameters, until_, Stage::statement);
 }
 
-void PoolCore::saw_flushed(const Life& life, Lsn lsn) {
+template <class By>
+void PoolCore<By>::saw_flushed(const Life& life, Lsn lsn) {
+    const Guard lock(mutex_);
     if (life == flushed_life_)
         flushed_ = std::max(flushed_, lsn);
     else
         flushed_life_ = life, flushed_ = lsn;
 }
 
-std::optional<Mark> PoolCore::mark_from(const Session& session, const Rows& row) {
+template <class By>
+std::optional<Mark> PoolCore<By>::mark_from(const Session& session, const Rows& row) {
     Mark mark;
     mark.xid = std::string(row.value(0, 0).value_or(""));
     mark.end = lsn_or_0(row.value(0, 1));
-    mark.life.system_id = session.system_id();
+    mark.life.system_id = session.system_id;
     mark.life.started = std::string(row.value(0, 2).value_or(""));
     mark.life.recovered = lsn_or_0(row.value(0, 3));
     mark.life.timeline = timeline_of(row.value(0, 4).value_or("")).value_or(0);
@@ -183,16 +190,18 @@ std::optional<Mark> PoolCore::mark_from(const Session& session, const Rows& row)
 }
 
 // The same of what the short query says.
-std::optional<Mark> PoolCore::mark_of(const Session& session, const Rows& row) {
+template <class By>
+std::optional<Mark> PoolCore<By>::mark_of(const Session& session, const Rows& row) {
     Mark mark;
     mark.xid = std::string(row.value(0, 0).value_or(""));
     mark.end = lsn_or_0(row.value(0, 1));
-    mark.life = session.direct()->life;
+    mark.life = session.direct->life;
     return complete(session, std::move(mark), lsn_or_0(row.value(0, 2)));
 }
 
-std::optional<Mark> PoolCore::complete(const Session& session, Mark mark, Lsn flushed) {
-    mark.server = session.server();
+template <class By>
+std::optional<Mark> PoolCore<By>::complete(const Session& session, Mark mark, Lsn flushed) {
+    mark.server = session.server;
     if (!options_.outcome_table.empty()) {
         mark.session = session.key;
         mark.number = session.number;
@@ -202,9 +211,13 @@ std::optional<Mark> PoolCore::complete(const Session& session, Mark mark, Lsn fl
     return mark;
 }
 
-Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, const Call& call,
-                                          Clock::time_point until) {
-    if (session.key.empty()) session.key = key_ + "-" + std::to_string(++next_key_);
+template <class By>
+auto PoolCore<By>::attempt(Session& session, const Body& body, const Call& call,
+                           Clock::time_point until) -> Task<Attempt> {
+    if (session.key.empty()) {
+        const Guard lock(mutex_);
+        session.key = key_ + "-" + std::to_string(++next_key_);
+    }
     Attempt attempt;
     Running running(*this, session, call, until, attempt.mark);
     Expected<void> wanted;
@@ -241,8 +254,9 @@ Task<PoolCore::Attempt> PoolCore::attempt(Session& session, const Body& body, co
     co_return attempt;
 }
 
-Task<PoolCore::Attempt> PoolCore::commit(Session& session, Attempt attempt, const Call& call,
-                                         Clock::time_point until) {
+template <class By>
+auto PoolCore<By>::commit(Session& session, Attempt attempt, const Call& call,
+                          Clock::time_point until) -> Task<Attempt> {
     // The second statement runs only when COMMIT succeeded; its position lies behind the COMMIT
     // record and is what a replica must have replayed to show us our own writes.
     static const std::string with_receipt =
@@ -263,21 +277,24 @@ Task<PoolCore::Attempt> PoolCore::commit(Session& session, Attempt attempt, cons
     co_return attempt;
 }
 
-Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
-    const auto self = shared_from_this();
+template <class By>
+auto PoolCore<By>::transaction(Body body, Call call) -> Task<Expected<Receipt>> {
+    [[maybe_unused]] const auto self = kept();
     if (call.target == Target::replica && !call.read_only)
         co_return std::unexpected(Error{Kind::invalid, "", "Target::replica needs read_only", 0});
-    const auto until = end_of(call);
-    ++counts_.calls;
-    budget_.earn();
+    const auto began = Clock::now(), until = end_of(call, began);
     std::optional<Abandoned> left;
     for (int attempts = 1;; ++attempts) {
         Attempt tried;
         {
-            auto lease = co_await acquire_for(call, until);
+            auto lease = at_hand(call, attempts, began);
             if (!lease) {
-                lease.error().attempts = attempts - 1;
-                co_return std::unexpected(lease.error());
+                auto waited = co_await acquire_for(call, until);
+                if (!waited) {
+                    waited.error().attempts = attempts - 1;
+                    co_return std::unexpected(std::move(waited.error()));
+                }
+                lease.emplace(*std::move(waited));
             }
             if (left) co_await end_abandoned(**lease, *left, until);
             tried = co_await attempt(**lease, body, call, until);
@@ -290,11 +307,11 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
             Resolved resolved{Verdict::unknown, "the transaction had no mark", 0};
             if (tried.mark) resolved = co_await resolve(*tried.mark, until);
             if (resolved.verdict == Verdict::committed) {
-                ++counts_.resolved;
+                count(&Pool::Counts::resolved);
                 co_return Receipt{call.want_lsn ? resolved.behind : 0, attempts, true};
             }
             if (resolved.verdict == Verdict::aborted) {
-                ++counts_.resolved;
+                count(&Pool::Counts::resolved);
                 action = Action::again;
             } else {
                 tried.error.message = "COMMIT's answer was lost (" + tried.error.message +
@@ -310,7 +327,7 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
                     "for it was cancelled";
                 [[fallthrough]];
             case Action::in_doubt:
-                ++counts_.unknown;
+                count(&Pool::Counts::unknown);
                 tried.error.kind = Kind::unknown;
                 co_return std::unexpected(tried.error);
             case Action::again: break;
@@ -319,5 +336,8 @@ Task<Expected<Receipt>> PoolCore::transaction(Body body, Call call) {
         if (ends) co_return std::unexpected(*std::move(ends));
     }
 }
+
+template class PoolCore<ByAsio>;
+template class PoolCore<ByThread>;
 
 }  // namespace relevo::client

@@ -1,106 +1,29 @@
 // librelevo against real servers, with a proxy between that breaks the connection at each step.
-#include <gtest/gtest.h>
+// Each test runs with both faces of the pool.
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
-#include "postgres/clone.h"
-#include "postgres/real_server.h"
 #include "proxy.h"
-#include "relevo/blocking.h"
+#include "servers.h"
 
 namespace relevo::client {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::children_of;
+using testing::ClientCluster;
+using testing::ClientServers;
 using testing::Fault;
+using testing::kill_all_of;
+using testing::postmaster_of;
 using testing::Proxy;
 
-pid_t postmaster_of(const ports::PostgresConfig& config) {
-    std::ifstream file(config.data_dir + "/postmaster.pid");
-    pid_t pid = 0;
-    file >> pid;
-    return pid;
-}
+INSTANTIATE_TEST_SUITE_P(Faces, ClientServers, testing::faces, testing::face_name);
+INSTANTIATE_TEST_SUITE_P(Faces, ClientCluster, testing::faces, testing::face_name);
 
-std::vector<pid_t> children_of(pid_t parent) {
-    std::vector<pid_t> found;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
-            continue;
-        std::ifstream file(entry.path() / "stat");
-        std::string text{std::istreambuf_iterator<char>(file), {}};
-        const auto end = text.rfind(')');
-        if (end == std::string::npos) continue;
-        if (std::stol(text.substr(end + 4)) == parent) found.push_back(std::stoi(text));
-    }
-    return found;
-}
-
-// Power loss, as far as a process knows it.
-void kill_all_of(const ports::PostgresConfig& config) {
-    const auto postmaster = postmaster_of(config);
-    ::kill(postmaster, SIGSTOP);
-    const auto children = children_of(postmaster);
-    ::kill(postmaster, SIGKILL);
-    for (const auto pid : children) ::kill(pid, SIGKILL);
-    for (int i = 0; i < 1000 && ::kill(postmaster, 0) == 0; ++i) std::this_thread::sleep_for(5ms);
-    for (const auto pid : children)
-        for (int i = 0; i < 1000 && ::kill(pid, 0) == 0; ++i) std::this_thread::sleep_for(5ms);
-}
-
-class ClientServers : public postgres::testing::RealServers {
-protected:
-    void SetUp() override {
-        RealServers::SetUp();
-        if (IsSkipped() || HasFatalFailure()) return;
-        primary = member("one");
-        // What is not committed stays unflushed: that is when ids are given out twice.
-        primary.parameters.base["wal_writer_delay"] = "10s";
-        // There is no agent here that would start it again.
-        primary.parameters.base["restart_after_crash"] = "on";
-        make_primary(primary);
-        value(primary, "CREATE TABLE public.counter (n int)");
-        value(primary, "INSERT INTO public.counter VALUES (0)");
-    }
-
-    Options options(const std::vector<int>& ports, const std::string& more = {}) {
-        std::string hosts, numbers;
-        for (const int port : ports) {
-            hosts += hosts.empty() ? "127.0.0.1" : ",127.0.0.1";
-            numbers += (numbers.empty() ? "" : ",") + std::to_string(port);
-        }
-        Options o;
-        o.conninfo = "host=" + hosts + " port=" + numbers +
-                     " user=postgres dbname=postgres password='sup\\'er\\\\ $$ secret'" + more;
-        o.size = 2;
-        o.deadline = 30s;
-        return o;
-    }
-
-    std::unique_ptr<BlockingPool> pool(Options o) {
-        auto made = BlockingPool::make(std::move(o));
-        EXPECT_TRUE(made) << made.error().message;
-        return made ? *std::move(made) : nullptr;
-    }
-
-    std::string count() { return value(primary, "SELECT n FROM public.counter"); }
-
-    static Expected<void> increment(BlockingTransaction& t) {
-        auto done = t.execute("UPDATE public.counter SET n = n + 1");
-        if (!done) return std::unexpected(done.error());
-        return {};
-    }
-
-    ports::PostgresConfig primary;
-};
-
-TEST_F(ClientServers, StatementsAndTransactionsInTheOrdinaryCase) {
+TEST_P(ClientServers, StatementsAndTransactionsInTheOrdinaryCase) {
     const auto p = pool(options({primary.port}));
     const auto rows = p->execute("SELECT $1::int + 1, NULL, 'x'", {"41"});
     ASSERT_TRUE(rows) << rows.error().message;
@@ -118,7 +41,7 @@ TEST_F(ClientServers, StatementsAndTransactionsInTheOrdinaryCase) {
     EXPECT_EQ(count(), "2");
 }
 
-TEST_F(ClientServers, TheCallersMistakesComeBackAtOnce) {
+TEST_P(ClientServers, TheCallersMistakesComeBackAtOnce) {
     const auto p = pool(options({primary.port}));
     int runs = 0;
     const auto failed = p->transaction([&](BlockingTransaction& t) -> Expected<void> {
@@ -154,7 +77,7 @@ TEST_F(ClientServers, TheCallersMistakesComeBackAtOnce) {
     EXPECT_EQ(count(), "1");
 }
 
-TEST_F(ClientServers, ATransactionThatExecutesNothingEndsWell) {
+TEST_P(ClientServers, ATransactionThatExecutesNothingEndsWell) {
     const auto p = pool(options({primary.port}));
     const auto done = p->transaction([](BlockingTransaction&) -> Expected<void> { return {}; },
                                      {.want_lsn = true});
@@ -164,7 +87,7 @@ TEST_F(ClientServers, ATransactionThatExecutesNothingEndsWell) {
 
 // What a session has prepared for its transactions may be thrown away by a statement of the
 // application's own.
-TEST_F(ClientServers, ASessionThatWasDiscardedBeginsAllTheSame) {
+TEST_P(ClientServers, ASessionThatWasDiscardedBeginsAllTheSame) {
     auto o = options({primary.port});
     o.size = 1;
     o.outcome_table = "public.outcome";
@@ -181,7 +104,7 @@ TEST_F(ClientServers, ASessionThatWasDiscardedBeginsAllTheSame) {
     EXPECT_EQ(value(primary, "SELECT number >= 3 FROM public.outcome"), "t");
 }
 
-TEST_F(ClientServers, AWrongPasswordIsSaidAtOnceAndNotRepeated) {
+TEST_P(ClientServers, AWrongPasswordIsSaidAtOnceAndNotRepeated) {
     auto o = options({primary.port});
     o.conninfo = "host=127.0.0.1 port=" + std::to_string(primary.port) +
                  " user=postgres dbname=postgres password=wrong";
@@ -194,7 +117,7 @@ TEST_F(ClientServers, AWrongPasswordIsSaidAtOnceAndNotRepeated) {
     EXPECT_LT(std::chrono::steady_clock::now() - began, 10s);
 }
 
-TEST_F(ClientServers, ACutAtEachStepBeforeCommitRunsTheTransactionAgainAndCountsOnce) {
+TEST_P(ClientServers, ACutAtEachStepBeforeCommitRunsTheTransactionAgainAndCountsOnce) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     int wanted = 0;
@@ -216,7 +139,7 @@ TEST_F(ClientServers, ACutAtEachStepBeforeCommitRunsTheTransactionAgainAndCounts
         }
 }
 
-TEST_F(ClientServers, ALostAnswerToCommitIsResolvedAsCommittedAndNotRepeated) {
+TEST_P(ClientServers, ALostAnswerToCommitIsResolvedAsCommittedAndNotRepeated) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     proxy.next(Fault::cut_answer, "COMMIT;");
@@ -229,7 +152,7 @@ TEST_F(ClientServers, ALostAnswerToCommitIsResolvedAsCommittedAndNotRepeated) {
     EXPECT_EQ(p->counts().resolved, 1u);
 }
 
-TEST_F(ClientServers, AStatementByItselfWhoseAnswerWasLostIsUnknownUnlessIdempotent) {
+TEST_P(ClientServers, AStatementByItselfWhoseAnswerWasLostIsUnknownUnlessIdempotent) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     proxy.next(Fault::cut_answer, "UPDATE");
@@ -247,7 +170,7 @@ TEST_F(ClientServers, AStatementByItselfWhoseAnswerWasLostIsUnknownUnlessIdempot
     EXPECT_EQ(count(), "6");
 }
 
-TEST_F(ClientServers, AnIdleConnectionThatTheServerEndedIsNotUsed) {
+TEST_P(ClientServers, AnIdleConnectionThatTheServerEndedIsNotUsed) {
     const auto p = pool(options({primary.port}));
     ASSERT_TRUE(p->execute("SELECT 1"));
     value(primary,
@@ -262,7 +185,7 @@ TEST_F(ClientServers, AnIdleConnectionThatTheServerEndedIsNotUsed) {
     EXPECT_EQ(count(), "1");
 }
 
-TEST_F(ClientServers, DeadlocksAndSerializationFailuresAreRunAgain) {
+TEST_P(ClientServers, DeadlocksAndSerializationFailuresAreRunAgain) {
     value(primary, "CREATE TABLE public.two (id int PRIMARY KEY, n int)");
     value(primary, "INSERT INTO public.two VALUES (1, 0), (2, 0)");
     const auto p = pool(options({primary.port}));
@@ -293,7 +216,7 @@ TEST_F(ClientServers, DeadlocksAndSerializationFailuresAreRunAgain) {
 
 // Both ids and what the crash loses, made to happen: the id of our lost transaction is given to a
 // stranger whose commit must not be taken for ours.
-TEST_F(ClientServers, AStrangersCommitUnderOurIdIsNotTakenForOurs) {
+TEST_P(ClientServers, AStrangersCommitUnderOurIdIsNotTakenForOurs) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     ASSERT_TRUE(p->transaction(increment));
@@ -329,7 +252,7 @@ TEST_F(ClientServers, AStrangersCommitUnderOurIdIsNotTakenForOurs) {
 }
 
 // With a table, the outcome is known whatever the crash kept.
-TEST_F(ClientServers, AKilledServerAtCommitIsNeverUnknownWithTheOutcomeTable) {
+TEST_P(ClientServers, AKilledServerAtCommitIsNeverUnknownWithTheOutcomeTable) {
     value(primary, outcome_table_sql("public.relevo_outcome"));
     Proxy proxy(primary.port);
     auto o = options({proxy.port()});
@@ -351,7 +274,7 @@ TEST_F(ClientServers, AKilledServerAtCommitIsNeverUnknownWithTheOutcomeTable) {
 }
 
 // One backend dies, and with it the memory of all: the server's start time stays the same.
-TEST_F(ClientServers, ACrashOfOneBackendIsSeenAsACrash) {
+TEST_P(ClientServers, ACrashOfOneBackendIsSeenAsACrash) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port()}));
     ASSERT_TRUE(p->transaction(increment));
@@ -372,7 +295,7 @@ TEST_F(ClientServers, ACrashOfOneBackendIsSeenAsACrash) {
     EXPECT_NE(value(primary, "SELECT pg_last_wal_replay_lsn()"), replayed);
 }
 
-TEST_F(ClientServers, ACommitThatStoppedWaitingForItsStandbyIsUnknown) {
+TEST_P(ClientServers, ACommitThatStoppedWaitingForItsStandbyIsUnknown) {
     const auto p = pool(options({primary.port}));
     ASSERT_TRUE(p->execute("SELECT 1"));
     value(primary, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
@@ -398,7 +321,7 @@ TEST_F(ClientServers, ACommitThatStoppedWaitingForItsStandbyIsUnknown) {
 
 // The answer is lost while COMMIT waits for a standby that never confirms: it may not be called
 // committed, and it may not be repeated.
-TEST_F(ClientServers, ACommitThatNoStandbyConfirmsIsNotCalledCommitted) {
+TEST_P(ClientServers, ACommitThatNoStandbyConfirmsIsNotCalledCommitted) {
     Proxy proxy(primary.port);
     auto o = options({proxy.port()});
     o.deadline = 1s;
@@ -414,23 +337,7 @@ TEST_F(ClientServers, ACommitThatNoStandbyConfirmsIsNotCalledCommitted) {
     EXPECT_EQ(done.error().attempts, 1);
 }
 
-class ClientCluster : public ClientServers {
-protected:
-    void SetUp() override {
-        ClientServers::SetUp();
-        if (IsSkipped() || HasFatalFailure()) return;
-        standby = member("two");
-        ports::Postgres::ClonePlan plan;
-        plan.source = upstream(primary);
-        const auto cloned = loop.run(postgres::clone(loop.pool(), standby, plan, 150000));
-        ASSERT_TRUE(cloned) << cloned.error().message;
-        start(standby, upstream(primary));
-        ASSERT_TRUE(becomes(standby, "SELECT count(*) FROM public.counter", "1"));
-    }
-    ports::PostgresConfig standby;
-};
-
-TEST_F(ClientCluster, ReadsItsOwnWritesFromAReplica) {
+TEST_P(ClientCluster, ReadsItsOwnWritesFromAReplica) {
     const auto p = pool(options({primary.port, standby.port}));
     value(standby, "SELECT pg_wal_replay_pause()");
     const auto written = p->transaction(increment, {.want_lsn = true});
@@ -454,7 +361,7 @@ TEST_F(ClientCluster, ReadsItsOwnWritesFromAReplica) {
     EXPECT_EQ(fresh->value(0, 1), "t");
 }
 
-TEST_F(ClientCluster, ACommitThatReachedTheNewPrimaryIsCommittedOneThatDidNotIsRepeated) {
+TEST_P(ClientCluster, ACommitThatReachedTheNewPrimaryIsCommittedOneThatDidNotIsRepeated) {
     Proxy proxy(primary.port);
     const auto p = pool(options({proxy.port(), standby.port}));
     ASSERT_TRUE(p->transaction(increment));
@@ -475,7 +382,7 @@ TEST_F(ClientCluster, ACommitThatReachedTheNewPrimaryIsCommittedOneThatDidNotIsR
     EXPECT_EQ(value(standby, "SELECT n FROM public.counter"), "2");
 }
 
-TEST_F(ClientCluster, ACommitThatWasReplicatedBeforeTheCrashIsResolvedOnTheNewPrimary) {
+TEST_P(ClientCluster, ACommitThatWasReplicatedBeforeTheCrashIsResolvedOnTheNewPrimary) {
     value(primary, outcome_table_sql("public.relevo_outcome"));
     Proxy proxy(primary.port);
     auto o = options({proxy.port(), standby.port});
@@ -497,7 +404,7 @@ TEST_F(ClientCluster, ACommitThatWasReplicatedBeforeTheCrashIsResolvedOnTheNewPr
 }
 
 // A frozen host acknowledges what is sent and answers nothing.
-TEST_F(ClientCluster, AFrozenPrimaryIsLeftWhenAnotherOneIsThere) {
+TEST_P(ClientCluster, AFrozenPrimaryIsLeftWhenAnotherOneIsThere) {
     const auto p = pool(options({primary.port, standby.port}));
     ASSERT_TRUE(p->transaction(increment));
     ASSERT_TRUE(becomes(standby, "SELECT n FROM public.counter", "1"));

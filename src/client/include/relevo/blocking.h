@@ -1,6 +1,7 @@
-// The pool for programs of threads: the same promises (pool.h), each call waits. The pool has one
-// thread of its own for its connections; a transaction's function runs on the thread that called.
-// Any number of threads may call at once. What a function throws comes out of transaction().
+// The pool for programs of threads: the same promises (pool.h), each call waits. All of it happens
+// on the thread that called, a transaction's function included; the pool has one thread of its own,
+// which opens connections and looks for the primary. Any number of threads may call at once. What a
+// function throws comes out of transaction().
 #pragma once
 
 #include <functional>
@@ -28,7 +29,10 @@ public:
     Expected<Rows> execute(std::string sql, Parameters parameters = {}, Call call = {});
     Expected<Receipt> transaction(const std::function<Expected<void>(BlockingTransaction&)>& body,
                                   Call call = {});
-    Pool::Counts counts();
+    // From any thread. No new calls; those that wait for a connection end with `closed`, those that
+    // run end as they do.
+    void close();
+    Pool::Counts counts() const;
 
 private:
     struct Impl;
