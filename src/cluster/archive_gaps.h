@@ -1,0 +1,34 @@
+// Whether an archive of WAL has everything between a segment and now, along the timelines that lead
+// to the current one. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "cluster/lsn.h"
+#include "cluster/snapshot.h"
+
+namespace relevo::cluster {
+
+// Segments that follow each other on one timeline.
+struct ArchiveGap {
+    std::string first, last;
+    std::uint64_t segments = 0;
+    bool operator==(const ArchiveGap&) const = default;
+};
+
+// `archived`: the names of the archive's segments, in any order. `history`: of the current
+// timeline's history file. `from`: the first that is needed, as a backup names it. Up to the last
+// one that the archive has of the current timeline: what is not archived yet is no gap.
+// The segment in which a timeline is left is looked for on the next one, which has it whole.
+// invalid: a name, or a segment's size; conflict: `from` is on a timeline that is not in the
+// history.
+Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& archived,
+                                             const std::vector<HistoryLine>& history,
+                                             Timeline current, std::string_view from,
+                                             std::uint64_t segment_bytes);
+
+}  // namespace relevo::cluster
