@@ -86,6 +86,7 @@ struct PlayedBackup final : ports::Backup {
     }
     Task<Status> create_stanza(Duration) override { co_return Status{}; }
     Task<Status> check(Duration) override { co_return Status{}; }
+    Task<Result<Archived>> archived(std::string, Duration) override { co_return Archived{}; }
     Task<Result<int>> fill_archive(cluster::Timeline) override { co_return 0; }
     std::string why_not_from_standby() const override { return "there is no way"; }
     Task<Result<std::string>> run(Plan asked) override {

@@ -5,7 +5,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include <fmt/core.h>
+
 #include "base/log.h"
+#include "base/text.h"
+#include "cluster/archive_gaps.h"
 
 namespace relevo::agent {
 namespace asio = boost::asio;
@@ -26,6 +30,22 @@ constexpr Duration info_deadline = seconds(75);
 constexpr Duration check_deadline = seconds(180);
 constexpr Duration answer_good_for = seconds(2);
 constexpr Duration first_pause = seconds(5), longest_pause = seconds(300);
+
+// "3 from 000000010000000000000005 to 000000010000000000000007, 1 ..."
+std::string gaps_text(const std::vector<cluster::ArchiveGap>& gaps) {
+    constexpr std::size_t most = 3;
+    std::vector<std::string> parts;
+    for (const auto& gap : gaps) {
+        if (parts.size() == most) {
+            parts.emplace_back("...");
+            break;
+        }
+        parts.push_back(gap.segments == 1
+                            ? gap.first
+                            : fmt::format("{} from {} to {}", gap.segments, gap.first, gap.last));
+    }
+    return join(parts, ", ");
+}
 
 bool is_primary(const ports::View& view, Instant now) {
     return view.lock_valid(now) && view.term != 0 &&
@@ -118,8 +138,10 @@ void Backups::see_stanza(const ports::View& view, Instant now) {
     const auto serves = is_primary(view, now) ? view.term : 0;
     if (serves != serves_) again_.cancel();
     serves_ = serves;
+    if (serves_ == 0) return;
     timeline_ = view.postgres.timeline;
-    if (serves_ == 0 || serves_ == prepared_ || keeping_stanza_) return;
+    if (history_ != view.postgres.history) history_ = view.postgres.history;
+    if (serves_ == prepared_ || keeping_stanza_) return;
     keeping_stanza_ = true;
     tasks_.spawn(keep_stanza());
 }
@@ -184,17 +206,45 @@ Task<Status> Backups::usable() {
     co_return Status{};
 }
 
+// From the oldest backup that is kept.
+Task<Result<std::string>> Backups::look_for_gaps() {
+    const auto there = co_await backup_.info(info_deadline);
+    if (!there) co_return std::unexpected(there.error());
+    if (there->backups.empty() || there->archives.empty())
+        co_return "WAL reaches the repository; there is no backup yet";
+    const auto& oldest = there->backups.front();
+    const auto archived = co_await backup_.archived(there->archives.back().id, info_deadline);
+    if (!archived) co_return std::unexpected(archived.error());
+    const auto gaps = cluster::archive_gaps(archived->segments, history_, timeline_,
+                                            oldest.wal_start, archived->segment_bytes);
+    if (!gaps) co_return within("looking for gaps since backup " + oldest.label, gaps.error());
+    if (gaps->empty())
+        co_return fmt::format("WAL reaches the repository, and none is missing since backup {}",
+                              oldest.label);
+    co_return fail(
+        ErrorCode::failed,
+        fmt::format("WAL reaches the repository, but some is missing since backup {}: {}. What "
+                    "came after it can be restored from newer backups only: make one now "
+                    "(relevoctl backup run)",
+                    oldest.label, gaps_text(*gaps)));
+}
+
+Task<Result<std::string>> Backups::check_all() {
+    if (serves_ == 0) {
+        const auto done = co_await usable();
+        if (!done) co_return std::unexpected(done.error());
+        co_return "the repository can be read from here";
+    }
+    const auto done = co_await backup_.check(check_deadline);
+    if (!done) co_return std::unexpected(done.error());
+    auto found = co_await look_for_gaps();
+    co_return found;
+}
+
 Task<ports::Reply> Backups::check() {
-    const bool primary = serves_ != 0;
     co_await wait_until_rendered();
-    Status done;
-    if (primary)
-        done = co_await backup_.check(check_deadline);
-    else
-        done = co_await usable();
-    if (done)
-        co_return ports::Reply{
-            200, primary ? "WAL reaches the repository" : "the repository can be read from here"};
+    const auto done = co_await check_all();
+    if (done) co_return ports::Reply{200, *done};
     const int code = done.error().code == ErrorCode::invalid ? 404 : 503;
     co_return ports::Reply{code, done.error().message};
 }

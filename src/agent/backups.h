@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/group.h"
 #include "base/result.h"
@@ -29,8 +30,8 @@ public:
 
     // Asked at most once in a few seconds, however many ask.
     Task<Result<cluster::Repository>> list();
-    // Whether a segment arrives in the repository, on the primary; elsewhere, whether it can be
-    // read.
+    // On the primary whether a segment arrives in the repository, and whether any is missing since
+    // the oldest backup; elsewhere whether it can be read.
     Task<ports::Reply> check();
 
 private:
@@ -40,6 +41,8 @@ private:
     Task<void> keep_stanza();
     Task<Status> prepare();
     Task<Status> usable();
+    Task<Result<std::string>> look_for_gaps();
+    Task<Result<std::string>> check_all();
     Task<void> render();
     Task<void> wait_until_rendered();
 
@@ -58,6 +61,7 @@ private:
     // The stanza: the term under which this member is the primary, and that for which all is well.
     cluster::Revision serves_ = 0, prepared_ = 0;
     cluster::Timeline timeline_ = 0;
+    std::vector<cluster::HistoryLine> history_;
     bool keeping_stanza_ = false;
     boost::asio::steady_timer again_;
     std::string complained_;

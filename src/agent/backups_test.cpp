@@ -51,6 +51,11 @@ public:
         calls.emplace_back("check");
         co_return checked;
     }
+    Archived in_archive;
+    Task<Result<Archived>> archived(std::string id, Duration) override {
+        calls.push_back("archived " + id);
+        co_return in_archive;
+    }
     Task<Result<int>> fill_archive(cluster::Timeline current) override {
         calls.push_back("fill " + std::to_string(current));
         co_return 0;
@@ -216,6 +221,20 @@ TEST_F(BackupsTest, ACheckSaysWhatItWasWorth) {
     EXPECT_THAT(t.await(backups.check()).text, HasSubstr("can be read from here"));
     (void)see(primary());
     EXPECT_THAT(t.await(backups.check()).text, HasSubstr("WAL reaches"));
+    auto& made = backup.repository->backups.emplace_back();
+    made.label = "20260514-010000F";
+    made.wal_start = "000000030000000000000005";
+    backup.repository->archives.emplace_back().id = "15-1";
+    backup.in_archive = {.segments = {"000000030000000000000005", "000000030000000000000006"},
+                         .segment_bytes = 16U << 20U};
+    auto whole = t.await(backups.check());
+    EXPECT_EQ(whole.code, 200);
+    EXPECT_THAT(whole.text, HasSubstr("none is missing since backup 20260514-010000F"));
+    backup.in_archive.segments.emplace_back("000000030000000000000009");
+    const auto holed = t.await(backups.check());
+    EXPECT_EQ(holed.code, 503);
+    EXPECT_THAT(holed.text,
+                HasSubstr("2 from 000000030000000000000007 to 000000030000000000000008"));
     backup.checked = fail(ErrorCode::unavailable, "no answer");
     const auto reply = t.await(backups.check());
     EXPECT_EQ(reply.code, 503);

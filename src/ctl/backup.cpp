@@ -13,9 +13,9 @@ namespace {
 
 using config::Node;
 
-// A member gives its repository 75 s to answer, a check 180 s (agent/backups.cpp).
+// A member gives its repository 75 s to answer, a check 180 s and two looks (agent/backups.cpp).
 constexpr Duration list_deadline = std::chrono::seconds(90);
-constexpr Duration check_deadline = std::chrono::seconds(200);
+constexpr Duration check_deadline = std::chrono::seconds(340);
 
 // The leader comes first, then by name.
 std::vector<const cluster::MemberRecord*> in_order(const Loaded& loaded) {

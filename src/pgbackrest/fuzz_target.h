@@ -24,6 +24,8 @@ inline void fuzz_one(std::string_view bytes) {
         RLV_ASSERT(!repository->progress ||
                    repository->progress->done_bytes <= repository->progress->total_bytes);
     }
+    if (const auto segments = parse_archive(bytes))
+        for (const auto& name : *segments) RLV_ASSERT(name.size() == 24);
     // However it is cut into pieces, the same is read.
     ProgressReader whole, pieces;
     whole.read(bytes);

@@ -218,4 +218,21 @@ Result<Repository> parse_info(std::string_view json_text, std::string_view stanz
     return none;
 }
 
+Result<std::vector<std::string>> parse_archive(std::string_view json_text) {
+    json all;
+    if (!nested_deeper(json_text, nesting_max)) all = json::parse(json_text, nullptr, false);
+    if (!all.is_object())
+        return fail(ErrorCode::invalid, "pgBackRest's list of the archive is not understood");
+    // 15-1/0000000100000000/000000010000000000000001-0f6aa7aaf7a8b49f9a49712fccdbdbbf0c4ca74b.lz4
+    constexpr std::size_t digits = 24;
+    std::vector<std::string> out;
+    for (const auto& [path, about] : all.items()) {
+        const auto name = path.substr(path.rfind('/') + 1);
+        if (name.size() > digits && name[digits] == '-' &&
+            name.find_first_not_of("0123456789ABCDEF") == digits)
+            out.push_back(name.substr(0, digits));
+    }
+    return out;
+}
+
 }  // namespace relevo::pgbackrest

@@ -1,7 +1,9 @@
 // What `pgbackrest info --output=json` says. Pure; takes any bytes.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "cluster/backup.h"
@@ -11,5 +13,9 @@ namespace relevo::pgbackrest {
 // Of that stanza. A repository without the stanza is an answer, not an error. invalid: this is not
 // what pgBackRest writes; single values that are missing or odd are left at their defaults.
 Result<cluster::Repository> parse_info(std::string_view json, std::string_view stanza);
+
+// The segments among the files that `repo-ls --recurse --output=json` of an archive lists, by their
+// names alone.
+Result<std::vector<std::string>> parse_archive(std::string_view json);
 
 }  // namespace relevo::pgbackrest

@@ -13,6 +13,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::no_stanza;
 using testing::two_backups;
+using ::testing::UnorderedElementsAre;
 
 TEST(Info, ABackupHasItsNumbersAndWhatItNeeds) {
     const auto repository = parse_info(two_backups, "main");
@@ -87,6 +88,20 @@ TEST(Info, NoiseInAMessageDoesNotHideIt) {
     ASSERT_TRUE(repository) << repository.error().message;
     ASSERT_EQ(repository->repositories.size(), 1U);
     EXPECT_THAT(repository->repositories[0].message, HasSubstr("outside of section"));
+}
+
+TEST(Info, AnArchivesSegmentsAreItsWholeOnes) {
+    const auto segments = parse_archive(
+        R"({".":{"type":"path"},"15-1":{"type":"path"},"15-1/0000000100000000":{"type":"path"},)"
+        R"("15-1/0000000100000000/000000010000000000000001-0f6aa7.lz4":{"type":"file","size":9},)"
+        R"("15-1/0000000100000000/000000010000000000000002.00000028.backup":{"type":"file"},)"
+        R"("15-1/0000000100000000/000000010000000000000003.partial-0f.lz4":{"type":"file"},)"
+        R"("000000020000000000000003-0f.lz4":7,"15-1/00000002.history":{"type":"file"}})");
+    ASSERT_TRUE(segments) << segments.error().message;
+    EXPECT_THAT(*segments,
+                UnorderedElementsAre("000000010000000000000001", "000000020000000000000003"));
+    EXPECT_FALSE(parse_archive("[]"));
+    EXPECT_FALSE(parse_archive(std::string(100'000, '{')));
 }
 
 TEST(Info, OddValuesAreLeftOut) {

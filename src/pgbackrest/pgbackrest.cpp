@@ -7,7 +7,9 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "base/text.h"
@@ -37,6 +39,19 @@ Status keep(const std::string& path, const std::string& content) {
     const auto before = os::read_file(path);
     if (before && *before == content) return {};
     return os::write_file(path, content, 0600);
+}
+
+// As large as the newest one there; all are, and pg_wal is never without one.
+std::uint64_t segment_bytes(const std::string& wal) {
+    const auto names = os::list_directory(wal);
+    if (!names) return 0;
+    for (const auto& name : *names) {
+        if (name.size() != 24) continue;
+        std::error_code error;
+        const auto size = std::filesystem::file_size(wal + "/" + name, error);
+        if (!error) return size;
+    }
+    return 0;
 }
 
 Status write_files(const Settings& settings) {
@@ -194,6 +209,26 @@ Task<Status> PgBackRest::create_stanza(Duration deadline) {
 
 Task<Status> PgBackRest::check(Duration deadline) {
     return impl_->plain("check", deadline, "checking that WAL reaches the repository");
+}
+
+Task<Result<ports::Backup::Archived>> PgBackRest::archived(std::string archive_id,
+                                                           Duration deadline) {
+    constexpr const char* doing = "listing the archive";
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto words = with_patience(arguments(*now, "repo-ls"), *now, deadline);
+    words.insert(words.end(), {"--recurse", "--output=json",
+                               "archive/" + now->config.stanza + "/" + archive_id});
+    auto command = impl_->command(*now, std::move(words));
+    command.deadline = deadline;
+    auto said = co_await impl_->ask(*now, std::move(command), false, doing);
+    if (!said) co_return std::unexpected(said.error());
+    auto segments = parse_archive(*said);
+    if (!segments) co_return within(doing, segments.error());
+    Archived out{.segments = *std::move(segments), .segment_bytes = 0};
+    const auto wal = now->data_dir + "/pg_wal";
+    out.segment_bytes = co_await impl_->pool.run([&] { return segment_bytes(wal); });
+    co_return out;
 }
 
 Task<Result<int>> PgBackRest::fill_archive(cluster::Timeline current) {

@@ -32,6 +32,7 @@ public:
     Task<Result<cluster::Repository>> info(Duration deadline) override;
     Task<Status> create_stanza(Duration deadline) override;
     Task<Status> check(Duration deadline) override;
+    Task<Result<Archived>> archived(std::string archive_id, Duration deadline) override;
     Task<Result<int>> fill_archive(cluster::Timeline current) override;
     std::string why_not_from_standby() const override;
     Task<Result<std::string>> run(Plan plan) override;

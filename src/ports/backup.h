@@ -48,6 +48,13 @@ public:
     // primary.
     virtual Task<Status> check(Duration deadline) = 0;
 
+    // The segments that the archive has, of the database that its id names ("15-1", as info() tells
+    // it), and how large this member's are.
+    struct Archived {
+        std::vector<std::string> segments;
+        std::uint64_t segment_bytes = 0;
+    };
+    virtual Task<Result<Archived>> archived(std::string archive_id, Duration deadline) = 0;
     // Archives every complete segment of earlier timelines that this member's pg_wal still has:
     // what the last primary streamed and did not archive is missing in the repository. What is
     // there already is compared; conflict: with something else in it. How many were looked at.

@@ -156,7 +156,13 @@ def backup_archives_and_lists_across_a_failover():
         done = lab.ctl("backup", "check")
         check(done.returncode == 0 and f"{new.name}: WAL reaches the repository" in done.stdout,
               done.stdout + done.stderr)
+        check("none is missing since backup" in done.stdout, done.stdout)
         secrets_are_kept(lab)
+        folder = os.path.join(lab.directory, "repository", "archive", "main", "15-1", left[1][:16])
+        os.unlink(next(os.path.join(folder, n) for n in os.listdir(folder) if n.startswith(left[1] + "-")))
+        done = lab.ctl("backup", "check")
+        check(done.returncode == 1 and f"some is missing since backup {listed[0]['Label']}: {left[1]}." in done.stdout,
+              done.stdout + done.stderr)
 
 
 @scenario
