@@ -64,7 +64,7 @@ coverage: deps ## lines the unit tests run, in build/coverage/html
 lint: build ## layout, our own rules, clang-tidy
 	git ls-files '*.h' '*.cpp' | xargs clang-format-19 --dry-run --Werror
 	tools/tidy.py
-	run-clang-tidy-19 -quiet -p build/release -j $(JOBS) '/src/.*\.cpp$$'
+	tools/lint --jobs $(JOBS)
 
 format: ## let clang-format decide
 	git ls-files '*.h' '*.cpp' | xargs clang-format-19 -i

@@ -113,6 +113,7 @@ const char* to_column_text(ShownRole role) {
 
 std::vector<MemberRow> member_rows(const Snapshot& snapshot, const Settings& settings) {
     std::vector<MemberRow> rows;
+    rows.reserve(snapshot.members.size());
     for (const auto& [name, member] : snapshot.members)
         rows.push_back(member_row(snapshot, settings, member));
     return rows;

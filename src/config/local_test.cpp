@@ -18,7 +18,6 @@ using ::testing::Pair;
 using testing::problems_of;
 using ::testing::StartsWith;
 using testing::TemporaryDirectory;
-using ::testing::UnorderedElementsAre;
 
 // The tests run in the project's directory (cmake/room.cmake).
 const std::string adr_example = "examples/patroni.yml";
@@ -219,8 +218,8 @@ postgresql: {listen: 'a:99999', data_dir: relative, authentication: [], pg_ctl_t
           "restapi.listen: found \"nonsense:x\", expected host:port",
           "restapi.request_queue_size: found 5000, expected a whole number from 0 to 4096",
           "restapi.verify_client: found \"maybe\", expected one of none, optional, required",
-          "PATRONI_CONFIGURATION:3: log.level: found \"loud\", expected one of DEBUG, INFO, "
-          "WARNING, ERROR, CRITICAL",
+          ("PATRONI_CONFIGURATION:3: log.level: found \"loud\", expected one of DEBUG, INFO, "
+           "WARNING, ERROR, CRITICAL"),
           "log.file_size: found \"10MB\", expected a whole number of at least 1",
           "log.mode: found 640, expected a whole number from 0 to 511",
           "etcd3.hosts: found a list, expected at least one host:port",

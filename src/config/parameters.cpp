@@ -59,7 +59,7 @@ std::string checked_switch(const Gucs& dynamic, const char* name, bool standard,
 std::string checked_wal_level(const Gucs& dynamic, std::vector<std::string>& notes) {
     const auto text = given(dynamic, "wal_level");
     if (!text) return "replica";
-    const std::string level = lower(*text);
+    std::string level = lower(*text);
     if (level == "logical") return level;
     if (level != "replica" && level != "hot_standby")
         note_default(notes, "wal_level", *text, "replica or logical", "replica");

@@ -13,6 +13,10 @@
 namespace relevo::config {
 namespace {
 
+void must_be_a_map(const Node* node, std::string path, std::vector<Problem>& problems) {
+    const Reader tells_the_problems(node, std::move(path), problems);
+}
+
 std::optional<log::Level> level_of(std::string_view text) {
     const std::string name = lower(text);
     if (name == "debug" || name == "notset") return log::Level::debug;
@@ -200,7 +204,7 @@ void read_postgres(const Node& tree, For whom, const Environment& environment, L
     read_postgresql(section, {}, postgres, notes);
     for (const char* key :
          {"parameters", "parameters_primary", "parameters_replica", "parameters_standby_leader"})
-        Reader(section.raw(key), section.path(key), problems);
+        must_be_a_map(section.raw(key), section.path(key), problems);
     if (whom == For::agent) {
         if (!section.has("listen")) section.wrong("listen", "address:port, as in 0.0.0.0:5432");
         if (postgres.data_dir.empty())
@@ -213,7 +217,7 @@ void read_postgres(const Node& tree, For whom, const Environment& environment, L
     Reader bootstrap_section(bootstrap, "bootstrap", problems);
     read_bootstrap(bootstrap_section, postgres.bootstrap);
     const Node* dcs = bootstrap_section.raw("dcs");
-    Reader(dcs, "bootstrap.dcs", problems);
+    must_be_a_map(dcs, "bootstrap.dcs", problems);
     if (dcs != nullptr && dcs->is(Node::Kind::map)) out.bootstrap_dcs_json = to_json(*dcs);
     if (given != nullptr && given->is(Node::Kind::map)) out.postgresql_json = to_json(*given);
     if (bootstrap != nullptr && bootstrap->is(Node::Kind::map))

@@ -116,7 +116,7 @@ private:
         if (!line) return {};
         const auto start = line->find_first_of("0123456789");
         if (start == std::string::npos) return {};
-        const std::string major =
+        std::string major =
             line->substr(start, line->find_first_not_of("0123456789", start) - start);
         if (major != "9") return major;
         return line->substr(start, 3);

@@ -14,7 +14,6 @@ namespace relevo::config {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::load_text;
 using ::testing::Not;
 using testing::TemporaryDirectory;

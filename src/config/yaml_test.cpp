@@ -7,7 +7,6 @@ namespace relevo::config {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::string json_of(const std::string& text, const YamlOptions& options = {}) {
     const auto tree = parse_yaml(text, "t.yml", options);

@@ -145,6 +145,7 @@ TEST(Process, a_tree_is_killed_whole) {
     }
     ASSERT_EQ(children.size(), 2U);
     std::vector<PidHandle> handles;
+    handles.reserve(children.size());
     for (const auto pid : children) handles.push_back(PidHandle::open(pid).value());
     kill_tree(*started);
     for (const auto& handle : handles) EXPECT_TRUE(handle.wait(5s));

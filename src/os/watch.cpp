@@ -95,12 +95,11 @@ void FileWatch::interrupt() {
 
 bool FileWatch::works() const { return state_->events.is_open(); }
 
-Task<bool> FileWatch::changed(const std::string& name, Duration patience) {
+Task<bool> FileWatch::changed(std::string name, Duration patience) {
     const auto state = state_;
-    const auto file = name;
     const auto until = std::chrono::steady_clock::now() + patience;
     for (;;) {
-        if (state->touched.erase(file) > 0) co_return true;
+        if (state->touched.erase(name) > 0) co_return true;
         if (std::exchange(state->interrupted, false)) co_return false;
         if (std::chrono::steady_clock::now() >= until) co_return false;
         state->alarm.expires_at(until);

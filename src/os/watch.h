@@ -24,7 +24,7 @@ public:
 
     // Returns at the next change of the file `name` since the last call, or when patience is over
     // (false).
-    Task<bool> changed(const std::string& name, Duration patience);
+    Task<bool> changed(std::string name, Duration patience);
     // Makes a waiting changed(), or else the next one, return false.
     void interrupt();
     // Whether changes are told at all; otherwise ask again and again.
