@@ -258,6 +258,7 @@ Task<core::EffectDone> Agent::hold_poolers(core::EffectId id, core::HoldPoolers 
         log::warning("gateway {} did not say that its clients wait: the switchover goes on", name);
     if (!outcome.blocked_at.empty()) {
         std::vector<int> pids;
+        pids.reserve(outcome.blockers.size());
         for (const auto& blocker : outcome.blockers) pids.push_back(blocker.pid);
         auto queries = co_await parts_.postgres.queries_of(std::move(pids));
         std::string who;

@@ -14,9 +14,10 @@ using cluster::JournalEntry;
 using cluster::JournalKind;
 
 class JournalTest : public testing::Test {
-protected:
+public:
     ~JournalTest() override { (void)os::remove_tree(directory); }
 
+protected:
     static JournalEntry entry(const std::string& text) {
         JournalEntry made;
         made.wall = WallTime(std::chrono::seconds(1'900'000'000));

@@ -100,6 +100,7 @@ protected:
     }
     std::vector<Kind> kinds() const {
         std::vector<Kind> out;
+        out.reserve(all.size());
         for (const auto& entry : all) out.push_back(entry.kind);
         return out;
     }

@@ -255,6 +255,8 @@ int serve(config::Source source) {
     NameService* naming = nullptr;
     agent::Agent agent(
         io, {clock, **dcs, *postgres, *peers, watchdog, backup, conf, os::Blocking(pool),
+             // This function's closures outlive the loop, and so their coroutines.
+             // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
              [&]() -> Task<void> {
                  if (const auto logging = agent::set_up_logging(conf.local().log); !logging)
                      log::error("{}", logging.error().message);
@@ -284,6 +286,7 @@ int serve(config::Source source) {
     int code = 1;
     asio::co_spawn(
         io,
+        // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): as above
         [&]() -> Task<void> {
             // The API answers from the moment the DCS has, not before: whoever asks gets the truth.
             // And a second agent of our name must not find itself.

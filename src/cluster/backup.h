@@ -23,19 +23,19 @@ std::optional<BackupType> parse_backup_type(std::string_view text);
 struct BackupRecord {
     std::string label;  // 20260514-010000F_20260515-010000I
     BackupType type = BackupType::full;
-    std::string prior;                  // the backup that it is made on; empty for a full one
-    std::vector<std::string> needs;     // every backup that must stay for this one to be of use
-    WallTime started, stopped;          // whole seconds, by the clock of the host that made it
-    std::string wal_start, wal_stop;    // segments: without the WAL between them it is of no use
-    Lsn lsn_start, lsn_stop;            // 0: the pgBackRest that made it did not say
-    std::string system_id;              // of the database; empty: not said
-    std::string postgres_version;       // "15"
-    std::string pgbackrest_version;     // of the program that made it
-    std::uint64_t database_bytes = 0;   // what it restores to
-    std::uint64_t copied_bytes = 0;     // what had changed and was read for it
-    std::uint64_t stored_bytes = 0;     // what it added to the repository
-    std::optional<bool> page_errors;    // page checksums that did not hold; nothing: not looked at
-    int repository = 1;                 // repo1, repo2, ...
+    std::string prior;                 // the backup that it is made on; empty for a full one
+    std::vector<std::string> needs;    // every backup that must stay for this one to be of use
+    WallTime started, stopped;         // whole seconds, by the clock of the host that made it
+    std::string wal_start, wal_stop;   // segments: without the WAL between them it is of no use
+    Lsn lsn_start, lsn_stop;           // 0: the pgBackRest that made it did not say
+    std::string system_id;             // of the database; empty: not said
+    std::string postgres_version;      // "15"
+    std::string pgbackrest_version;    // of the program that made it
+    std::uint64_t database_bytes = 0;  // what it restores to
+    std::uint64_t copied_bytes = 0;    // what had changed and was read for it
+    std::uint64_t stored_bytes = 0;    // what it added to the repository
+    std::optional<bool> page_errors;   // page checksums that did not hold; nothing: not looked at
+    int repository = 1;                // repo1, repo2, ...
 
     Timeline timeline() const;  // on which it was made, out of wal_stop; 0: not known
 };
@@ -44,7 +44,7 @@ struct BackupRecord {
 // the two is not looked at here: this is not a proof that nothing is missing.
 struct ArchiveRange {
     int repository = 1;
-    std::string id;                // "15-1": version and number in the repository
+    std::string id;  // "15-1": version and number in the repository
     std::string system_id;
     std::string wal_min, wal_max;  // segments; empty: there are none
 };
@@ -60,7 +60,7 @@ struct RepositoryStatus {
 // A backup that is running now, as far as pgBackRest can tell (its lock, on the host that asks).
 struct BackupProgress {
     std::uint64_t done_bytes = 0;
-    std::uint64_t total_bytes = 0;   // 0: not known
+    std::uint64_t total_bytes = 0;  // 0: not known
     std::optional<double> percent;  // of the bytes to be read, 0 to 100; nothing: not known yet
 };
 

@@ -161,6 +161,7 @@ std::string failure_line(std::string_view what, std::string_view member, const E
 
 std::string names_text(const std::vector<const MemberRecord*>& members) {
     std::vector<std::string> names;
+    names.reserve(members.size());
     for (const auto* member : members) names.push_back(member->name);
     return join(names, ", ");
 }

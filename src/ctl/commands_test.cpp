@@ -10,7 +10,6 @@ namespace relevo::ctl {
 namespace {
 
 using testing::HasSubstr;
-using testing::StartsWith;
 
 class Commands : public testing::Test, public World {};
 

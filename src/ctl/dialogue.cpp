@@ -19,7 +19,7 @@ Result<std::string> prompt(Terminal& terminal, std::string_view text,
     for (;;) {
         const auto line = terminal.ask(question);
         if (!line) return aborted();
-        const auto answer = std::string(trim(*line));
+        auto answer = std::string(trim(*line));
         if (!answer.empty()) return answer;
         if (preset) return std::string(*preset);
     }

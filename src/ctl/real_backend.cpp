@@ -124,6 +124,7 @@ etcd::EtcdOptions etcd_options(const config::Etcd3Config& from) {
 
 std::string etcd_text(const etcd::EtcdOptions& options) {
     std::vector<std::string> places;
+    places.reserve(options.endpoints.size() + 1);
     for (const auto& endpoint : options.endpoints) places.push_back(etcd::to_string(endpoint));
     if (!options.srv_domain.empty()) places.push_back("SRV " + options.srv_domain);
     return "etcd (" + join(places, ", ") + ")";
@@ -181,7 +182,7 @@ std::optional<std::string> named_file(const GlobalOptions& options,
     auto folder = value(environment, "XDG_CONFIG_HOME");
     if (const auto home = value(environment, "HOME"); !folder && home) folder = *home + "/.config";
     if (!folder) return std::nullopt;
-    const auto own = *folder + "/relevo/relevoctl.yaml";
+    auto own = *folder + "/relevo/relevoctl.yaml";
     std::error_code ignored;
     if (!std::filesystem::exists(own, ignored)) return std::nullopt;
     return own;

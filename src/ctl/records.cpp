@@ -38,6 +38,7 @@ std::string to_tsv(const Records& records, std::string_view delimiter) {
     std::string out = join(records.names, delimiter) + "\n";
     for (const auto& row : records.rows) {
         std::vector<std::string> cells;
+        cells.reserve(row.size());
         for (const auto& field : row) cells.push_back(field.text);
         out += join(cells, delimiter) + "\n";
     }

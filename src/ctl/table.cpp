@@ -42,7 +42,7 @@ std::string rule(const Widths& widths) {
 
 // The title lies over the border; the border goes on behind it.
 std::string top_border(const std::string& title, const Widths& widths) {
-    const auto border = rule(widths);
+    auto border = rule(widths);
     if (title.empty()) return border;
     const auto shown = " " + title + " ";
     const auto end = 1 + display_width(shown);
@@ -100,6 +100,7 @@ std::string draw(const Table& table, bool colour) {
 
     std::string out = top_border(table.title, widths) + "\n";
     std::vector<Cell> header;
+    header.reserve(table.columns.size());
     for (const auto& column : table.columns) header.push_back({column.name, Tone::plain});
     draw_row(out, table, header, widths, false);
     out += border;

@@ -464,6 +464,7 @@ struct Reads : ::testing::Test {
     }
     std::vector<std::string> to() const {
         std::vector<std::string> hosts;
+        hosts.reserve(c.leads_to.reads.size());
         for (const auto& one : c.leads_to.reads) hosts.push_back(one.host);
         return hosts;
     }

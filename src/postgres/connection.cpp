@@ -169,6 +169,7 @@ private:
             sent = ::PQsendQuery(handle_.get(), sql.c_str());
         } else {
             std::vector<const char*> values;
+            values.reserve(parameters.size());
             for (const auto& value : parameters) values.push_back(value ? value->c_str() : nullptr);
             sent = ::PQsendQueryParams(handle_.get(), sql.c_str(), static_cast<int>(values.size()),
                                        nullptr, values.data(), nullptr, nullptr, 0);

@@ -82,6 +82,8 @@ Task<Result<bool>> commits_wait(Connection& committing, Connection& watching, Du
         "LATERAL pg_stat_get_activity({} + 0 * round) AS a WHERE a.wait_event = 'SyncRep' LIMIT 1",
         pid);
     bool over = false;
+    // Both closures outlive their coroutines: this function waits for both.
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
     auto commit = [&]() -> Task<Status> {
         while (!over) {
             // It may wait for ever: the watcher ends it.
@@ -94,6 +96,7 @@ Task<Result<bool>> commits_wait(Connection& committing, Connection& watching, Du
         }
         co_return Status{};
     };
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
     auto look = [&]() -> Task<Result<bool>> {
         const auto until = os::boottime_now() + patience;
         Result<bool> seen = false;

@@ -9,7 +9,6 @@ namespace relevo::rest {
 namespace {
 
 using testing::view_of_primary;
-using testing::view_of_replica;
 using namespace std::chrono_literals;
 
 struct ServerTest : testing::ApiTest {

@@ -413,7 +413,8 @@ void Checkers::note_probe(Member& who) {
     const auto& world = parts_.world;
     Probe& seen = probes_[static_cast<std::size_t>(who.index())];
     const auto nobody = std::vector<int>(probes_.size());
-    auto late = seen.late.empty() ? nobody : std::move(seen.late);
+    auto late = std::move(seen.late);
+    if (late.empty()) late = nobody;
     seen = Probe{world.now(), {}, {}, {}, nobody, std::move(late)};
     for (int other = 0; other < world.size(); ++other) {
         const auto& pg = parts_.postgres.at(other);

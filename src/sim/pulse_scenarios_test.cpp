@@ -16,7 +16,7 @@ constexpr Duration at_once = 1500ms;
 
 class PulseStory : public SyncStory {
 public:
-    explicit PulseStory(Plan plan) : SyncStory(std::move(plan)) { begin(); }
+    explicit PulseStory(const Plan& plan) : SyncStory(plan) { begin(); }
     explicit PulseStory(SyncMode mode = SyncMode::quorum)
         : PulseStory(sync_plan(mode, long_lease)) {}
 

@@ -108,7 +108,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
 }
 
 void SimPostgres::lose_vote() {
-    const Kept before = data_;
+    const Kept before = data_.kept();
     data_.voteless = true;
     if (world().plan.bug == Bug::voteless_not_durable) never_durable(before, true);
 }

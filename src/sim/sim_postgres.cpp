@@ -115,7 +115,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
             end(action, fail(ErrorCode::failed, "shared memory is still in use"));
         });
     replay_tail();
-    const Kept before = data_;
+    const Kept before = data_.kept();
     const Duration writes = world().disk(me_);
     data_.standby_signal = !plan.as_primary;
     data_.upstream = plan.as_primary ? std::nullopt : plan.upstream;
@@ -346,7 +346,7 @@ void SimPostgres::make_standby(Finish done) {
                         if (data_.kind != cluster::DataDir::initialized)
                             return done(fail(ErrorCode::failed, "no data directory"));
                         if (full()) return done(fail(ErrorCode::failed, "no space left"));
-                        const Kept before = data_;
+                        const Kept before = data_.kept();
                         data_.standby_signal = true;
                         if (world().plan.bug == Bug::signal_not_durable) never_durable(before);
                         done({});
@@ -366,7 +366,7 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         });
     const Duration writes = world().disk(me_);
     if (plan.sync_names) {
-        const Kept before = data_;
+        const Kept before = data_.kept();
         data_.sync_names = *plan.sync_names;
         being_written(before, writes);
         read_names();

@@ -36,6 +36,8 @@ struct Kept {
 };
 
 struct Data : Kept {
+    const Kept& kept() const { return *this; }
+
     cluster::DataDir kind = cluster::DataDir::empty;
     bool backup_label = false;
     std::string system_id;

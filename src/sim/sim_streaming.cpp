@@ -25,7 +25,7 @@ void SimPostgres::follow(std::optional<cluster::Upstream> upstream, Finish done)
                   return end(action, fail(ErrorCode::failed, "no standby is running"));
               if (full()) return end(action, fail(ErrorCode::failed, "no space left"));
               if (data_.upstream != upstream) {
-                  const Kept before = data_;
+                  const Kept before = data_.kept();
                   data_.upstream = upstream;
                   if (world().plan.bug == Bug::seal_not_durable && !upstream)
                       never_durable(before);

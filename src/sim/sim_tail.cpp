@@ -6,7 +6,6 @@
 
 namespace relevo::sim {
 
-using cluster::Server;
 using std::chrono::milliseconds;
 
 // Measured: 12 to 26 ms until the last one has noticed.
