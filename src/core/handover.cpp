@@ -19,6 +19,10 @@ constexpr std::uint64_t shutdown_record_max = 16384;
 // everybody else waits for it, and a pause of seconds is an outage to them.
 constexpr Duration pooler_drain = std::chrono::milliseconds(2000);
 constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
+// One answer that was lost, a standby that is being restarted or catches up, is no reason to refuse
+// an operator what is possible a moment later. Nothing waits meanwhile but he.
+constexpr Duration validate_within = std::chrono::milliseconds(1500);
+constexpr Duration validate_again_after = std::chrono::milliseconds(100);
 
 bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
                   const cluster::FailoverRequest& request) {
@@ -113,6 +117,7 @@ bool consider(Mind& m) {
     }
     HandingOver p;
     p.request = request;
+    p.asked_at = m.now.mono;
     s.handover_failure.clear();
     s.procedure = p;
     m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate", "handover"});
@@ -149,6 +154,20 @@ void call_off(Mind& m, HandingOver& p, const std::string& why) {
     m.emit(StartPg{plan, m.fence_at()});
 }
 
+void ask_again(Mind& m, const HandingOver& p) {
+    if (m.running<ProbePeers>()) return;
+    if (m.now.mono >= m.s.race_probe_at)
+        m.emit(ProbePeers{ProbeFor::handover, candidates(m, p.request)});
+    else
+        m.wake_by(m.s.race_probe_at);
+}
+
+// The request is gone from its key, or another stands there.
+bool withdrawn(const Mind& m, const HandingOver& p) {
+    const auto* view = m.view();
+    return view && (!view->failover || *view->failover != p.request);
+}
+
 }  // namespace
 
 bool hand_over(Mind& m) {
@@ -167,18 +186,19 @@ bool hand_over(Mind& m) {
         give_up(m, "PostgreSQL ended unexpectedly");
         return false;
     }
+    if (p->stage == HandingOver::Stage::validate && withdrawn(m, *p)) {
+        m.tell(Note{Note::Level::info, "the switchover was withdrawn", "handover"});
+        s.procedure = std::monostate{};
+        return true;
+    }
+    if (p->stage == HandingOver::Stage::validate) ask_again(m, *p);
     if (p->stage == HandingOver::Stage::confirm && !m.pg_busy()) {
         if (m.now.mono - p->stopped_at > confirm_within) {
             call_off(m, *p, "no candidate confirmed the shutdown record in time");
             return true;
         }
         m.wake_by(p->stopped_at + confirm_within + std::chrono::milliseconds(1));
-        if (!m.running<ProbePeers>()) {
-            if (m.now.mono >= s.race_probe_at)
-                m.emit(ProbePeers{ProbeFor::handover, candidates(m, p->request)});
-            else
-                m.wake_by(s.race_probe_at);
-        }
+        ask_again(m, *p);
     }
     return true;
 }
@@ -219,6 +239,10 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             why = "too few of the voters of the sync key answer to elect a leader";
         }
         if (p.stage == Stage::validate) {
+            if (!found && m.now.mono - p.asked_at < validate_within) {
+                s.race_probe_at = m.now.mono + validate_again_after;
+                return;
+            }
             if (!found) return give_up(m, why);
             p.stage = Stage::checkpoint;
             m.emit(CheckpointPg{});

@@ -96,6 +96,7 @@ struct HandingOver {  // switchover, manual failover: the leader's side
         call_off
     } stage = Stage::validate;
     cluster::FailoverRequest request;
+    Instant asked_at;   // when the looking for a candidate began
     EffectId hold = 0;  // since this effect the poolers' clients wait; 0: they do not
     Instant stopped_at;
     bool standby_made = false, seen = false;  // tried; seen stopped

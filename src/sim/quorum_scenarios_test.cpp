@@ -173,6 +173,37 @@ TEST(SyncStory, ASwitchoverIsShortAndLosesNothing) {
     EXPECT_EQ(story.key().voters.size(), 2U);
 }
 
+// A voter's answer is lost: the votes seem to be too few, and are not.
+TEST(SyncStory, ASwitchoverAsksAgainBeforeItIsRefused) {
+    SyncStory story(sync_plan(SyncMode::quorum, 30s));
+    story.begin();
+    const int from = story.c.leader();
+    const auto others = story.others(from);
+    story.c.faults.cut(from, others[1], false, 400ms);
+    story.switch_over(from, others[0]);
+    ASSERT_TRUE(story.until_a_primary(10s));
+    EXPECT_EQ(story.primaries.front().second, others[0]);
+    story.settles(30s);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+}
+
+// Withdrawn while the leader still asks: nothing is stopped.
+TEST(SyncStory, ASwitchoverThatIsWithdrawnInTimeStopsNothing) {
+    SyncStory story(sync_plan(SyncMode::quorum, 30s));
+    story.begin();
+    const int from = story.c.leader();
+    const auto others = story.others(from);
+    story.c.faults.cut(from, others[1], false, 400ms);
+    story.switch_over(from, others[0]);
+    story.pass(300ms);
+    ASSERT_TRUE(story.c.dcs.truth()->failover);
+    story.c.dcs.operate(cluster::keys::clear_failover(std::nullopt));
+    story.pass(10s);
+    EXPECT_EQ(story.c.leader(), from);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ(story.count<core::StopPg>(), 0);
+}
+
 TEST(SyncStory, ASwitchoverToWhoDoesNotVoteIsRefused) {
     SyncStory story(sync_plan(SyncMode::on, 30s));
     story.begin();
