@@ -212,14 +212,18 @@ tags: {nofailover: perhaps, failover_priority: 1.5x}
 postgresql: {listen: 'a:99999', data_dir: relative, authentication: [], pg_ctl_timeout: 1 fortnight,
              pg_hba: {}, parameters: [], use_pg_rewind: 7}
 )");
+    const char* level =
+        "PATRONI_CONFIGURATION:3: log.level: found \"loud\", expected one of DEBUG, INFO, WARNING, "
+        "ERROR, CRITICAL";
+    const char* timeout =
+        "postgresql.pg_ctl_timeout: found \"1 fortnight\", expected a whole number from 1 to "
+        "2147483647 (in s, or with a unit)";
     for (const char* line :
          {"environment variable PATRONI_CONFIGURATION:1: scope: found a list, expected a text",
           "name: found nothing, expected the name of this member",
           "restapi.listen: found \"nonsense:x\", expected host:port",
           "restapi.request_queue_size: found 5000, expected a whole number from 0 to 4096",
-          "restapi.verify_client: found \"maybe\", expected one of none, optional, required",
-          ("PATRONI_CONFIGURATION:3: log.level: found \"loud\", expected one of DEBUG, INFO, "
-           "WARNING, ERROR, CRITICAL"),
+          "restapi.verify_client: found \"maybe\", expected one of none, optional, required", level,
           "log.file_size: found \"10MB\", expected a whole number of at least 1",
           "log.mode: found 640, expected a whole number from 0 to 511",
           "etcd3.hosts: found a list, expected at least one host:port",
@@ -228,10 +232,7 @@ postgresql: {listen: 'a:99999', data_dir: relative, authentication: [], pg_ctl_t
           "tags.failover_priority: found \"1.5x\", expected a whole number",
           "postgresql.listen: found \"a:99999\", expected address[,address]:port",
           "postgresql.data_dir: found \"relative\", expected an absolute path",
-          "postgresql.authentication: found a list, expected a mapping",
-          "postgresql.pg_ctl_timeout: found \"1 fortnight\", expected a whole number from 1 to "
-          "2147483647 (in s, or "
-          "with a unit)",
+          "postgresql.authentication: found a list, expected a mapping", timeout,
           "postgresql.pg_hba: found a mapping, expected a list of texts",
           "postgresql.parameters: found a list, expected a mapping",
           "postgresql.use_pg_rewind: found 7, expected a boolean"})

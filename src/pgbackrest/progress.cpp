@@ -79,7 +79,7 @@ bool ProgressReader::read_line(std::string_view line) {
     const auto share = percent(trim(parts.back()));
     if (!size || !share) return false;
     progress_.done_bytes += *size;
-    progress_.percent = *share;
+    progress_.percent = share;
     // The only sum that it tells is the share: from a few percent on it is good enough to show.
     const double total = static_cast<double>(progress_.done_bytes) * 100.0 / *share;
     if (*share >= 1 && total < 0x1p60) progress_.total_bytes = static_cast<std::uint64_t>(total);
