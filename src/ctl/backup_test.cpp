@@ -8,7 +8,6 @@ namespace relevo::ctl {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 constexpr const char* repository =
     R"({"stanza":"main","code":0,"status":"ok","running":true,)"
