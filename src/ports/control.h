@@ -10,8 +10,8 @@
 
 #include "base/result.h"
 #include "base/time.h"
-#include "cluster/backup_job.h"
 #include "cluster/backup.h"
+#include "cluster/backup_job.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/settings.h"
