@@ -34,7 +34,7 @@ struct Endpoint {
 
 // What came of one message, or of several that were sent together.
 struct Answer {
-    boost::container::small_vector<Rows, 1> results;  // mostly there is one
+    boost::container::small_vector<Rows, 3> results;  // BEGIN, the mark, and a statement
     Seen seen;
     std::string message;  // of the refusal or the loss
     const Rows& last() const;

@@ -1,5 +1,7 @@
 // Transactions: BEGIN with its mark, the caller's function, COMMIT, and what to do with how that
 // ended.
+#include <algorithm>
+#include <array>
 #include <exception>
 #include <utility>
 
@@ -29,9 +31,23 @@ const std::string mark_query =
 const std::string short_mark_query =
     "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, 'relevo', '')::text, "
     "pg_current_wal_flush_lsn()::text";
-std::string begin_text(Isolation isolation, bool writes) {
-    return std::string("BEGIN ISOLATION LEVEL ") + isolation_text(isolation) +
-           (writes ? "" : " READ ONLY");
+
+// Six texts; each transaction begins with one of them.
+const std::string& begin_text(Isolation isolation, bool writes) {
+    static const auto texts = [] {
+        std::array<std::string, 6> all;
+        for (const auto each :
+             {Isolation::read_committed, Isolation::repeatable_read, Isolation::serializable}) {
+            const auto begin = std::string("BEGIN ISOLATION LEVEL ") + isolation_text(each);
+            const auto at = 2 * static_cast<std::size_t>(each);
+            all[at] = begin + " READ ONLY";
+            all[at + 1] = begin;
+        }
+        return all;
+    }();
+    const auto strictest = static_cast<std::size_t>(Isolation::serializable);
+    const auto which = std::min(static_cast<std::size_t>(isolation), strictest);
+    return texts.at(2 * which + (writes ? 1 : 0));
 }
 
 std::string note_text(const std::string& table, const std::string& session,
@@ -113,16 +129,19 @@ template <class By>
 auto PoolCore<By>::Running::begin(std::optional<Message> first) -> Task<Answer> {
     if (!session_.direct) co_return co_await begin_apart(std::move(first));
     const bool writes = !call_.read_only, notes = writes && !pool_.options_.outcome_table.empty();
-    const auto text = begin_text(call_.isolation, writes);
+    const auto& text = begin_text(call_.isolation, writes);
     const auto note = notes ? note_text(pool_.options_.outcome_table, "$1", "$2::bigint") : "";
     if (notes) ++session_.number;
-    const Parameters noted{session_.key, std::to_string(session_.number)};
+    Parameters noted;
+    if (notes) noted = {session_.key, std::to_string(session_.number)};
     for (bool again = false;; again = true) {
         const auto mark_name = "relevo_mark_" + std::to_string(session_.preparations);
         const auto note_name = "relevo_note_" + std::to_string(session_.preparations);
         const bool prepares = writes && !session_.prepared;
         // BEGIN first: preparing takes a snapshot, and the isolation has to be set before.
-        std::vector<Message> batch{{.sql = &text}};
+        std::vector<Message> batch;
+        batch.reserve(6);
+        batch.push_back({.sql = &text});
         if (prepares)
             batch.push_back({Message::Kind::prepare, &short_mark_query, mark_name.c_str(), {}});
         if (prepares && notes)
