@@ -26,6 +26,7 @@ TEST(Blocking, ManyThreadsWithoutAServerEndAtTheirDeadline) {
         std::atomic<int> unavailable = 0;
         {
             std::vector<std::jthread> threads;
+            threads.reserve(8);
             for (int i = 0; i < 8; ++i)
                 threads.emplace_back([&] {
                     const auto rows = (*pool)->execute("SELECT 1", {}, {.deadline = 300ms});
@@ -46,6 +47,7 @@ TEST(Blocking, ClosingFromAnotherThreadEndsTheCallsThatLookForAServer) {
     const auto began = std::chrono::steady_clock::now();
     {
         std::vector<std::jthread> threads;
+        threads.reserve(8);
         for (int i = 0; i < 8; ++i)
             threads.emplace_back([&] {
                 const auto done =

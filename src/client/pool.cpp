@@ -190,6 +190,8 @@ auto PoolCore<By>::execute(std::string sql, Parameters parameters, Call call)
         co_return std::unexpected(Error{Kind::invalid, "", "Target::replica needs idempotent", 0});
     if (call.resolve) {
         Rows rows;
+        // It is run to its end before this call goes on.
+        // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
         const Body body = [&](typename By::Transaction& transaction) -> Task<Expected<void>> {
             auto answer = co_await transaction.execute(sql, parameters);
             if (!answer) co_return std::unexpected(answer.error());
