@@ -298,9 +298,7 @@ TEST_P(ClientServers, ACrashOfOneBackendIsSeenAsACrash) {
 TEST_P(ClientServers, ACommitThatStoppedWaitingForItsStandbyIsUnknown) {
     const auto p = pool(options({primary.port}));
     ASSERT_TRUE(p->execute("SELECT 1"));
-    value(primary, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-    value(primary, "SELECT pg_reload_conf()");
-    ASSERT_TRUE(becomes(primary, "SHOW synchronous_standby_names", "nobody"));
+    ASSERT_NO_FATAL_FAILURE(let_commits_wait());
     std::atomic<bool> over = false;
     std::thread operators([&] {
         while (!over) {
@@ -328,9 +326,7 @@ TEST_P(ClientServers, ACommitThatNoStandbyConfirmsIsNotCalledCommitted) {
     o.resolve_for = 2s;
     const auto p = pool(o);
     ASSERT_TRUE(p->execute("SELECT 1"));
-    value(primary, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-    value(primary, "SELECT pg_reload_conf()");
-    ASSERT_TRUE(becomes(primary, "SHOW synchronous_standby_names", "nobody"));
+    ASSERT_NO_FATAL_FAILURE(let_commits_wait());
     const auto done = p->transaction(increment);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().kind, Kind::unknown);

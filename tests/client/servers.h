@@ -16,6 +16,7 @@
 #include "faces.h"
 #include "postgres/clone.h"
 #include "postgres/real_server.h"
+#include "postgres/sync_names.h"
 
 namespace relevo::client::testing {
 
@@ -88,6 +89,19 @@ protected:
         auto made = make_pool(GetParam(), std::move(o));
         EXPECT_TRUE(made) << made.error().message;
         return made ? *std::move(made) : nullptr;
+    }
+
+    // Every commit waits for a standby that there is not, from now on. What the setting shows does
+    // not tell: it counts once the checkpointer has read it too.
+    void let_commits_wait() {
+        value(primary, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+        value(primary, "SELECT pg_reload_conf()");
+        const auto committing = connect(primary), watching = connect(primary);
+        ASSERT_TRUE(committing && watching);
+        const auto wait =
+            loop.run(postgres::commits_wait(*committing, *watching, std::chrono::seconds(20)));
+        ASSERT_TRUE(wait) << wait.error().message;
+        ASSERT_TRUE(*wait);
     }
 
     std::string count() { return value(primary, "SELECT n FROM public.counter"); }
