@@ -278,9 +278,13 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
         verify(lab)
 
 
+def server_configuration(member):
+    return os.path.join(member.home, "pgbackrest-server.conf")
+
+
 def server_for(lab, member, port, certificate, authority):
     """pgBackRest's own TLS server on the member's host, which its operator runs."""
-    path = os.path.join(member.home, "pgbackrest-server.conf")
+    path = server_configuration(member)
     with open(path, "w") as f:
         f.write(f"[global]\ntls-server-address={member.address}\ntls-server-port={port}\n"
                 f"tls-server-cert-file={certificate[0]}\ntls-server-key-file={certificate[1]}\n"
@@ -303,7 +307,8 @@ def backup_from_a_standby_reads_the_data_there():
             member.config["backup"]["primary_host"] = {
                 "host-type": "tls", "host-port": ports[other], "host-ca-file": authority.file,
                 "host-cert-file": certificate[0], "host-key-file": certificate[1],
-                "path": other.data, "socket-path": other.home}
+                # Debian's /etc/pgbackrest.conf, which it would read else, is for the user postgres only.
+                "host-config": server_configuration(other), "path": other.data, "socket-path": other.home}
         primary = lab.start().primary()
         servers = [server_for(lab, m, ports[m], certificate, authority) for m in lab]
         try:
