@@ -43,7 +43,9 @@ class HAProxy:
             f.write(text)
 
     def start(self):
-        self.process = Process(self.lab, "haproxy", ["haproxy", "-db", "-f", self.path], as_postgres=True)
+        # Not every user's PATH has the directory.
+        program = shutil.which("haproxy") or "/usr/sbin/haproxy"
+        self.process = Process(self.lab, "haproxy", [program, "-db", "-f", self.path], as_postgres=True)
         return self
 
     def connect(self, dbname="workflow", **more):
