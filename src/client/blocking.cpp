@@ -70,6 +70,8 @@ Expected<Rows> BlockingPool::execute(std::string sql, Parameters parameters, Cal
 Expected<Receipt> BlockingPool::transaction(
     const std::function<Expected<void>(BlockingTransaction&)>& body, Call call) {
     const auto running = impl_->running;
+    // It is run to its end before this call goes on.
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
     const Core::Body inner = [&](ByThread::Transaction& transaction) -> Direct<Expected<void>> {
         Facade facade(transaction);
         co_return body(facade);
