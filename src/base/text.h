@@ -30,4 +30,8 @@ std::optional<double> parse_real(std::string_view text, std::string_view base_un
 // Compares without telling by its duration where the texts differ.
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 
+// How deep arrays and objects stand in each other. Reading a value recurses: what comes from
+// outside is bounded by this before it is parsed. Bounded itself, and says something of any text.
+std::size_t json_nesting(std::string_view json_text);
+
 }  // namespace relevo

@@ -133,5 +133,14 @@ TEST(EqualInConstantTime, IsEqualityOfBytes) {
     EXPECT_FALSE(equal_in_constant_time("secret", "secre"));
 }
 
+TEST(JsonNesting, CountsBracketsOutsideOfStrings) {
+    EXPECT_EQ(json_nesting(""), 0U);
+    EXPECT_EQ(json_nesting("7"), 0U);
+    EXPECT_EQ(json_nesting(R"({"a": [1, {"b": 2}], "c": []})"), 3U);
+    EXPECT_EQ(json_nesting(R"(["[[[", "\"[[[", {}])"), 2U);
+    EXPECT_EQ(json_nesting("]]]}[["), 2U);
+    EXPECT_EQ(json_nesting(std::string(100000, '[')), 100000U);
+}
+
 }  // namespace
 }  // namespace relevo

@@ -91,6 +91,10 @@ constexpr Meaning meanings[] = {
      "another pgBackRest is at work here: wait for it"},
     {"terminated on signal", ErrorCode::cancelled, "it was ended"},
     {"requires option", ErrorCode::invalid, "an option is missing: add it to backup.options"},
+    {"for read: [13] Permission denied", ErrorCode::denied,
+     "pgBackRest's user may not read the file that it names, here or on the other member's host "
+     "(there Debian's /etc/pgbackrest.conf is for the user postgres alone: name another by "
+     "host-config in backup.primary_host)"},
     {"Permission denied", ErrorCode::denied,
      "this agent's user may not write there: make the repository's directory its own"},
     {"Read-only file system", ErrorCode::failed, "the repository's file system is read-only"},

@@ -103,6 +103,14 @@ TEST(Failure, WhatKeepsItFromTheRepositoryGoesBeforeTheHints) {
         "       HINT: has a stanza-create been performed?\n");
     EXPECT_EQ(missing.code, ErrorCode::not_found);
     EXPECT_THAT(missing.message, HasSubstr("the stanza does not exist"));
+    const auto shut = said(
+        "WARN: unable to check pg2: [FileOpenError] raised from remote-0 tls protocol on "
+        "'127.0.0.2': unable to open file '/etc/pgbackrest.conf' for read: [13] Permission "
+        "denied\n"
+        "ERROR: [056]: unable to find primary cluster - cannot proceed\n");
+    EXPECT_EQ(shut.code, ErrorCode::denied);
+    EXPECT_THAT(shut.message, HasSubstr("may not read the file"));
+    EXPECT_THAT(shut.message, HasSubstr("host-config"));
     const auto server = said(
         "WARN: unable to check pg1: [DbConnectError] unable to connect to 'dbname='postgres' "
         "port=5999': connection to server on socket \"/s\" failed: No such file or directory\n"

@@ -4,28 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "os/test_mutate.h"
 #include "pgbackrest/fuzz_target.h"
 #include "pgbackrest/info_test_data.h"
 
 namespace relevo::pgbackrest {
 namespace {
-
-// One random change: a byte flipped, a piece cut out, doubled or taken from another seed.
-std::string mutate(std::string text, const std::vector<std::string>& seeds, std::mt19937& random) {
-    const auto below = [&](std::size_t bound) { return bound == 0 ? 0 : random() % bound; };
-    const auto at = below(text.size() + 1);
-    const auto length = below(std::min<std::size_t>(text.size() - at, 16) + 1);
-    const auto& other = seeds[below(seeds.size())];
-    switch (random() % 5) {
-        case 0: text.insert(at, 1, static_cast<char>(random() % 256)); break;
-        case 1: text.erase(at, length); break;
-        case 2: text.insert(at, text.substr(at, length)); break;
-        case 3: text.insert(at, other.substr(below(other.size()), 16)); break;
-        default:
-            if (at < text.size()) text[at] = static_cast<char>(text[at] ^ (1 << (random() % 8)));
-    }
-    return text;
-}
 
 TEST(Fuzz, WhateverIsPrintedIsTakenWithoutHarm) {
     const std::vector<std::string> seeds = {
@@ -41,7 +25,7 @@ TEST(Fuzz, WhateverIsPrintedIsTakenWithoutHarm) {
     for (int round = 0; round < 5'000; ++round) {
         auto text = seeds[random() % seeds.size()];
         for (auto changes = random() % 6; changes > 0; --changes)
-            text = mutate(text, seeds, random);
+            text = os::testing::mutate(text, seeds, random);
         SCOPED_TRACE(text);
         testing::fuzz_one(text);
     }

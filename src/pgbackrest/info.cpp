@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "base/text.h"
+
 namespace relevo::pgbackrest {
 namespace {
 
@@ -14,28 +16,9 @@ using cluster::BackupRecord;
 using cluster::Repository;
 using nlohmann::json;
 
-// Reading a value recurses: what comes from outside is bounded before. pgBackRest's own is 8 deep.
+// pgBackRest's own is 8 deep.
 constexpr std::size_t nesting_max = 32;
 constexpr std::size_t text_max = 1000;
-
-bool nested_deeper(std::string_view text, std::size_t most) {
-    std::size_t depth = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (in_string) {
-            if (c == '\\') ++i;
-            if (c == '"') in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > most) return true;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            --depth;
-        }
-    }
-    return false;
-}
 
 std::string printable(std::string_view text) {
     std::string out(text);
@@ -204,7 +187,7 @@ Result<Repository> parse_info(std::string_view json_text, std::string_view stanz
                     "pgBackRest's answer is not understood: is this really pgBackRest, 2.24 or "
                     "later? Try `pgbackrest info --output=json`");
     };
-    if (nested_deeper(json_text, nesting_max)) return odd();
+    if (json_nesting(json_text) > nesting_max) return odd();
     auto all = json::parse(json_text, nullptr, false);
     // With a wrong passphrase there are raw bytes of what it decrypted in the message.
     if (all.is_discarded()) all = json::parse(printable(json_text), nullptr, false);
@@ -220,7 +203,7 @@ Result<Repository> parse_info(std::string_view json_text, std::string_view stanz
 
 Result<std::vector<std::string>> parse_archive(std::string_view json_text) {
     json all;
-    if (!nested_deeper(json_text, nesting_max)) all = json::parse(json_text, nullptr, false);
+    if (json_nesting(json_text) <= nesting_max) all = json::parse(json_text, nullptr, false);
     if (!all.is_object())
         return fail(ErrorCode::invalid, "pgBackRest's list of the archive is not understood");
     // 15-1/0000000100000000/000000010000000000000001-0f6aa7aaf7a8b49f9a49712fccdbdbbf0c4ca74b.lz4

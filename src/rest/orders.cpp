@@ -17,7 +17,7 @@ std::unexpected<Refusal> refuse(int status, std::string reason) {
 }
 
 Parsed<json> parse(std::string_view body) {
-    if (nesting(body) > nesting_max) return refuse(400, "the body is nested too deeply");
+    if (json_nesting(body) > nesting_max) return refuse(400, "the body is nested too deeply");
     auto value = json::parse(body, nullptr, false);
     if (value.is_discarded()) return refuse(400, "the body is not valid JSON");
     if (!value.is_object()) return refuse(400, "the body must be a JSON object");
@@ -227,26 +227,6 @@ Parsed<ports::BackupOrder> parse_expire(std::string_view body) {
     ports::BackupOrder order{cluster::JobWhat::expire, false};
     RLV_TRY(order.dry_run, flag_of(object, "dry_run"));
     return order;
-}
-
-std::size_t nesting(std::string_view json_text) {
-    std::size_t depth = 0;
-    std::size_t deepest = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < json_text.size(); ++i) {
-        const char c = json_text[i];
-        if (in_string) {
-            if (c == '\\') ++i;
-            if (c == '"') in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            deepest = std::max(deepest, ++depth);
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            --depth;
-        }
-    }
-    return deepest;
 }
 
 std::string spaced(std::string_view json_text) {

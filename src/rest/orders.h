@@ -39,9 +39,7 @@ Parsed<ports::BackupOrder> parse_expire(std::string_view body);  // {"dry_run": 
 Parsed<cluster::Pulse> parse_pulse(std::string_view body);
 Parsed<cluster::TailAsk> parse_tail_ask(std::string_view body);
 
-// How many lists and objects stand inside each other. Writing a JSON value recurses: what comes
-// from outside is bounded before it is parsed, or one request ends the agent's stack.
-std::size_t nesting(std::string_view json);
+// Of json_nesting(): writing a JSON value recurses, and one request must not end the agent's stack.
 inline constexpr std::size_t nesting_max = 64;
 
 // The same JSON with Patroni's separators, ", " and ": ".

@@ -67,7 +67,7 @@ Result<std::string> beside(const std::string& api_url, std::string_view path) {
 }  // namespace
 
 Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
-    if (nesting(text) > nesting_max)
+    if (json_nesting(text) > nesting_max)
         return fail(ErrorCode::invalid, "the answer is nested too deeply");
     const auto object = json::parse(text, nullptr, false);
     if (!object.is_object()) return fail(ErrorCode::invalid, "the answer is not a JSON object");
@@ -110,7 +110,7 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
 }
 
 Result<cluster::PulseAnswer> parse_pulse_answer(std::string_view text) {
-    if (nesting(text) > nesting_max)
+    if (json_nesting(text) > nesting_max)
         return fail(ErrorCode::invalid, "the answer is nested too deeply");
     const auto object = json::parse(text, nullptr, false);
     if (!object.is_object()) return fail(ErrorCode::invalid, "the answer is not a JSON object");

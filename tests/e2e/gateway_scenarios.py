@@ -44,6 +44,14 @@ def switch(lab, to=None):
     return candidate, leader.api("/switchover", "POST", {"leader": leader.name, "candidate": candidate.name})
 
 
+def may_take_over(lab, member):
+    """It votes by the sync key, and says of itself that it runs and has its vote."""
+    sync = json.loads(lab.etcd.keys("lab").get("sync") or "{}")
+    said = json.loads(member.api("/patroni")[1])
+    return (member.name in (sync.get("sync_standby") or "").split(",") and said.get("state") == "running"
+            and not said.get("voteless"))
+
+
 @scenario
 def gateway_switchover_costs_no_error():
     with gateway_lab() as lab, Gateway(lab) as gw:
@@ -171,6 +179,8 @@ def gateway_never_leads_writes_back_to_the_old_primary():
         time.sleep(1)
         old = lab.primary()
         standbys = [m for m in lab if m is not old]
+        # Where nobody may take over yet, PostgreSQL is started in place.
+        wait_for("both standbys may take over", 20, lambda: all(may_take_over(lab, m) for m in standbys))
         old.kill_postmaster()
         new = wait_for("somebody promotes", 20, every=0.001, question=lambda: next(
             (m for m in standbys if "promoting: the leader key is ours" in log_of(m)), None))
