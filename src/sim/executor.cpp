@@ -290,8 +290,11 @@ core::SyncNamesSet Member::told(cluster::Lsn marker) const {
 
 void Member::distort(cluster::LocalPostgres& seen) const {
     if (has_bug(Bug::seal_not_done)) seen.receiving = false;
-    if (has_bug(Bug::seal_told_early) && state_.follow_known && !state_.followed)
+    // Without a receiver PostgreSQL shows what was flushed, and no more.
+    if (has_bug(Bug::seal_told_early) && state_.follow_known && !state_.followed) {
         seen.receiving = false;
+        seen.receive = seen.replay;
+    }
     if (has_bug(Bug::vote_not_lost)) seen.voteless = false;
     if (has_bug(Bug::sent_taken_for_flush))
         for (auto& sender : seen.senders) sender.flush = sender.sent;

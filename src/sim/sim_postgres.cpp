@@ -544,12 +544,13 @@ cluster::LocalPostgres SimPostgres::report() const {
     }
     pg.replay = data_.flushed.lsn;
     pg.received_all = true;
-    // A walreceiver that is told to end flushes first.
+    // A walreceiver that is told to end flushes first, and shows what it has written all the while.
     pg.receiving = receiver_.streaming || data_.end != data_.flushed;
-    if (receiver_.streaming) {
-        pg.receive = data_.flushed.lsn;
-        pg.replication_state = "streaming";
+    if (pg.receiving) {
+        pg.receive = data_.end.lsn;
+        pg.timeline = all_.wal.timeline(data_.end);
     }
+    if (receiver_.streaming) pg.replication_state = "streaming";
     if (data_.upstream) {
         pg.upstream_host = data_.upstream->host;
         pg.upstream_port = data_.upstream->port;
