@@ -86,7 +86,13 @@ struct PlayedBackup final : ports::Backup {
     }
     Task<Status> create_stanza(Duration) override { co_return Status{}; }
     Task<Status> check(Duration) override { co_return Status{}; }
-    Task<Result<Archived>> archived(std::string, Duration) override { co_return Archived{}; }
+    Task<Result<Archived>> archived(cluster::ArchiveRange, Duration) override {
+        co_return Archived{};
+    }
+    Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange,
+                                                            cluster::Timeline, Duration) override {
+        co_return std::vector<cluster::HistoryLine>{};
+    }
     Task<Result<int>> fill_archive(cluster::Timeline) override { co_return 0; }
     std::string why_not_from_standby() const override { return "there is no way"; }
     Task<Result<std::string>> run(Plan asked) override {
@@ -116,6 +122,8 @@ struct PlayedBackup final : ports::Backup {
         told = running;
         over.cancel();
     }
+    Task<Status> restore(RestorePlan) override { co_return Status{}; }
+    void end_restore(const std::string&) override {}
     void stop() override {}
     void finish() {
         finishes = true;

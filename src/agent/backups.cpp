@@ -213,7 +213,7 @@ Task<Result<std::string>> Backups::look_for_gaps() {
     if (there->backups.empty() || there->archives.empty())
         co_return "WAL reaches the repository; there is no backup yet";
     const auto& oldest = there->backups.front();
-    const auto archived = co_await backup_.archived(there->archives.back().id, info_deadline);
+    const auto archived = co_await backup_.archived(there->archives.back(), info_deadline);
     if (!archived) co_return std::unexpected(archived.error());
     const auto gaps = cluster::archive_gaps(archived->segments, history_, timeline_,
                                             oldest.wal_start, archived->segment_bytes);

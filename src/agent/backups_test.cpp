@@ -52,9 +52,13 @@ public:
         co_return checked;
     }
     Archived in_archive;
-    Task<Result<Archived>> archived(std::string id, Duration) override {
-        calls.push_back("archived " + id);
+    Task<Result<Archived>> archived(cluster::ArchiveRange archive, Duration) override {
+        calls.push_back("archived " + archive.id);
         co_return in_archive;
+    }
+    Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange,
+                                                            cluster::Timeline, Duration) override {
+        co_return std::vector<cluster::HistoryLine>{};
     }
     Task<Result<int>> fill_archive(cluster::Timeline current) override {
         calls.push_back("fill " + std::to_string(current));
@@ -67,6 +71,8 @@ public:
     }
     Task<Result<std::string>> verify() override { co_return "x"; }
     void end_job() override {}
+    Task<Status> restore(RestorePlan) override { co_return Status{}; }
+    void end_restore(const std::string&) override {}
     void stop() override { stopped = true; }
 
 private:
@@ -226,6 +232,8 @@ TEST_F(BackupsTest, ACheckSaysWhatItWasWorth) {
     made.wal_start = "000000030000000000000005";
     backup.repository->archives.emplace_back().id = "15-1";
     backup.in_archive = {.segments = {"000000030000000000000005", "000000030000000000000006"},
+                         .stored = {},
+                         .histories = {},
                          .segment_bytes = 16U << 20U};
     auto whole = t.await(backups.check());
     EXPECT_EQ(whole.code, 200);

@@ -214,6 +214,23 @@ std::optional<double> parse_real(std::string_view text, std::string_view base_un
     return static_cast<double>(*value);
 }
 
+std::string word_in_setting(std::string_view text) {
+    const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view("/._-=:,+@").contains(c);
+    });
+    std::string out = plain ? "" : "'";
+    for (const char c : text) {
+        if (c == '\'')
+            out += "'\\''";
+        else if (c == '%')
+            out += "%%";
+        else
+            out += c;
+    }
+    return plain ? out : out + "'";
+}
+
 bool equal_in_constant_time(std::string_view a, std::string_view b) {
     // The length may show; the content may not.
     if (a.size() != b.size()) return false;

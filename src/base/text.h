@@ -27,6 +27,10 @@ std::optional<bool> parse_bool(std::string_view text);
 std::optional<std::int64_t> parse_int(std::string_view text, std::string_view base_unit = "");
 std::optional<double> parse_real(std::string_view text, std::string_view base_unit = "");
 
+// A word for /bin/sh inside of one of PostgreSQL's settings that hold a command, where % is
+// expanded: quoted where it must be, %% for %.
+std::string word_in_setting(std::string_view text);
+
 // Compares without telling by its duration where the texts differ.
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 

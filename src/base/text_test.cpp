@@ -126,6 +126,13 @@ TEST(ParseReal, KeepsFractions) {
     EXPECT_EQ(parse_real(""), std::nullopt);
 }
 
+TEST(WordInSetting, IsOneWordForTheShellAndNoPlaceholder) {
+    EXPECT_EQ(word_in_setting("/srv/data-1"), "/srv/data-1");
+    EXPECT_EQ(word_in_setting("/srv/my data"), "'/srv/my data'");
+    EXPECT_EQ(word_in_setting("it's 5%"), "'it'\\''s 5%%'");
+    EXPECT_EQ(word_in_setting(""), "''");
+}
+
 TEST(EqualInConstantTime, IsEqualityOfBytes) {
     EXPECT_TRUE(equal_in_constant_time("", ""));
     EXPECT_TRUE(equal_in_constant_time("secret", "secret"));

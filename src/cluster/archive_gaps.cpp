@@ -81,10 +81,23 @@ private:
 
 }  // namespace
 
-Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& archived,
-                                             const std::vector<HistoryLine>& history,
-                                             Timeline current, std::string_view from,
-                                             std::uint64_t segment_bytes) {
+namespace {
+
+// What one walks along: from the first segment, over the timelines that lead to the current one.
+struct Way {
+    std::set<Segment> there;
+    Segment begin;
+    struct Part {
+        Timeline timeline = 0;
+        std::uint64_t first = 0;
+        std::optional<std::uint64_t> end;  // without it; absent: the current timeline
+    };
+    std::vector<Part> parts;
+};
+
+Result<Way> way_of(const std::vector<std::string>& archived,
+                   const std::vector<HistoryLine>& history, Timeline current, std::string_view from,
+                   std::uint64_t segment_bytes) {
     // PostgreSQL's: 1 MB to 1 GB.
     if (!std::has_single_bit(segment_bytes) || segment_bytes < (1U << 20U) ||
         segment_bytes > (1U << 30U))
@@ -93,10 +106,10 @@ Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& arc
     const auto begin = parse(from, segment_bytes);
     if (!begin)
         return fail(ErrorCode::invalid, fmt::format("{} is no segment's name", from.substr(0, 40)));
-    std::set<Segment> there;
+    Way out;
+    out.begin = *begin;
     for (const auto& name : archived)
-        if (const auto segment = parse(name, segment_bytes)) there.insert(*segment);
-    Walk walk(std::move(there), segment_bytes);
+        if (const auto segment = parse(name, segment_bytes)) out.there.insert(*segment);
     auto lines = history;
     std::ranges::sort(lines, {}, &HistoryLine::timeline);
     auto timeline = begin->timeline;
@@ -105,7 +118,7 @@ Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& arc
         if (lines[i].timeline < timeline) continue;
         if (lines[i].timeline != timeline) break;
         const auto left = lines[i].switch_point.value / segment_bytes;
-        walk.look(timeline, next, left);
+        out.parts.push_back({.timeline = timeline, .first = next, .end = std::max(next, left)});
         next = std::max(next, left);
         timeline = i + 1 < lines.size() ? lines[i + 1].timeline : current;
     }
@@ -113,8 +126,61 @@ Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& arc
         return fail(
             ErrorCode::conflict,
             fmt::format("timeline {} is not in the history of timeline {}", timeline, current));
-    if (const auto last = walk.last(current)) walk.look(current, next, *last + 1);
+    out.parts.push_back({.timeline = current, .first = next, .end = std::nullopt});
+    return out;
+}
+
+}  // namespace
+
+Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& archived,
+                                             const std::vector<HistoryLine>& history,
+                                             Timeline current, std::string_view from,
+                                             std::uint64_t segment_bytes) {
+    RLV_TRY(auto way, way_of(archived, history, current, from, segment_bytes));
+    Walk walk(std::move(way.there), segment_bytes);
+    for (const auto& part : way.parts) {
+        if (part.end)
+            walk.look(part.timeline, part.first, *part.end);
+        else if (const auto last = walk.last(part.timeline))
+            walk.look(part.timeline, part.first, *last + 1);
+    }
     return walk.take();
+}
+
+Result<ArchiveReach> archive_reach(const std::vector<std::string>& archived,
+                                   const std::vector<HistoryLine>& history, Timeline current,
+                                   std::string_view from, std::uint64_t segment_bytes) {
+    RLV_TRY(const auto way, way_of(archived, history, current, from, segment_bytes));
+    ArchiveReach out;
+    out.first = name_of(way.begin, segment_bytes);
+    for (const auto& part : way.parts) {
+        auto next = part.first;
+        for (; (!part.end || next < *part.end) && way.there.contains({part.timeline, next});
+             ++next) {
+            out.last = name_of({part.timeline, next}, segment_bytes);
+            out.timeline = part.timeline;
+            out.end = Lsn{(next + 1) * segment_bytes};
+            ++out.segments;
+        }
+        if (part.end && next >= *part.end) continue;
+        // Later ones of this timeline, or of those that follow: a hole.
+        const auto later = std::ranges::any_of(way.parts, [&](const auto& other) {
+            if (other.timeline < part.timeline) return false;
+            const auto at = way.there.lower_bound(
+                {other.timeline, other.timeline == part.timeline ? next : other.first});
+            return at != way.there.end() && at->timeline == other.timeline;
+        });
+        if (later) out.missing = name_of({part.timeline, next}, segment_bytes);
+        break;
+    }
+    return out;
+}
+
+std::optional<SegmentStart> segment_start(std::string_view name, std::uint64_t segment_bytes) {
+    if (!std::has_single_bit(segment_bytes) || segment_bytes > log_bytes) return std::nullopt;
+    const auto segment = parse(name, segment_bytes);
+    if (!segment) return std::nullopt;
+    return SegmentStart{segment->timeline, Lsn{segment->number * segment_bytes}};
 }
 
 }  // namespace relevo::cluster

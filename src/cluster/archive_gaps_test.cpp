@@ -84,5 +84,51 @@ TEST(ArchiveGaps, AHoleMayBeWideAndANameWrong) {
     EXPECT_FALSE(archive_gaps({}, {}, 1, name(1, 1), mb16 + 1));
 }
 
+TEST(ArchiveReach, EndsAtTheLastSegmentOrBeforeAHole) {
+    const auto whole = archive_reach(names(1, 3, 6), {}, 1, name(1, 4), mb16);
+    ASSERT_TRUE(whole);
+    EXPECT_EQ(*whole, (ArchiveReach{.first = name(1, 4),
+                                    .last = name(1, 6),
+                                    .timeline = 1,
+                                    .end = Lsn{7 * mb16},
+                                    .segments = 3,
+                                    .missing = {}}));
+    const auto holed = *archive_reach(names(1, 3, 4) + names(1, 7, 9), {}, 1, name(1, 3), mb16);
+    EXPECT_EQ(holed.last, name(1, 4));
+    EXPECT_EQ(holed.missing, name(1, 5));
+    const auto none = *archive_reach(names(1, 7, 9), {}, 1, name(1, 6), mb16);
+    EXPECT_EQ(none.last, "");
+    EXPECT_EQ(none.missing, name(1, 6));
+}
+
+TEST(ArchiveReach, GoesOverTimelines) {
+    const std::vector history = {left(1, 7), left(2, 9)};
+    const auto all = names(1, 3, 6) + names(2, 7, 8) + names(3, 9, 12);
+    const auto reach = *archive_reach(all, history, 3, name(1, 4), mb16);
+    EXPECT_EQ(reach.last, name(3, 12));
+    EXPECT_EQ(reach.segments, 9U);
+    EXPECT_FALSE(reach.missing);
+    // Nothing of the last one was archived yet.
+    const auto early =
+        *archive_reach(names(1, 3, 6) + names(2, 7, 8), history, 3, name(1, 4), mb16);
+    EXPECT_EQ(early.last, name(2, 8));
+    EXPECT_EQ(early.timeline, 2U);
+    EXPECT_FALSE(early.missing);
+    // The last primary did not archive its last segment.
+    const auto holed =
+        *archive_reach(names(1, 3, 5) + names(2, 7, 8), history, 3, name(1, 4), mb16);
+    EXPECT_EQ(holed.last, name(1, 5));
+    EXPECT_EQ(holed.missing, name(1, 6));
+    EXPECT_EQ(archive_reach(all, {left(1, 7)}, 3, name(2, 8), mb16).error().code,
+              ErrorCode::conflict);
+}
+
+TEST(SegmentStart, FollowsFromTheName) {
+    EXPECT_EQ(segment_start(name(2, 300), mb16)->lsn, Lsn{300 * mb16});
+    EXPECT_EQ(segment_start(name(2, 300), mb16)->timeline, 2U);
+    EXPECT_FALSE(segment_start("00000002.history", mb16));
+    EXPECT_FALSE(segment_start(name(2, 300), 12345));
+}
+
 }  // namespace
 }  // namespace relevo::cluster

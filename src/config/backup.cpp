@@ -186,28 +186,10 @@ void read_from(Reader& section, BackupConfig& out) {
                         "choose prefer-standby or primary");
 }
 
-// A word for the shell inside of a setting in which PostgreSQL expands %.
-std::string shell_word(std::string_view text) {
-    const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               std::string_view("/._-=:,+@").contains(c);
-    });
-    std::string out = plain ? "" : "'";
-    for (const char c : text) {
-        if (c == '\'')
-            out += "'\\''";
-        else if (c == '%')
-            out += "%%";
-        else
-            out += c;
-    }
-    return plain ? out : out + "'";
-}
-
 std::string pgbackrest(const LocalConfig& local) {
-    return fmt::format("{} {} {}", shell_word(local.backup.program),
-                       shell_word("--config=" + backup_file(local)),
-                       shell_word("--stanza=" + local.backup.stanza));
+    return fmt::format("{} {} {}", word_in_setting(local.backup.program),
+                       word_in_setting("--config=" + backup_file(local)),
+                       word_in_setting("--stanza=" + local.backup.stanza));
 }
 
 // `|| exit 1`: to PostgreSQL a command that was ended by a signal is the end of recovery, not a
@@ -293,7 +275,7 @@ void archive_with(const LocalConfig& local, ports::PostgresConfig& out,
     out.archiver_patience = archiver_patience;
     if (out.recovery_conf.contains("restore_command")) return;
     out.recovery_conf["restore_command"] =
-        fmt::format("[ -e {} ] && {} || exit 1", shell_word(backup_gate(local)), fetch(local));
+        fmt::format("[ -e {} ] && {} || exit 1", word_in_setting(backup_gate(local)), fetch(local));
     out.fetch_command = fetch(local) + " || exit 1";
 }
 

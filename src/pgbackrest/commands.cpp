@@ -19,6 +19,58 @@ const char* word(cluster::BackupType type) {
     return "full";
 }
 
+const char* word(cluster::TargetKind kind) {
+    switch (kind) {
+        case cluster::TargetKind::latest: return "default";
+        case cluster::TargetKind::immediate: return "immediate";
+        case cluster::TargetKind::time: return "time";
+        case cluster::TargetKind::lsn: return "lsn";
+        case cluster::TargetKind::xid: return "xid";
+    }
+    return "default";
+}
+
+Status check_path(const char* what, const std::string& path) {
+    const bool plain = std::ranges::none_of(path, [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x20 || byte == 0x7f;
+    });
+    if (path.size() > 1 && path.front() == '/' && plain) return {};
+    return fail(ErrorCode::invalid,
+                fmt::format("{}: an absolute path is wanted, as in /srv/restored", what));
+}
+
+bool is_label(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+        return (c >= '0' && c <= '9') || c == '-' || c == '_' || c == 'F' || c == 'D' || c == 'I';
+    });
+}
+
+// pgBackRest writes what it is given between quotes and escapes nothing.
+std::string in_quotes(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '\'' || c == '\\') out += c;
+        out += c;
+    }
+    return out;
+}
+
+// What belongs to each kind of target, and nothing else: pgBackRest refuses what does not.
+void add_target(Arguments& out, const cluster::RecoveryTarget& target) {
+    using cluster::TargetKind;
+    out.push_back(fmt::format("--type={}", word(target.kind)));
+    if (const auto value = cluster::value_text(target); !value.empty()) {
+        out.push_back("--target=" + value);
+        if (!target.inclusive) out.emplace_back("--target-exclusive");
+    }
+    if (target.kind != TargetKind::latest)
+        out.push_back(fmt::format("--target-action={}", to_string(target.action)));
+    // Also where it is PostgreSQL's default: before 12 it was another one.
+    if (target.kind != TargetKind::immediate)
+        out.push_back("--target-timeline=" + to_string(target.timeline));
+}
+
 }  // namespace
 
 Arguments arguments(const Settings& settings, const std::string& command, const char* console) {
@@ -97,6 +149,64 @@ Arguments backup_arguments(const Settings& settings, cluster::BackupType type,
     there["port"] = {std::to_string(primary->port)};
     for (const auto& [name, values] : there)
         for (const auto& value : values) out.push_back(fmt::format("--pg2-{}={}", name, value));
+    return out;
+}
+
+Arguments list_archive_arguments(const Settings& settings, const cluster::ArchiveRange& archive) {
+    auto out = arguments(settings, "repo-ls");
+    out.insert(out.end(),
+               {"--recurse", "--output=json", fmt::format("--repo={}", archive.repository),
+                fmt::format("archive/{}/{}", settings.config.stanza, archive.id)});
+    return out;
+}
+
+Arguments history_arguments(const Settings& settings, const cluster::ArchiveRange& archive,
+                            cluster::Timeline timeline) {
+    auto out = arguments(settings, "repo-get");
+    out.push_back(fmt::format("--repo={}", archive.repository));
+    out.push_back(
+        fmt::format("archive/{}/{}/{:08X}.history", settings.config.stanza, archive.id, timeline));
+    return out;
+}
+
+// Codes: 1 is a file that is not there, and ends recovery where that is right. Above 125 PostgreSQL
+// takes it for a fatal error; else it would take a repository that is out of reach for an archive
+// that ends here, and promote too early. Of a repository no event tells that it is back: a pause.
+std::string restore_command(const Settings& settings, const std::string& data_dir) {
+    constexpr int tries = 5;
+    std::string rounds;
+    for (int i = 1; i <= tries; ++i) rounds += fmt::format("{} ", i);
+    return fmt::format(
+        "for n in {}; do {} {} {} {} --no-archive-async archive-get %f \"%p\"; rc=$?; "
+        "[ $rc -le 1 ] && exit $rc; sleep 2; done; exit 126",
+        trim(rounds), word_in_setting(settings.config.program),
+        word_in_setting("--config=" + settings.file),
+        word_in_setting("--stanza=" + settings.config.stanza),
+        word_in_setting("--pg1-path=" + data_dir));
+}
+
+Result<Arguments> restore_arguments(const Settings& settings,
+                                    const ports::Backup::RestorePlan& plan) {
+    RLV_CHECK(check_path("where to restore to", plan.into));
+    if (!plan.tablespaces.empty()) RLV_CHECK(check_path("where tablespaces go", plan.tablespaces));
+    if (plan.backup && !is_label(*plan.backup))
+        return fail(ErrorCode::invalid,
+                    "that is no backup's label: it is as `relevoctl backup list` shows it, "
+                    "20260514-010000F");
+    auto out = arguments(settings, "restore", "detail");
+    out.push_back("--pg1-path=" + plan.into);
+    if (plan.delta) out.emplace_back("--delta");
+    if (plan.backup) out.push_back("--set=" + *plan.backup);
+    if (plan.repository > 0) out.push_back(fmt::format("--repo={}", plan.repository));
+    if (!plan.tablespaces.empty()) out.push_back("--tablespace-map-all=" + plan.tablespaces);
+    if (plan.as_standby) {
+        out.emplace_back("--type=standby");
+        out.push_back("--target-timeline=" + to_string(plan.target.timeline));
+    } else {
+        add_target(out, plan.target);
+    }
+    out.push_back("--recovery-option=restore_command=" +
+                  in_quotes(restore_command(settings, plan.into)));
     return out;
 }
 

@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "cluster/backup.h"
 #include "pgbackrest/settings.h"
+#include "ports/backup.h"
 #include "ports/pooler.h"
 
 namespace relevo::pgbackrest {
@@ -32,5 +33,17 @@ std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
 // primary: absent on the primary itself.
 Arguments backup_arguments(const Settings& settings, cluster::BackupType type,
                            const std::optional<ports::Endpoint>& primary);
+
+Arguments list_archive_arguments(const Settings& settings, const cluster::ArchiveRange& archive);
+Arguments history_arguments(const Settings& settings, const cluster::ArchiveRange& archive,
+                            cluster::Timeline timeline);
+
+// invalid: a path that is not absolute or has control characters, no backup's label.
+Result<Arguments> restore_arguments(const Settings& settings,
+                                    const ports::Backup::RestorePlan& plan);
+// PostgreSQL's restore_command for a restored server: asks the repository for %f. Where that cannot
+// be told whether it has the file it is asked again, and then recovery is ended by a fatal error
+// instead of at what looks like the end of the archive.
+std::string restore_command(const Settings& settings, const std::string& data_dir);
 
 }  // namespace relevo::pgbackrest

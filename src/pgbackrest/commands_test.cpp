@@ -70,9 +70,96 @@ TEST(Commands, OfEarlierTimelinesOnlyWholeSegmentsAreArchived) {
     EXPECT_TRUE(earlier_segments(names, 1).empty());
 }
 
+TEST(Commands, ARestoreNamesDirectoryBackupAndTarget) {
+    ports::Backup::RestorePlan plan;
+    plan.into = "/srv/restored";
+    plan.backup = "20260514-010000F_20260515-010000I";
+    plan.target = *cluster::target_at_time("2026-05-15 10:00+00");
+    plan.target.inclusive = false;
+    plan.tablespaces = "/srv/restored.tablespaces";
+    const auto words = restore_arguments(member(), plan);
+    ASSERT_TRUE(words) << words.error().message;
+    EXPECT_THAT(*words, AllOf(Contains("restore"), Contains("--pg1-path=/srv/restored"),
+                              Contains("--set=20260514-010000F_20260515-010000I"),
+                              Contains("--type=time"), Contains("--target=2026-05-15 10:00:00+00"),
+                              Contains("--target-exclusive"), Contains("--target-action=promote")));
+    EXPECT_THAT(*words, AllOf(Contains("--target-timeline=latest"),
+                              Contains("--tablespace-map-all=/srv/restored.tablespaces"),
+                              Not(Contains("--delta"))));
+}
+
+TEST(Commands, EachKindOfTargetHasItsOwnWords) {
+    const auto words = [](const cluster::RecoveryTarget& target, bool standby = false) {
+        ports::Backup::RestorePlan plan;
+        plan.into = "/srv/restored";
+        plan.target = target;
+        plan.as_standby = standby;
+        plan.delta = standby;
+        return *restore_arguments(member(), plan);
+    };
+    EXPECT_THAT(words({}), AllOf(Contains("--type=default"), Contains("--target-timeline=latest"),
+                                 Not(Contains(HasSubstr("--target-action")))));
+    cluster::RecoveryTarget target;
+    target.kind = cluster::TargetKind::immediate;
+    target.action = cluster::TargetAction::pause;
+    EXPECT_THAT(words(target),
+                AllOf(Contains("--type=immediate"), Contains("--target-action=pause"),
+                      Not(Contains(HasSubstr("--target-timeline")))));
+    target = *cluster::target_at_xid("735");
+    target.timeline = {.way = cluster::TargetTimeline::Way::numbered, .number = 3};
+    EXPECT_THAT(words(target), AllOf(Contains("--type=xid"), Contains("--target=735"),
+                                     Contains("--target-timeline=3")));
+    EXPECT_THAT(words(*cluster::target_at_lsn("0/5000000")),
+                AllOf(Contains("--type=lsn"), Contains("--target=0/5000000")));
+    EXPECT_THAT(words(target, true), AllOf(Contains("--type=standby"), Contains("--delta"),
+                                           Not(Contains("--target=735"))));
+}
+
+TEST(Commands, NothingOddReachesARestoresArguments) {
+    for (const char* into : {"", "/", "srv/restored", "/srv/a\nb"}) {
+        ports::Backup::RestorePlan plan;
+        plan.into = into;
+        EXPECT_FALSE(restore_arguments(member(), plan)) << into;
+    }
+    ports::Backup::RestorePlan plan;
+    plan.into = "/srv/restored";
+    for (const char* label : {"", "latest", "../x", "20260514-010000F --force"}) {
+        plan.backup = label;
+        EXPECT_FALSE(restore_arguments(member(), plan)) << label;
+    }
+}
+
+// PostgreSQL takes codes up to 125 for a file that the archive has not.
+TEST(Commands, ARestoredServerTakesASilentRepositoryForNoEndOfTheArchive) {
+    auto settings = member();
+    settings.config.program = "/opt/it's/pgbackrest";
+    const auto command = restore_command(settings, "/srv/my data");
+    EXPECT_THAT(command, AllOf(HasSubstr(R"('/opt/it'\''s/pgbackrest')"),
+                               HasSubstr("'--pg1-path=/srv/my data'"),
+                               HasSubstr("archive-get %f \"%p\""), HasSubstr("exit 126")));
+    ports::Backup::RestorePlan plan;
+    plan.into = "/srv/my data";
+    // pgBackRest writes it between quotes.
+    EXPECT_THAT(*restore_arguments(settings, plan),
+                Contains(AllOf(HasSubstr("--recovery-option=restore_command="),
+                               HasSubstr(R"(''/opt/it''\\''''s/pgbackrest'')"))));
+}
+
+TEST(Commands, AnArchiveIsThatOfOneRepositoryAndDatabase) {
+    const cluster::ArchiveRange archive{
+        .repository = 2, .id = "15-1", .system_id = {}, .wal_min = {}, .wal_max = {}};
+    EXPECT_THAT(list_archive_arguments(member(), archive),
+                AllOf(Contains("repo-ls"), Contains("--repo=2"), Contains("archive/main/15-1")));
+    EXPECT_THAT(history_arguments(member(), archive, 26),
+                AllOf(Contains("repo-get"), Contains("archive/main/15-1/0000001A.history")));
+}
+
 TEST(Commands, NoArgumentHoldsASecret) {
+    ports::Backup::RestorePlan plan;
+    plan.into = "/srv/restored";
     for (const auto& words : {info_arguments(member()), expire_arguments(member(), false),
-                              backup_arguments(member(), cluster::BackupType::full, std::nullopt)})
+                              backup_arguments(member(), cluster::BackupType::full, std::nullopt),
+                              *restore_arguments(member(), plan)})
         EXPECT_THAT(words, Not(Contains(HasSubstr("xyzzy"))));
 }
 

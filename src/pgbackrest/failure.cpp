@@ -87,6 +87,19 @@ constexpr Meaning meanings[] = {
     {"with a different checksum", ErrorCode::conflict,
      "the repository has another segment of this name: somebody else archives into this stanza, or "
      "a member that had left the cluster's line did"},
+    {"because it contains files", ErrorCode::conflict,
+     "the directory is not empty: nothing is restored over what is there; name another, or empty "
+     "it"},
+    {"while PostgreSQL is running", ErrorCode::conflict,
+     "a server runs on that directory (its postmaster.pid is there): stop it first, or name "
+     "another"},
+    {"]: backup set ", ErrorCode::not_found,
+     "this backup is not in the repository: `relevoctl backup list` shows those that are"},
+    {"no backup set found to restore", ErrorCode::not_found,
+     "there is no backup in the repository: make one (relevoctl backup run)"},
+    {"unable to find backup set", ErrorCode::not_found,
+     "no backup in the repository is old enough for this target: `relevoctl restore --dry-run` "
+     "shows what can be reached"},
     {"unable to acquire lock", ErrorCode::conflict,
      "another pgBackRest is at work here: wait for it"},
     {"terminated on signal", ErrorCode::cancelled, "it was ended"},
@@ -99,7 +112,8 @@ constexpr Meaning meanings[] = {
      "this agent's user may not write there: make the repository's directory its own"},
     {"Read-only file system", ErrorCode::failed, "the repository's file system is read-only"},
     {"No space left", ErrorCode::failed,
-     "the disk is full: make room, or let retention keep less (relevoctl backup expire)"},
+     "the disk is full: make room, or, where it is the repository's, let retention keep less "
+     "(relevoctl backup expire)"},
     {"unable to connect to 'dbname", ErrorCode::unavailable,
      "pgBackRest cannot connect to this member's PostgreSQL over its unix socket: pg_hba.conf must "
      "let the superuser in there (local all postgres peer)"},
@@ -112,6 +126,14 @@ constexpr Meaning meanings[] = {
     {"ServiceError", ErrorCode::unavailable, "the object store has an error itself"},
     {"HTTP request failed with 5", ErrorCode::unavailable, "the object store has an error itself"},
     // Below the reasons why a repository cannot be read: pgBackRest names it as a hint at all.
+    {"does not match expected checksum", ErrorCode::failed,
+     "a file of this backup is damaged in the repository: take another backup, and see what "
+     "`pgbackrest verify` finds"},
+    {"backup.manifest' for read", ErrorCode::not_found,
+     "this backup is not in the repository any more: `relevoctl backup list` shows those that are"},
+    {"/pg_data/", ErrorCode::not_found,
+     "a file of this backup is not in the repository any more: retention or somebody removed it; "
+     "take another backup (relevoctl backup list)"},
     {"unable to open missing file", ErrorCode::not_found,
      "the stanza does not exist: the primary's agent makes it, and its log says why not"},
     {"unable to find primary", ErrorCode::unavailable, "pgBackRest finds no primary here"},

@@ -55,6 +55,23 @@ TEST(Failure, NamesTheRemedyAndThenPgBackRestsOwnWords) {
             Case{"ERROR: [082]: WAL segment 000000010000000000000001 was not archived before the "
                  "60000ms timeout\nHINT: check the archive_command",
                  ErrorCode::failed, "PostgreSQL's log"},
+            Case{"ERROR: [040]: unable to restore to path '/srv/new' because it contains files",
+                 ErrorCode::conflict, "not empty"},
+            Case{"ERROR: [038]: unable to restore while PostgreSQL is running", ErrorCode::conflict,
+                 "stop it first"},
+            Case{"ERROR: [027]: backup set 20260514-010000F is not valid", ErrorCode::not_found,
+                 "relevoctl backup list"},
+            Case{"ERROR: [075]: no backup set found to restore", ErrorCode::not_found,
+                 "relevoctl backup run"},
+            Case{"ERROR: [055]: unable to load backup manifest file "
+                 "'/r/backup/main/20260514-010000F/backup.manifest' or "
+                 "'/r/backup/main/20260514-010000F/backup.manifest.copy':\n FileMissingError: "
+                 "unable to open missing file "
+                 "'/r/backup/main/20260514-010000F/backup.manifest' for read",
+                 ErrorCode::not_found, "this backup is not in the repository any more"},
+            Case{"ERROR: [055]: raised from local-1 shim protocol: unable to open missing file "
+                 "'/r/backup/main/20260514-010000F/pg_data/base/1/1255.lz4' for read",
+                 ErrorCode::not_found, "take another backup"},
             Case{"ERROR: [063]: terminated on signal [SIGTERM]", ErrorCode::cancelled, "ended"},
         }) {
         const auto error = said(one.words);

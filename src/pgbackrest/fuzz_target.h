@@ -24,8 +24,11 @@ inline void fuzz_one(std::string_view bytes) {
         RLV_ASSERT(!repository->progress ||
                    repository->progress->done_bytes <= repository->progress->total_bytes);
     }
-    if (const auto segments = parse_archive(bytes))
-        for (const auto& name : *segments) RLV_ASSERT(name.size() == 24);
+    if (const auto archive = parse_archive(bytes)) {
+        for (const auto& name : archive->segments) RLV_ASSERT(name.size() == 24);
+        RLV_ASSERT(archive->segments.size() == archive->stored.size());
+        for (const auto timeline : archive->histories) RLV_ASSERT(timeline != 0);
+    }
     // However it is cut into pieces, the same is read.
     ProgressReader whole, pieces;
     whole.read(bytes);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -201,20 +202,29 @@ Result<Repository> parse_info(std::string_view json_text, std::string_view stanz
     return none;
 }
 
-Result<std::vector<std::string>> parse_archive(std::string_view json_text) {
+Result<ports::Backup::Archived> parse_archive(std::string_view json_text) {
     json all;
     if (json_nesting(json_text) <= nesting_max) all = json::parse(json_text, nullptr, false);
     if (!all.is_object())
         return fail(ErrorCode::invalid, "pgBackRest's list of the archive is not understood");
     // 15-1/0000000100000000/000000010000000000000001-0f6aa7aaf7a8b49f9a49712fccdbdbbf0c4ca74b.lz4
-    constexpr std::size_t digits = 24;
-    std::vector<std::string> out;
+    constexpr std::size_t digits = 24, timeline_digits = 8;
+    constexpr std::string_view hexadecimal = "0123456789ABCDEF";
+    ports::Backup::Archived out;
     for (const auto& [path, about] : all.items()) {
         const auto name = path.substr(path.rfind('/') + 1);
         if (name.size() > digits && name[digits] == '-' &&
-            name.find_first_not_of("0123456789ABCDEF") == digits)
-            out.push_back(name.substr(0, digits));
+            name.find_first_not_of(hexadecimal) == digits) {
+            out.segments.push_back(name.substr(0, digits));
+            out.stored.push_back(time(field(about, "time")));
+        } else if (name.size() > timeline_digits && name.substr(timeline_digits) == ".history" &&
+                   name.find_first_not_of(hexadecimal) == timeline_digits) {
+            cluster::Timeline timeline = 0;
+            std::from_chars(name.data(), name.data() + timeline_digits, timeline, 16);
+            if (timeline != 0) out.histories.push_back(timeline);
+        }
     }
+    std::ranges::sort(out.histories);
     return out;
 }
 

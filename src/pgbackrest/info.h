@@ -1,12 +1,11 @@
 // What `pgbackrest info --output=json` says. Pure; takes any bytes.
 #pragma once
 
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "cluster/backup.h"
+#include "ports/backup.h"
 
 namespace relevo::pgbackrest {
 
@@ -14,8 +13,8 @@ namespace relevo::pgbackrest {
 // what pgBackRest writes; single values that are missing or odd are left at their defaults.
 Result<cluster::Repository> parse_info(std::string_view json, std::string_view stanza);
 
-// The segments among the files that `repo-ls --recurse --output=json` of an archive lists, by their
-// names alone.
-Result<std::vector<std::string>> parse_archive(std::string_view json);
+// The segments and history files among what `repo-ls --recurse --output=json` of an archive lists,
+// by their names alone. segment_bytes is left 0.
+Result<ports::Backup::Archived> parse_archive(std::string_view json);
 
 }  // namespace relevo::pgbackrest

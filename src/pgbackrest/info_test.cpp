@@ -13,7 +13,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::no_stanza;
 using testing::two_backups;
-using ::testing::UnorderedElementsAre;
 
 TEST(Info, ABackupHasItsNumbersAndWhatItNeeds) {
     const auto repository = parse_info(two_backups, "main");
@@ -93,13 +92,17 @@ TEST(Info, NoiseInAMessageDoesNotHideIt) {
 TEST(Info, AnArchivesSegmentsAreItsWholeOnes) {
     const auto segments = parse_archive(
         R"({".":{"type":"path"},"15-1":{"type":"path"},"15-1/0000000100000000":{"type":"path"},)"
-        R"("15-1/0000000100000000/000000010000000000000001-0f6aa7.lz4":{"type":"file","size":9},)"
+        R"("15-1/0000000100000000/000000010000000000000001-0f6aa7.lz4":{"type":"file","size":9,)"
+        R"("time":1778720400},)"
         R"("15-1/0000000100000000/000000010000000000000002.00000028.backup":{"type":"file"},)"
         R"("15-1/0000000100000000/000000010000000000000003.partial-0f.lz4":{"type":"file"},)"
         R"("000000020000000000000003-0f.lz4":7,"15-1/00000002.history":{"type":"file"}})");
     ASSERT_TRUE(segments) << segments.error().message;
-    EXPECT_THAT(*segments,
-                UnorderedElementsAre("000000010000000000000001", "000000020000000000000003"));
+    EXPECT_THAT(segments->segments,
+                ElementsAre("000000020000000000000003", "000000010000000000000001"));
+    EXPECT_EQ(segments->stored[0], WallTime{});
+    EXPECT_EQ(to_iso(segments->stored[1]), "2026-05-14T01:00:00+00:00");
+    EXPECT_THAT(segments->histories, ElementsAre(2U));
     EXPECT_FALSE(parse_archive("[]"));
     EXPECT_FALSE(parse_archive(std::string(100'000, '{')));
 }

@@ -6,8 +6,10 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -87,6 +89,7 @@ struct PgBackRest::Impl {
     // Several where somebody asks what retention would remove while a backup is made: who ends the
     // job ends them all, and none hides another.
     std::set<Signal> jobs;
+    std::map<std::string, Signal> restores;  // by where they go
     bool stopped = false;
 
     // Settings whose section is there, or the error that says that it is not.
@@ -108,15 +111,21 @@ struct PgBackRest::Impl {
         return made;
     }
 
-    // Can be ended from outside at any time.
-    Task<Result<os::Finished>> child(os::Command command, bool is_job) {
-        const auto signal = std::make_shared<asio::cancellation_signal>();
+    // Can be ended from outside at any time, by `signal` too.
+    Task<Result<os::Finished>> child(os::Command command, bool is_job,
+                                     Signal signal = std::make_shared<Signal::element_type>()) {
         running.insert(signal);
         if (is_job) jobs.insert(signal);
         auto token =
             asio::bind_cancellation_slot(signal->slot(), asio::as_tuple(asio::use_awaitable));
+        // Our signal stands in the way of the caller's.
+        const auto state = co_await asio::this_coro::cancellation_state;
+        auto callers = state.slot();
+        if (callers.is_connected())
+            callers.assign([signal](asio::cancellation_type type) { signal->emit(type); });
         auto work = os::run(pool, std::move(command));
         auto [thrown, result] = co_await asio::co_spawn(loop, std::move(work), std::move(token));
+        if (callers.is_connected()) callers.clear();
         running.erase(signal);
         jobs.erase(signal);
         if (thrown) co_return fail(ErrorCode::cancelled, "pgBackRest was ended before its time");
@@ -125,8 +134,9 @@ struct PgBackRest::Impl {
 
     // What it said on standard output; everything but success is an error that explains itself.
     Task<Result<std::string>> ask(const Settings& settings, os::Command command, bool is_job,
-                                  std::string doing) {
-        auto finished = co_await child(std::move(command), is_job);
+                                  std::string doing,
+                                  Signal signal = std::make_shared<Signal::element_type>()) {
+        auto finished = co_await child(std::move(command), is_job, std::move(signal));
         if (!finished && finished.error().code == ErrorCode::not_found)
             co_return fail(ErrorCode::not_found,
                            fmt::format("{}: there is no program {}; install pgBackRest, or correct "
@@ -154,6 +164,7 @@ PgBackRest::PgBackRest(asio::io_context& loop, os::Blocking pool, Source source)
                      .source = std::move(source),
                      .running = {},
                      .jobs = {},
+                     .restores = {},
                      .stopped = false}) {}
 PgBackRest::~PgBackRest() = default;
 
@@ -211,24 +222,37 @@ Task<Status> PgBackRest::check(Duration deadline) {
     return impl_->plain("check", deadline, "checking that WAL reaches the repository");
 }
 
-Task<Result<ports::Backup::Archived>> PgBackRest::archived(std::string archive_id,
+Task<Result<ports::Backup::Archived>> PgBackRest::archived(cluster::ArchiveRange archive,
                                                            Duration deadline) {
     constexpr const char* doing = "listing the archive";
     const auto now = impl_->settings();
     if (!now) co_return std::unexpected(now.error());
-    auto words = with_patience(arguments(*now, "repo-ls"), *now, deadline);
-    words.insert(words.end(), {"--recurse", "--output=json",
-                               "archive/" + now->config.stanza + "/" + archive_id});
-    auto command = impl_->command(*now, std::move(words));
+    auto command =
+        impl_->command(*now, with_patience(list_archive_arguments(*now, archive), *now, deadline));
     command.deadline = deadline;
     auto said = co_await impl_->ask(*now, std::move(command), false, doing);
     if (!said) co_return std::unexpected(said.error());
-    auto segments = parse_archive(*said);
-    if (!segments) co_return within(doing, segments.error());
-    Archived out{.segments = *std::move(segments), .segment_bytes = 0};
+    auto out = parse_archive(*said);
+    if (!out) co_return within(doing, out.error());
     const auto wal = now->data_dir + "/pg_wal";
-    out.segment_bytes = co_await impl_->pool.run([&] { return segment_bytes(wal); });
+    out->segment_bytes = co_await impl_->pool.run([&] { return segment_bytes(wal); });
     co_return out;
+}
+
+Task<Result<std::vector<cluster::HistoryLine>>> PgBackRest::history(cluster::ArchiveRange archive,
+                                                                    cluster::Timeline timeline,
+                                                                    Duration deadline) {
+    const auto doing = fmt::format("reading the history of timeline {} in the archive", timeline);
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto command = impl_->command(
+        *now, with_patience(history_arguments(*now, archive, timeline), *now, deadline));
+    command.deadline = deadline;
+    auto said = co_await impl_->ask(*now, std::move(command), false, doing);
+    if (!said) co_return std::unexpected(said.error());
+    auto lines = cluster::parse_history_file(*said);
+    if (!lines) co_return within(doing, lines.error());
+    co_return lines;
 }
 
 Task<Result<int>> PgBackRest::fill_archive(cluster::Timeline current) {
@@ -302,6 +326,34 @@ Task<Result<std::string>> PgBackRest::verify() {
     if (!report.contains("status: ok"))
         co_return fail(ErrorCode::failed, "verifying: the repository is damaged.\n" + report);
     co_return report;
+}
+
+Task<Status> PgBackRest::restore(RestorePlan plan) {
+    const auto now = impl_->settings();
+    if (!now) co_return std::unexpected(now.error());
+    auto words = restore_arguments(*now, plan);
+    if (!words) co_return std::unexpected(words.error());
+    const auto doing = "restoring into " + plan.into;
+    const auto signal = std::make_shared<asio::cancellation_signal>();
+    if (!impl_->restores.emplace(plan.into, signal).second)
+        co_return fail(ErrorCode::conflict, doing + ": somebody does that already");
+    auto command = impl_->command(*now, *std::move(words));
+    command.output_limit = 64UL << 10U;  // a line for each file: the reader has had them
+    auto reader = std::make_shared<ProgressReader>();
+    command.on_output = [reader, tell = std::move(plan.progress)](std::string_view piece) {
+        if (reader->read(piece) && tell) tell(reader->progress());
+    };
+    const auto said = co_await impl_->ask(*now, std::move(command), false, doing, signal);
+    impl_->restores.erase(plan.into);
+    if (!said) co_return std::unexpected(said.error());
+    co_return Status{};
+}
+
+void PgBackRest::end_restore(const std::string& into) {
+    const auto found = impl_->restores.find(into);
+    if (found == impl_->restores.end()) return;
+    const auto signal = found->second;  // the child takes it off the list
+    signal->emit(asio::cancellation_type::all);
 }
 
 void PgBackRest::end_job() { end_all(impl_->jobs); }

@@ -32,13 +32,18 @@ public:
     Task<Result<cluster::Repository>> info(Duration deadline) override;
     Task<Status> create_stanza(Duration deadline) override;
     Task<Status> check(Duration deadline) override;
-    Task<Result<Archived>> archived(std::string archive_id, Duration deadline) override;
+    Task<Result<Archived>> archived(cluster::ArchiveRange archive, Duration deadline) override;
+    Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange archive,
+                                                            cluster::Timeline timeline,
+                                                            Duration deadline) override;
     Task<Result<int>> fill_archive(cluster::Timeline current) override;
     std::string why_not_from_standby() const override;
     Task<Result<std::string>> run(Plan plan) override;
     Task<Result<std::vector<std::string>>> expire(bool dry_run) override;
     Task<Result<std::string>> verify() override;
     void end_job() override;
+    Task<Status> restore(RestorePlan plan) override;
+    void end_restore(const std::string& into) override;
     void stop() override;
 
 private:

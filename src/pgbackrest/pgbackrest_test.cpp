@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <chrono>
 #include <cstdlib>
 
@@ -172,6 +175,78 @@ TEST_F(Adapter, ABackupIsEndedAlsoAfterSomebodyAskedWhatRetentionWouldRemove) {
     backup.end_job();
     ASSERT_TRUE(t.until([&] { return ended.has_value(); }, 10s));
     EXPECT_EQ(ended->error().code, ErrorCode::cancelled);
+}
+
+TEST_F(Adapter, ARestoreTellsHowFarItIs) {
+    program("echo \"$@\" >" + directory + "/words\n" +
+            "echo 'P01 DETAIL: restore file /d/1 (8KB, 50%) checksum 0f'\n");
+    std::vector<double> shares;
+    ports::Backup::RestorePlan plan;
+    plan.into = directory + "/new";
+    plan.progress = [&](const cluster::BackupProgress& progress) {
+        shares.push_back(*progress.percent);
+    };
+    const auto done = t.await(backup.restore(std::move(plan)));
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_THAT(shares, ElementsAre(50.0));
+    EXPECT_THAT(*os::read_file(directory + "/words"),
+                AllOf(HasSubstr("--pg1-path=" + directory + "/new"), HasSubstr(" restore ")));
+}
+
+TEST_F(Adapter, ARestoreIsEndedByItsDirectoryAndTheJobGoesOn) {
+    program(
+        "case \" $* \" in *\" restore \"*) what=restore ;; *) what=backup ;; esac\n"
+        "echo >" +
+        directory + "/began-$what\nexec sleep 600\n");
+    std::optional<Status> restored;
+    std::optional<Result<std::string>> made;
+    const auto plan = [&] {
+        ports::Backup::RestorePlan out;
+        out.into = directory + "/new";
+        return out;
+    };
+    boost::asio::co_spawn(
+        t.loop, backup.restore(plan()),
+        [&](const std::exception_ptr&, Status status) { restored = std::move(status); });
+    boost::asio::co_spawn(
+        t.loop, backup.run({}),
+        [&](const std::exception_ptr&, Result<std::string> result) { made = std::move(result); });
+    ASSERT_TRUE(t.until(
+        [&] {
+            return os::exists(directory + "/began-restore") &&
+                   os::exists(directory + "/began-backup");
+        },
+        10s));
+    // Two into one directory would write over each other.
+    EXPECT_EQ(t.await(backup.restore(plan())).error().code, ErrorCode::conflict);
+    backup.end_restore("/elsewhere");
+    backup.end_restore(directory + "/new");
+    ASSERT_TRUE(t.until([&] { return restored.has_value(); }, 10s));
+    EXPECT_EQ(restored->error().code, ErrorCode::cancelled);
+    EXPECT_FALSE(made);
+    backup.end_job();
+    ASSERT_TRUE(t.until([&] { return made.has_value(); }, 10s));
+}
+
+TEST_F(Adapter, ARestoreEndsWithWhoAwaitsIt) {
+    program("echo >" + directory + "/began\nexec sleep 600\n");
+    const auto awaiting = [this]() -> Task<Status> {
+        ports::Backup::RestorePlan plan;
+        plan.into = directory + "/new";
+        auto done = co_await backup.restore(std::move(plan));
+        co_return done;
+    };
+    boost::asio::cancellation_signal signal;
+    std::optional<Status> restored;
+    boost::asio::co_spawn(t.loop, awaiting(),
+                          boost::asio::bind_cancellation_slot(
+                              signal.slot(), [&](const std::exception_ptr&, Status status) {
+                                  restored = std::move(status);
+                              }));
+    ASSERT_TRUE(t.until([&] { return os::exists(directory + "/began"); }, 10s));
+    signal.emit(boost::asio::cancellation_type::all);
+    ASSERT_TRUE(t.until([&] { return restored.has_value(); }, 10s));
+    EXPECT_EQ(restored->error().code, ErrorCode::cancelled);
 }
 
 TEST_F(Adapter, WhatTheLastPrimaryLeftIsArchived) {

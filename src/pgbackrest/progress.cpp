@@ -62,7 +62,9 @@ bool ProgressReader::read(std::string_view piece) {
 }
 
 // "P01 DETAIL: backup file /srv/data/base/1/1255 (608KB, 2.39%) checksum 0f...", and at the end
-// "P00   INFO: new backup label = 20260514-010000F"
+// "P00   INFO: new backup label = 20260514-010000F". A restore's: "restore file
+// /srv/data/base/1/1255 (608KB, 2.39%) checksum 0f...", with delta also "... - exists and matches
+// backup (608KB, ...".
 bool ProgressReader::read_line(std::string_view line) {
     constexpr std::string_view made = "new backup label = ";
     if (const auto at = line.find(made); at != line.npos) {
@@ -72,7 +74,8 @@ bool ProgressReader::read_line(std::string_view line) {
     // The path may hold brackets too.
     const auto close = line.rfind(')');
     const auto open = close == line.npos ? line.npos : line.rfind('(', close);
-    if (open == line.npos || !line.contains("backup file")) return false;
+    const bool copies = line.contains("backup file") || line.contains("restore file");
+    if (open == line.npos || !copies) return false;
     const auto parts = split(line.substr(open + 1, close - open - 1), ',');
     if (parts.size() < 2) return false;
     const auto size = bytes(trim(parts[parts.size() - 2]));  // "bundle 1/0, 8KB, 2.39%"

@@ -1,4 +1,5 @@
-// What `pgbackrest backup` prints while it copies, and what it and expire say when they are done.
+// What `pgbackrest backup` and `restore` print while they copy, and what backup and expire say when
+// they are done.
 // Pure.
 #pragma once
 

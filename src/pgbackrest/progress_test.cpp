@@ -24,11 +24,22 @@ TEST(Progress, FollowsTheFilesAsTheyAreCopied) {
     EXPECT_EQ(reader.label(), "20260514-010000F");
 }
 
+TEST(Progress, ARestoreIsFollowedToo) {
+    ProgressReader reader;
+    EXPECT_TRUE(
+        reader.read("P01 DETAIL: restore file /d/base/1/1255 (608KB, 2.50%) checksum 0f\n"));
+    EXPECT_TRUE(
+        reader.read("P01 DETAIL: restore file /d/x - exists and matches backup (bundle "
+                    "20260514-010000F/1/0, 608KB, 5.00%) checksum 0f\n"));
+    EXPECT_EQ(reader.progress().done_bytes, 2U * 608 * 1024);
+    EXPECT_DOUBLE_EQ(*reader.progress().percent, 5);
+}
+
 TEST(Progress, WhatIsNoShareIsNone) {
     ProgressReader reader;
     for (const char* line : {"backup file /d/x (8KB, 101%)\n", "backup file (8XB, 1%)\n",
                              "backup file /d/x (nanKB, 1%)\n", "backup file /d/x (1%)\n",
-                             "backup file /d/x )(\n", "restore file /d/x (8KB, 1%)\n"})
+                             "backup file /d/x )(\n", "restore zeroed /d/x (8KB, 1%)\n"})
         EXPECT_FALSE(reader.read(line)) << line;
 }
 

@@ -15,6 +15,8 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/backup.h"
+#include "cluster/recovery_target.h"
+#include "cluster/snapshot.h"
 #include "ports/backup_config.h"
 #include "ports/pooler.h"
 #include "ports/task.h"
@@ -48,13 +50,19 @@ public:
     // primary.
     virtual Task<Status> check(Duration deadline) = 0;
 
-    // The segments that the archive has, of the database that its id names ("15-1", as info() tells
-    // it), and how large this member's are.
+    // What the archive has of one database (as info() tells it), and how large this member's
+    // segments are (0: it has no data directory).
     struct Archived {
         std::vector<std::string> segments;
+        std::vector<WallTime> stored;  // when each of them was, by the repository's clock
+        std::vector<cluster::Timeline> histories;  // timelines whose history file is there
         std::uint64_t segment_bytes = 0;
     };
-    virtual Task<Result<Archived>> archived(std::string archive_id, Duration deadline) = 0;
+    virtual Task<Result<Archived>> archived(cluster::ArchiveRange archive, Duration deadline) = 0;
+    // The history file of that timeline: which others lead to it. not_found: it is not there.
+    virtual Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange archive,
+                                                                    cluster::Timeline timeline,
+                                                                    Duration deadline) = 0;
     // Archives every complete segment of earlier timelines that this member's pg_wal still has:
     // what the last primary streamed and did not archive is missing in the repository. What is
     // there already is compared; conflict: with something else in it. How many were looked at.
@@ -85,6 +93,41 @@ public:
     // The job that runs here (run, expire, verify) is told to end: SIGTERM to pgBackRest and all it
     // started, SIGKILL after 2 s. It answers `cancelled`. Nothing happens when none runs.
     virtual void end_job() = 0;
+
+    // A restore only reads the repository: any member may at any time, beside the cluster's job,
+    // and several beside each other, into directories of their own.
+    struct RestorePlan {
+        // An absolute path. Absent or empty, unless `delta`: then what is there and is not as in
+        // the backup is replaced, and what the backup has not is removed. No server runs on it.
+        std::string into;
+        bool delta = false;
+        // Its label. Absent: pgBackRest picks the newest that stopped before a time or an LSN, and
+        // else the newest of all, which for a transaction is only right by luck.
+        std::optional<std::string> backup;
+        int repository = 0;  // repo1, repo2, ...; 0: the first that has it
+        cluster::RecoveryTarget target;
+        // Instead: the server becomes a standby, and takes from its leader what the archive has
+        // not. The target's timeline counts, and nothing else of it.
+        bool as_standby = false;
+        // Where tablespaces go, each as a directory of its own name (OID). Empty: where they were
+        // when the backup was made, which on this host is perhaps another server's.
+        std::string tablespaces;
+        // A part is done; on the loop, a few times a second at most. May be empty.
+        std::function<void(const cluster::BackupProgress&)> progress;
+    };
+    // What is in `into` afterwards starts by itself and recovers to the target: its restore_command
+    // asks the repository, always (no gate), and a repository that does not answer is no end of
+    // recovery. Like a backup without a deadline of ours. The caller marks the directory as half
+    // made before, and sees to it that no server is started on one: after anything but success
+    // what is there is of no use, but for a restore with `delta`.
+    // not_found: the backup, or a file of it, is not in the repository. conflict: `into` is not
+    // empty, a server runs on it, or somebody restores into it now. denied, unavailable: as info().
+    // cancelled: by end_restore(), by stop(), or with the task that awaits it.
+    virtual Task<Status> restore(RestorePlan plan) = 0;
+    // The restore that goes on into that directory is told to end, as by end_job(). Nothing happens
+    // when there is none.
+    virtual void end_restore(const std::string& into) = 0;
+
     // For good: all that runs here ends as by end_job(), and calls to come answer `cancelled`.
     virtual void stop() = 0;
 };

@@ -97,6 +97,17 @@ const Corpus crons = {
     "@daily",       "* * * * *",
 };
 
+const Corpus targets = {
+    "2026-05-14 10:00+00",
+    "2026-05-14T12:00:00.25+02:00",
+    "0001-01-01 00:00:00+14",
+    "1A/4000060",
+    "4294968031",
+    "latest",
+    "current",
+    "3",
+};
+
 // One text made from the corpus by a few random edits.
 class Mutator {
 public:
@@ -159,6 +170,7 @@ TEST(Fuzz, BackupJobsNeverThrowAndSettle) { run(backup_jobs, 20'000, backup_job)
 TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
+TEST(Fuzz, RecoveryTargetsComeBackAsTheyWere) { run(targets, 10'000, recovery_target); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
 TEST(Fuzz, StreamsNeverThrowAndSettle) { run(streams, 20'000, stream); }
 TEST(Fuzz, SnapshotsNeverThrowAndReportOnce) { run(trees(), 3'000, snapshot); }

@@ -7,6 +7,7 @@
 #include "cluster/journal.h"
 #include "cluster/member.h"
 #include "cluster/publish.h"
+#include "cluster/recovery_target.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
 #include "cluster/stream.h"
@@ -117,6 +118,26 @@ void member(std::string_view text) {
     RLV_ASSERT(port > 0 && port < 65536);
     RLV_ASSERT(read->tags.failover_priority() >= 0 && read->tags.sync_priority() >= 0);
     settles(to_json(*read), [](std::string_view again) { return parse_member("m", again); });
+}
+
+void recovery_target(std::string_view text) {
+    const auto check = [&](Result<RecoveryTarget> (*parse)(std::string_view)) {
+        const auto read = parse(text);
+        if (!read) {
+            const auto& why = read.error().message;
+            RLV_ASSERT(!why.empty() && why.size() < 400);
+            for (const char c : why) RLV_ASSERT(c >= ' ' && c <= '~');
+            return;
+        }
+        const auto value = value_text(*read);
+        RLV_ASSERT(value.find_first_of("'\"\n$\\") == std::string::npos);
+        RLV_ASSERT(parse(value) == *read && !describe(*read).empty());
+    };
+    check(target_at_time);
+    check(target_at_lsn);
+    check(target_at_xid);
+    if (const auto timeline = parse_target_timeline(text))
+        RLV_ASSERT(parse_target_timeline(to_string(*timeline)) == *timeline);
 }
 
 void settings(std::string_view text) {

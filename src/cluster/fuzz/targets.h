@@ -12,6 +12,7 @@ void backup_job(std::string_view text);
 void cron(std::string_view text);
 void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
+void recovery_target(std::string_view text);  // a time, an LSN, a transaction, a timeline
 void settings(std::string_view text);
 void stream(std::string_view text);  // a member's, or a gateway's report
 // Keys and values of a tree in turn, separated by line ends; the same key may come again, as its
