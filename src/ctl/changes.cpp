@@ -71,10 +71,66 @@ bool is_sign(const JournalEntry& entry, const cluster::MemberName& leader) {
            (entry.kind == Kind::agent && entry.answer == "stop");
 }
 
+// What may have begun it. The rest only goes with it, and is also there when members come back to
+// the leader before: answers, seals, servers that are stopped to follow.
+bool may_be_first(const JournalEntry& entry, const cluster::MemberName& leader) {
+    switch (entry.kind) {
+        case Kind::ordered:
+        case Kind::suspects:
+        case Kind::silent_in_dcs:
+        case Kind::deposed:
+        case Kind::handover:
+        case Kind::gone: return true;
+        case Kind::crashed:
+        case Kind::kills:
+        case Kind::released:
+        case Kind::lost:
+        case Kind::dcs_silent:
+        case Kind::backed:
+        case Kind::agent: return entry.member == leader;
+        case Kind::hears_again:
+        case Kind::asked:
+        case Kind::not_deposed:
+        case Kind::killed:
+        case Kind::sealing:
+        case Kind::sealed:
+        case Kind::counted:
+        case Kind::waits:
+        case Kind::not_taken:
+        case Kind::took:
+        case Kind::promotes:
+        case Kind::promoted:
+        case Kind::not_promoted:
+        case Kind::names:
+        case Kind::serves:
+        case Kind::leader:
+        case Kind::follows:
+        case Kind::dcs_answers:
+        case Kind::action:
+        case Kind::note: return false;
+    }
+    return false;
+}
+
 // When this member heard the leader for the last time, for a suspicion.
 WallTime began(const JournalEntry& entry) {
     if (entry.kind != Kind::suspects || entry.ms < 0) return entry.wall;
     return entry.wall - milliseconds(std::min<std::int64_t>(entry.ms, 86'400'000));
+}
+
+// Where the story of the key that was taken at `taken` begins. Where nobody saw what began it, with
+// the first of what goes with it.
+WallTime first_sign(const Entries& signs, const cluster::MemberName& leader, WallTime taken) {
+    const bool seen =
+        std::ranges::any_of(signs, [&](const auto& entry) { return may_be_first(entry, leader); });
+    WallTime first = taken;
+    for (std::size_t i = signs.size(); i > 0; --i) {
+        const auto& entry = signs[i - 1];
+        if (seen && !may_be_first(entry, leader)) continue;
+        if (first - entry.wall > longest_gap) break;
+        first = std::min(first, began(entry));
+    }
+    return first;
 }
 
 // The entries of the change to the given term, and when it began.
@@ -97,13 +153,8 @@ void gather(const Entries& all, Change& change) {
     std::erase_if(signs, [&](const auto& entry) { return entry.wall > last + told_after; });
     std::erase_if(begins, [&](const auto& entry) { return entry.wall > last + told_after; });
     drop_what_came_to_nothing(signs);
-    WallTime first = taken;
-    std::size_t from = signs.size();
-    while (from > 0 && first - signs[from - 1].wall <= longest_gap) {
-        --from;
-        first = std::min(first, began(signs[from]));
-    }
-    signs.erase(signs.begin(), signs.begin() + static_cast<std::ptrdiff_t>(from));
+    const WallTime first = first_sign(signs, change.before, taken);
+    std::erase_if(signs, [&](const auto& entry) { return entry.wall < first; });
     change.first_sign = first;
     change.entries = std::move(signs);
     std::ranges::move(begins, std::back_inserter(change.entries));

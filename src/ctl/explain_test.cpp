@@ -224,6 +224,20 @@ TEST(Changes, anOldTroubleIsAnotherStory) {
     EXPECT_THAT(changes[0].cause, HasSubstr("was silent"));
 }
 
+// Members that came to follow the old leader shortly before: they were asked, stopped and started.
+TEST(Changes, whatGoesWithAChangeIsNotTheFirstSignOfTheNext) {
+    Story story;
+    story.at(0, "db-b", Kind::leader, 90, "", "db-a");
+    story.at(94'000, "db-b", Kind::counted, 90, "db-a is a standby", "db-a");
+    story.at(95'000, "db-c", Kind::kills, 90);
+    story.at(96'000, "db-a", Kind::counted, 90, "db-c has no vote", "db-c");
+    story.takeover(100'000, 90, 130);
+    const auto changes = changes_of_leader(story.entries);
+    ASSERT_EQ(changes.size(), 1U);
+    EXPECT_EQ(changes[0].shares.detect, 515);
+    EXPECT_EQ(changes[0].entries.size(), 13U);
+}
+
 TEST(Changes, theCausesAreToldApart) {
     const auto cause = [](const std::function<void(Story&)>& end) {
         Story story;
