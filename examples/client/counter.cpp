@@ -1,9 +1,10 @@
 // Threads that count in one row, through whatever happens to the servers, and know what became of
 // each increment:
 //
-//     counter "host=a,b,c user=app dbname=app password=..." THREADS SECONDS [OUTCOME_TABLE]
-//     counter --outcome-table NAME        prints how to make that table
+//     counter "host=a,b,c user=app dbname=app password=..." THREADS SECONDS [OUTCOME_TABLE
+//     [URL...]] counter --outcome-table NAME        prints how to make that table
 //
+// OUTCOME_TABLE may be "". The URLs are those of members' REST, as in https://a:8008.
 // Prints a line "committed N unknown N failed N resolved N repeated N slowest MS" at the end. The
 // row ends between `committed` and `committed + unknown`.
 #include <relevo/blocking.h>
@@ -56,12 +57,13 @@ int main(int argc, char** argv) {
         return 0;
     }
     if (argc < 4) {
-        std::fprintf(stderr, "usage: counter CONNINFO THREADS SECONDS [OUTCOME_TABLE]\n");
+        std::fprintf(stderr, "usage: counter CONNINFO THREADS SECONDS [OUTCOME_TABLE [URL...]]\n");
         return 2;
     }
     const auto threads = static_cast<std::size_t>(std::atol(argv[2]));
     Options options{.conninfo = argv[1], .size = threads};
     if (argc > 4) options.outcome_table = argv[4];
+    for (int i = 5; i < argc; ++i) options.rest.urls.emplace_back(argv[i]);
     const auto pool = BlockingPool::make(options);
     if (!pool) {
         std::fprintf(stderr, "%s\n", pool.error().message.c_str());

@@ -81,4 +81,6 @@ Expected<Receipt> BlockingPool::transaction(
 
 Pool::Counts BlockingPool::counts() const { return impl_->core->counts(); }
 
+std::string BlockingPool::rest_problem() const { return impl_->core->rest_problem(); }
+
 }  // namespace relevo::client

@@ -20,6 +20,20 @@ bool is_primary(const SessionFacts& session, std::uint32_t timeline_at_least) {
 
 bool is_replica(const SessionFacts& session, std::uint32_t) { return !session.primary; }
 
+// A server that is named twice is asked once.
+std::vector<Endpoint> distinct(std::vector<Endpoint> endpoints) {
+    std::vector<Endpoint> once;
+    for (auto& endpoint : endpoints) {
+        const auto same = [&](const Endpoint& other) {
+            return other.port == endpoint.port &&
+                   (endpoint.address.empty() ? other.host == endpoint.host
+                                             : other.address == endpoint.address);
+        };
+        if (std::ranges::none_of(once, same)) once.push_back(std::move(endpoint));
+    }
+    return once;
+}
+
 }  // namespace
 
 template <class By>
@@ -127,10 +141,28 @@ auto PoolCore<By>::search_primary(Clock::time_point until) -> AsioTask<Search> {
         ++counts_.searches;
         return newest_timeline_;
     }();
-    auto endpoints = co_await look_up(by_.executor, info_.hosts, until);
-    auto found = co_await search(by_.executor, info_.keywords, std::move(endpoints), is_primary,
-                                 newest, until);
+    auto hosts = info_.hosts;
+    Search found;
+    if (const auto told = co_await ask_now(until)) {
+        if (const auto* leader = leader_of(*told, newest)) {
+            // One that is frozen, or whose address is of no use from here, must leave time for the
+            // others.
+            const auto now = Clock::now();
+            const auto soon = std::min(now + 500ms, now + (until - now) / 2);
+            std::vector<Endpoint> one{leader->endpoint};
+            auto endpoints = co_await look_up(by_.executor, std::move(one), soon);
+            found = co_await search(by_.executor, info_.keywords, std::move(endpoints), is_primary,
+                                    newest, soon);
+        }
+        for (const auto& member : *told) hosts.push_back(member.endpoint);
+    }
+    if (!found.session) {
+        auto endpoints = distinct(co_await look_up(by_.executor, std::move(hosts), until));
+        found = co_await search(by_.executor, info_.keywords, std::move(endpoints), is_primary,
+                                newest, until);
+    }
     const Guard lock(mutex_);
+    if (!found.session && !rest_problem_.empty()) found.message += "; " + rest_problem_;
     if (found.session && found.session->timeline >= newest_timeline_) {
         home_ = found.endpoint;
         newest_timeline_ = found.session->timeline;
@@ -148,8 +180,9 @@ auto PoolCore<By>::find_primary(Clock::time_point until) -> AsioTask<Found> {
 // One after the other, in an order of chance: all connections to the nearest would leave the other
 // replicas idle.
 template <class By>
-auto PoolCore<By>::find_replica(Clock::time_point until) -> AsioTask<Found> {
-    auto endpoints = co_await look_up(by_.executor, info_.hosts, until);
+auto PoolCore<By>::try_replicas(std::vector<Endpoint> hosts, Clock::time_point until)
+    -> AsioTask<Found> {
+    auto endpoints = co_await look_up(by_.executor, std::move(hosts), until);
     {
         const Guard lock(mutex_);
         std::ranges::shuffle(endpoints, random_);
@@ -164,9 +197,36 @@ auto PoolCore<By>::find_replica(Clock::time_point until) -> AsioTask<Found> {
             co_await search(by_.executor, info_.keywords, std::move(one), is_replica, 0, soon);
         last = Found{adopt(std::move(found.session)), false, std::move(found.seen),
                      std::move(found.message)};
+        last.where = endpoint;
         if (last.session) break;
     }
     co_return last;
+}
+
+// Where the members' REST answers, it says which replicas are fit. Only when none of those can be
+// reached from here (it may know them by addresses of another network) the hosts are asked.
+template <class By>
+auto PoolCore<By>::find_replica(Clock::time_point until) -> AsioTask<Found> {
+    if (const auto told = co_await told_lately(until)) {
+        std::vector<Endpoint> fit;
+        for (const auto& member : *told)
+            if (readable(*told, member, options_.rest.replica_lag_max))
+                fit.push_back(member.endpoint);
+        Found found;
+        found.message = "by the members' REST no replica is fit to be read from";
+        if (fit.empty()) co_return found;
+        found = co_await try_replicas(std::move(fit), until);
+        if (found.session) {
+            const auto at = std::ranges::find_if(*told, [&](const Member& member) {
+                return member.endpoint.host == found.where.host &&
+                       member.endpoint.port == found.where.port;
+            });
+            if (at != told->end()) found.session->member = at->name;
+            co_return found;
+        }
+    }
+    auto found = co_await try_replicas(info_.hosts, until);
+    co_return found;
 }
 
 // ------------------------------------------------------------------------------ late answers

@@ -50,6 +50,7 @@ void PoolCore<By>::give_back(Target target, std::unique_ptr<Session> session) {
     auto& its = side(target);
     take_back(*session);
     if (!usable && target == Target::primary) home_.reset();
+    if (!usable && target == Target::replica) told_at_.reset();  // to be asked anew
     // What comes while it lies idle is seen when it is handed out.
     if (closed_ || !idle)
         --its.open;
@@ -75,7 +76,8 @@ bool PoolCore<By>::lend_idle(Target target, Turn& turn, Clock::time_point now) {
     auto& its = side(target);
     turn.session = std::move(its.idle.back());
     its.idle.pop_back();
-    turn.outdated = target == Target::primary && turn.session->timeline < newest_timeline_;
+    turn.outdated = target == Target::primary ? turn.session->timeline < newest_timeline_
+                                              : !fit_to_read(*turn.session);
     turn.fresh = now - turn.session->idle_since < moment;
     return lend(*turn.session, now);
 }
@@ -83,11 +85,13 @@ bool PoolCore<By>::lend_idle(Target target, Turn& turn, Clock::time_point now) {
 template <class By>
 auto PoolCore<By>::next_turn(Target target, bool waited) -> Turn {
     Turn turn;
-    bool watch = false;
+    bool watch = false, ask = false;
     const auto now = Clock::now();
     {
         const Guard lock(mutex_);
         auto& its = side(target);
+        // Nobody waits for this answer; the next ones profit.
+        ask = target == Target::replica && !closed_ && told_at_ && !asking_ && told_long_ago(now);
         if (closed_) {
             turn.closed = true;
         } else if (!its.idle.empty()) {
@@ -101,6 +105,7 @@ auto PoolCore<By>::next_turn(Target target, bool waited) -> Turn {
         }
     }
     if (watch) begin_watch();
+    if (ask) begin_asking();
     return turn;
 }
 

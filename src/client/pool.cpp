@@ -41,8 +41,12 @@ Expected<Checked> check(Options options) {
         return invalid("connect_timeout and deadline must be longer than nothing");
     if (!plain_name(options.outcome_table))
         return invalid("outcome_table: a name of a-z, 0-9, _ (and . after a schema)");
+    if (options.rest.refresh <= Duration{})
+        return invalid("rest.refresh must be longer than nothing");
+    auto way = check_rest(options.rest);
+    if (!way) return std::unexpected(way.error());
     options.conninfo.clear();
-    return Checked{std::move(options), *std::move(info)};
+    return Checked{std::move(options), *std::move(info), *std::move(way)};
 }
 
 namespace {
@@ -59,6 +63,7 @@ public:
     }
     void close() override { core_->close(); }
     Counts counts() const override { return core_->counts(); }
+    std::string rest_problem() const override { return core_->rest_problem(); }
 
 private:
     std::shared_ptr<PoolCore<ByAsio>> core_;
@@ -77,6 +82,7 @@ PoolCore<By>::PoolCore(By by, Checked checked)
     : by_(std::move(by)),
       options_(std::move(checked.options)),
       info_(std::move(checked.info)),
+      way_(std::move(checked.way)),
       budget_(options_.budget),
       key_(random_key(random_)) {}
 

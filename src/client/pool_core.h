@@ -17,6 +17,7 @@
 
 #include "client/hosts.h"
 #include "client/locks.h"
+#include "client/rest.h"
 #include "client/session.h"
 #include "relevo/pool.h"
 
@@ -26,6 +27,7 @@ namespace relevo::client {
 struct Checked {
     Options options;  // without the connection string: it may hold a password, kept in one place
     Conninfo info;
+    RestWay way;
 };
 Expected<Checked> check(Options options);
 
@@ -69,6 +71,7 @@ public:
     Task<Expected<Receipt>> transaction(Body body, Call call);
     void close();
     Pool::Counts counts() const;
+    std::string rest_problem() const;
 
 private:
     friend class client::Lease<By>;
@@ -86,9 +89,9 @@ private:
     // neither) open the one that was counted for it.
     struct Turn {
         std::unique_ptr<Session> session;  // lent; it need not be fit
-        bool outdated = false;             // it is of a primary that was replaced
-        bool fresh = false;                // it was given back a moment ago
-        std::shared_ptr<Waiter> waiter;    // it is in the queue
+        bool outdated = false;  // of a primary that was replaced, a replica that is not to be read
+        bool fresh = false;     // it was given back a moment ago
+        std::shared_ptr<Waiter> waiter;  // it is in the queue
         bool closed = false;
     };
     class Place;
@@ -139,6 +142,7 @@ private:
         bool hopeless = false;  // all refused us for a reason that waiting does not mend
         Seen seen;
         std::string message;
+        Endpoint where{};  // of a replica
     };
     Task<Found> connect(Target target, Clock::time_point until);
     Task<Found> wait_for_search(std::shared_ptr<Waiter> waiter, Clock::time_point until);
@@ -147,6 +151,7 @@ private:
     AsioTask<Search> search_primary(Clock::time_point until);
     AsioTask<Found> find_primary(Clock::time_point until);
     AsioTask<Found> find_replica(Clock::time_point until);
+    AsioTask<Found> try_replicas(std::vector<Endpoint> hosts, Clock::time_point until);
     std::unique_ptr<Session> adopt(std::unique_ptr<client::Session<ByAsio>> opened) const;
     void forget_home();
     AsioTask<void> watch();
@@ -154,6 +159,15 @@ private:
     // nullopt: none is lent, and nobody watches any more.
     std::optional<Clock::time_point> oldest_lent();
     void interrupt_before(std::uint32_t timeline);
+
+    // asking.cpp: what the members' REST says; null where it does not help.
+    using Told = std::shared_ptr<const Members>;
+    AsioTask<Told> ask_now(Clock::time_point until);
+    AsioTask<Told> told_lately(Clock::time_point until);
+    bool told_long_ago(Clock::time_point now) const RLV_REQUIRES(mutex_);
+    bool fit_to_read(const Session& session) const RLV_REQUIRES(mutex_);
+    void begin_asking();
+    class Asking;
 
     // transaction.cpp
     Task<Attempt> attempt(Session& session, const Body& body, const Call& call,
@@ -190,6 +204,7 @@ private:
     const By by_;
     const Options options_;
     const Conninfo info_;
+    const RestWay way_;
 
     mutable Mutex mutex_;
     Side primary_ RLV_GUARDED_BY(mutex_), replica_ RLV_GUARDED_BY(mutex_);
@@ -200,6 +215,11 @@ private:
     std::vector<std::shared_ptr<Waiter>> search_waiters_ RLV_GUARDED_BY(mutex_);
     bool closed_ RLV_GUARDED_BY(mutex_) = false;
     bool watching_ RLV_GUARDED_BY(mutex_) = false;
+    // What the members' REST said, when that was (or when it failed), and what was wrong then.
+    Told told_ RLV_GUARDED_BY(mutex_);
+    std::optional<Clock::time_point> told_at_ RLV_GUARDED_BY(mutex_);
+    std::string rest_problem_ RLV_GUARDED_BY(mutex_);
+    bool asking_ RLV_GUARDED_BY(mutex_) = false;
     std::vector<Session*> lent_ RLV_GUARDED_BY(mutex_);
     RetryBudget budget_ RLV_GUARDED_BY(mutex_);
     std::mt19937_64 random_ RLV_GUARDED_BY(mutex_){std::random_device{}()};

@@ -277,8 +277,9 @@ bool send_all(PGconn* connection, const std::vector<Message>& messages) {
 }
 
 std::shared_ptr<const PGresult> next_result(PGconn* connection) {
-    return {::PQgetResult(connection),
-            [](const PGresult* its) { ::PQclear(const_cast<PGresult*>(its)); }};
+    const PGresult* result = ::PQgetResult(connection);
+    if (!result) return nullptr;
+    return {result, [](const PGresult* its) { ::PQclear(const_cast<PGresult*>(its)); }};
 }
 
 constexpr const char* no_answer = "no answer within the deadline";

@@ -55,6 +55,7 @@ struct SessionFacts {
     bool primary = false;
     std::uint32_t timeline = 0;
     std::string system_id, server;
+    std::string member;  // its name, where the members' REST led here
     // Known when nothing that hands out connections of its own stands between: then this session
     // ends with its server's process, and what is said once of both holds as long as it lasts.
     struct Direct {

@@ -29,6 +29,8 @@ public:
     Port(const Port&) = delete;
     Port& operator=(const Port&) = delete;
     ~Port() { ::close(fd_); }
+    int number() const { return number_; }
+    std::string url() const { return "http://127.0.0.1:" + std::to_string(number_); }
     Options options() const {
         return {.conninfo = "host=127.0.0.1 user=u dbname=d port=" + std::to_string(number_),
                 .size = 2};

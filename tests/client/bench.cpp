@@ -1,21 +1,33 @@
-// librelevo's pool of 8 beside bare libpq with 8 threads, on one server:
+// librelevo's pool of 8 beside bare libpq with as many connections on as many threads, on one
+// server:
 //
 //     client_bench CONNINFO SECONDS RUNS [WHAT...]
 //
-// WHAT is reads, writes, coroutines, threads, blocking: only these are measured. "threads" is what
-// an Asio application does that wants a second core: 2 pools of 4, each on its own thread
-// (docs/clients.md). In turn, so that a noisy second of the machine meets both. Prints statements a
-// second, the ratio of each pair, and the CPU time of client and server for each, as min / median /
-// max. On a machine that is busy with other things the eight threads of bare libpq get eight shares
-// of it and the pool's one thread gets one; the CPU time is what can be compared there: with every
-// core in use by the two, its ratio is the throughput's. tools/bench-client makes the server.
+// What is compared, all with 8 connections and the same statements, sent with their parameters
+// apart and not prepared; the transaction is BEGIN, UPDATE and COMMIT, of which librelevo sends the
+// first two, and its mark, together:
+//
+//     blocking     the blocking face from 8 threads      bare: 8 threads, PQexecParams
+//     coroutines   one pool on one thread                bare: one thread, epoll, PQsendQueryParams
+//     threads      2 pools of 4, each on its own thread  bare: two threads, the same with 4 each
+//
+// An application of coroutines that used libpq would be written like the second, so that is its
+// measure; beside eight threads it has one thread's share of a machine that is busy. Its ratio to
+// those is printed too.
+//
+// WHAT is reads, writes, or one of the above: only these are measured; with "bare" or "ours" only
+// one side of each pair, for a look at it with perf or strace. In turn, so that a noisy
+// second of the machine meets all. Prints statements a second, the ratio of each pair, and the CPU
+// time of client and server for each, as min / median / max. tools/bench-client makes the server.
 #include <libpq-fe.h>
 #include <relevo/blocking.h>
 #include <relevo/pool.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -25,6 +37,7 @@
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -73,6 +86,78 @@ long one_bare(const std::string& conninfo, const Work& work, std::size_t index,
         if (work.writes) must(PQexec(connection, "COMMIT"));
     }
     PQfinish(connection);
+    return done;
+}
+
+// One connection of a loop: the next statement is sent when the last one's answer is complete.
+class Bare {
+public:
+    Bare(const std::string& conninfo, const Work& work, std::size_t index)
+        : connection_(PQconnectdb(conninfo.c_str())), work_(work), id_(std::to_string(index)) {
+        if (PQstatus(connection_) != CONNECTION_OK) give_up(PQerrorMessage(connection_));
+        PQsetnonblocking(connection_, 1);
+    }
+    ~Bare() { PQfinish(connection_); }
+    Bare(const Bare&) = delete;
+    Bare& operator=(const Bare&) = delete;
+
+    int socket() const { return PQsocket(connection_); }
+    void send() {
+        const char* values[] = {id_.c_str()};
+        const int sent =
+            !work_.writes || step_ == 1
+                ? PQsendQueryParams(connection_, work_.sql, 1, nullptr, values, nullptr, nullptr, 0)
+                : PQsendQuery(connection_, step_ == 0 ? "BEGIN" : "COMMIT");
+        if (sent != 1 || PQflush(connection_) != 0) give_up(PQerrorMessage(connection_));
+    }
+    // True: the work is done once more.
+    bool hear() {
+        if (PQconsumeInput(connection_) != 1) give_up(PQerrorMessage(connection_));
+        while (PQisBusy(connection_) == 0) {
+            PGresult* result = PQgetResult(connection_);
+            if (result) {
+                must(result);
+                continue;
+            }
+            step_ = work_.writes ? (step_ + 1) % 3 : 0;
+            if (step_ == 0) return true;
+            send();
+        }
+        return false;
+    }
+
+private:
+    PGconn* connection_;
+    const Work& work_;
+    std::string id_;
+    int step_ = 0;
+};
+
+long bare_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
+               Clock::time_point until) {
+    const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+    std::vector<std::unique_ptr<Bare>> all;
+    for (std::size_t i = 0; i < size; ++i) {
+        const auto& its = all.emplace_back(std::make_unique<Bare>(conninfo, work, first + i));
+        epoll_event event{.events = EPOLLIN, .data = {.ptr = its.get()}};
+        if (::epoll_ctl(epoll, EPOLL_CTL_ADD, its->socket(), &event) != 0) give_up("epoll_ctl");
+        its->send();
+    }
+    long done = 0;
+    std::array<epoll_event, clients> events{};
+    for (std::size_t busy = size; busy > 0;) {
+        const int ready = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
+        for (int i = 0; i < ready; ++i) {
+            auto& its = *static_cast<Bare*>(events.at(static_cast<std::size_t>(i)).data.ptr);
+            if (!its.hear()) continue;
+            ++done;
+            if (Clock::now() < until)
+                its.send();
+            else
+                --busy;
+        }
+    }
+    ::close(epoll);
     return done;
 }
 
@@ -148,6 +233,28 @@ long bare(const std::string& conninfo, const Work& work, Clock::time_point until
     return total;
 }
 
+long bare_once(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    return bare_loop(conninfo, work, 0, clients, until);
+}
+
+// `loop` twice, each on its own thread with half of the clients.
+template <class Loop>
+long twice(Loop loop) {
+    std::atomic<long> total = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (const std::size_t first : {std::size_t{0}, clients / 2})
+            threads.emplace_back([&, first] { total += loop(first, clients / 2); });
+    }
+    return total;
+}
+
+long bare_twice(const std::string& conninfo, const Work& work, Clock::time_point until) {
+    return twice([&](std::size_t first, std::size_t size) {
+        return bare_loop(conninfo, work, first, size, until);
+    });
+}
+
 Task<long> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index,
                       Clock::time_point until) {
     long done = 0;
@@ -192,14 +299,9 @@ long pooled(const std::string& conninfo, const Work& work, Clock::time_point unt
 }
 
 long pooled_twice(const std::string& conninfo, const Work& work, Clock::time_point until) {
-    std::atomic<long> total = 0;
-    {
-        std::vector<std::jthread> threads;
-        for (const std::size_t first : {std::size_t{0}, clients / 2})
-            threads.emplace_back(
-                [&, first] { total += one_loop(conninfo, work, first, clients / 2, until); });
-    }
-    return total;
+    return twice([&](std::size_t first, std::size_t size) {
+        return one_loop(conninfo, work, first, size, until);
+    });
 }
 
 long one_blocking(BlockingPool& pool, const Work& work, std::size_t index,
@@ -240,32 +342,53 @@ void line(const char* what, std::vector<double> values, int digits) {
                 values[values.size() / 2], digits, values.back());
 }
 
-void print(const std::string& name, const std::vector<Figure>& its,
-           const std::vector<Figure>& alone) {
-    std::vector<double> rates, cpu, server, ratios, costs;
-    for (std::size_t i = 0; i < its.size(); ++i) {
-        rates.push_back(its[i].rate);
-        cpu.push_back(its[i].cpu_us);
-        server.push_back(its[i].server_us);
-        ratios.push_back(its[i].rate / alone[i].rate);
-        costs.push_back(alone[i].all_us() / its[i].all_us());
+void print(const std::string& name, const std::vector<Figure>& its) {
+    std::vector<double> rates, cpu, server;
+    for (const auto& figure : its) {
+        rates.push_back(figure.rate);
+        cpu.push_back(figure.cpu_us);
+        server.push_back(figure.server_us);
     }
     line((name + ", a second").c_str(), rates, 0);
     line((name + ", client CPU us each").c_str(), cpu, 1);
     line((name + ", server CPU us each").c_str(), server, 1);
-    if (&its == &alone) return;
-    line((name + " / bare").c_str(), ratios, 3);
-    line((name + " / bare, by CPU time").c_str(), costs, 3);
 }
 
+void compare(const std::string& name, const std::vector<Figure>& its,
+             const std::vector<Figure>& bare) {
+    std::vector<double> ratios, costs;
+    for (std::size_t i = 0; i < its.size(); ++i) {
+        ratios.push_back(its[i].rate / bare[i].rate);
+        costs.push_back(bare[i].all_us() / its[i].all_us());
+    }
+    line(name.c_str(), ratios, 3);
+    line((name + ", by CPU time").c_str(), costs, 3);
+}
+
+using Run = long (*)(const std::string& conninfo, const Work& work, Clock::time_point until);
 struct Way {
     const char* name;
     const char* title;
-    long (*run)(const std::string& conninfo, const Work& work, Clock::time_point until);
+    Run run;
+    const char* bare_title;
+    Run bare;
 };
-constexpr Way ways[] = {{"coroutines", "coroutines", pooled},
-                        {"threads", "2 pools of 4 on 2 threads", pooled_twice},
-                        {"blocking", "blocking face", blocking}};
+constexpr Way ways[] = {
+    {"blocking", "blocking face, 8 threads", blocking, "8 threads", bare},
+    {"coroutines", "coroutines, 1 thread", pooled, "1 thread with epoll", bare_once},
+    {"threads", "2 pools of 4 on 2 threads", pooled_twice, "2 threads with epoll", bare_twice}};
+
+struct Figures {
+    std::vector<Figure> bare, ours;
+};
+
+void print(const Way& way, const Figures& its, const std::vector<Figure>* eight_threads) {
+    if (!its.bare.empty()) print(std::string("bare libpq, ") + way.bare_title, its.bare);
+    if (!its.ours.empty()) print(std::string("librelevo, ") + way.title, its.ours);
+    if (its.bare.empty() || its.ours.empty()) return;
+    compare("librelevo / bare", its.ours, its.bare);
+    if (eight_threads) compare("librelevo / bare on 8 threads", its.ours, *eight_threads);
+}
 
 }  // namespace
 
@@ -286,22 +409,23 @@ int main(int argc, char** argv) {
         if (every_way || named(way.name)) wanted.push_back(way);
     for (const auto& work : works) {
         if (!every_work && !named(work.word)) continue;
-        std::vector<Figure> alone;
-        std::vector<std::vector<Figure>> ours(wanted.size());
-        const auto run = [&](auto how) {
+        std::vector<Figures> figures(wanted.size());
+        const auto run = [&](Run how) {
             return measured(argv[1], [&](Clock::time_point began) {
                 return how(argv[1], work, began + length);
             });
         };
-        for (long i = 0; i < runs; ++i) {
-            alone.push_back(run(bare));
-            for (std::size_t way = 0; way < wanted.size(); ++way)
-                ours[way].push_back(run(wanted[way].run));
-        }
+        for (long i = 0; i < runs; ++i)
+            for (std::size_t way = 0; way < wanted.size(); ++way) {
+                if (!named("ours")) figures[way].bare.push_back(run(wanted[way].bare));
+                if (!named("bare")) figures[way].ours.push_back(run(wanted[way].run));
+            }
         std::printf("%s, 8 clients (min / median / max)\n", work.name);
-        print("bare libpq", alone, alone);
-        for (std::size_t way = 0; way < wanted.size(); ++way)
-            print(std::string("librelevo, ") + wanted[way].title, ours[way], alone);
+        const std::vector<Figure>* eight_threads = nullptr;
+        for (std::size_t way = 0; way < wanted.size(); ++way) {
+            print(wanted[way], figures[way], eight_threads);
+            if (wanted[way].bare == bare) eight_threads = &figures[way].bare;
+        }
     }
     return 0;
 }

@@ -110,6 +110,36 @@ def client_without_a_table_is_never_wrong():
 
 
 @scenario
+def client_follows_the_primary_by_the_members_rest():
+    """The connection string knows one member only, the one that stops being the primary; one member's REST hangs."""
+    with Lab(dynamic=SYNCHRONOUS) as lab:
+        first = prepare(lab)
+        silent, other = [m for m in lab if m is not first]
+        urls = [f"http://{m.address}:{m.rest_port}" for m in lab]
+        alone = f"host={first.address} port={first.port} user=postgres dbname=postgres password={SUPERUSER_PASSWORD}"
+        os.kill(silent.agent.pid, signal.SIGSTOP)
+        # Until then a switchover is refused: its vote is expected.
+        wait_for("one voter", 40, lambda: voters(lab) == 1)
+
+        def counts(member):
+            before = member.sql("select n from counter")[0][0]
+            wait_for(f"the application counts on {member.name}", 30,
+                     lambda: member.sql("select n from counter")[0][0] > before + 20)
+
+        client = Process(lab, "counter", [COUNTER, alone, "4", "20", "", *urls])
+        counts(first)
+        status, text = first.api("/switchover", "POST", {"leader": first.name, "candidate": other.name}, timeout=60)
+        check(status == 200, f"the switchover: {status} {text}")
+        counts(other)
+        client.process.wait(120)
+        os.kill(silent.agent.pid, signal.SIGCONT)
+        out = client.tail(200)
+        lines = re.findall(r"^committed (\d+) unknown (\d+) failed 0 ", out, re.M)
+        check(client.process.returncode == 0 and len(lines) == 1, f"{client.process.returncode}\n{out}")
+        honest(lab, int(lines[0][0]), int(lines[0][1]), out)
+
+
+@scenario
 def client_in_python_counts_once():
     with Lab(dynamic=SYNCHRONOUS) as lab:
         prepare(lab, "create table outcome (id uuid primary key, done boolean not null, at timestamptz default now())")

@@ -33,6 +33,7 @@ public:
     // run end as they do.
     void close();
     Pool::Counts counts() const;
+    std::string rest_problem() const;  // as Pool's
 
 private:
     struct Impl;

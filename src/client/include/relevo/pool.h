@@ -57,9 +57,14 @@ public:
 
     struct Counts {
         std::uint64_t calls = 0, retries = 0, resolved = 0, unknown = 0, searches = 0;
-        std::size_t open = 0;  // connections at this moment
+        std::uint64_t asked = 0;  // the members' REST
+        std::size_t open = 0;     // connections at this moment
     };
     virtual Counts counts() const = 0;
+
+    // Why nobody's REST helped when it was last asked (Options::rest), for a log; "": it did, or
+    // was not asked. The pool does without it meanwhile.
+    virtual std::string rest_problem() const = 0;
 };
 
 }  // namespace relevo::client

@@ -115,6 +115,26 @@ struct Budget {
     double earned = 0.2;
 };
 
+// The members' REST API (Patroni's), where the pool may ask who the primary is and which replicas
+// are fit to be read from. It knows members that the connection string does not name, and how far
+// behind each is. What it says is a hint: a primary is one that says so itself. Only GET is sent.
+//
+// Who answers here decides where connections go: use https with a ca_file, or sslmode=verify-full
+// in the connection string, where the network is not to be trusted.
+struct Rest {
+    // "https://pg-1:8008", "http://10.0.0.2" (the port is 8008 then): best all members, they are
+    // asked at once. Empty: nobody is asked.
+    std::vector<std::string> urls{};
+    std::string ca_file{};                // PEM, for https; "": the system's authorities
+    std::string cert_file{}, key_file{};  // a client certificate, where one is asked for
+    // A replica that is further behind is not read from: bytes of WAL. And one that does not
+    // stream, is on another timeline, or is tagged noloadbalance.
+    std::uint64_t replica_lag_max = std::uint64_t{16} * 1024 * 1024;
+    // How old an answer may be that replicas are chosen by. The primary is asked for when it is
+    // looked for, and not otherwise.
+    Duration refresh = std::chrono::seconds(2);
+};
+
 struct Options {
     // libpq's, a URI or keywords; several hosts are asked at once, target_session_attrs is left to
     // the pool. What it does not say about keepalives and tcp_user_timeout is set so that a host
@@ -131,6 +151,9 @@ struct Options {
     // it a lost COMMIT is found out across any number of failovers; without it one that went
     // through a crash may be reported as unknown. "": none.
     std::string outcome_table{};
+    // Asked first when a server is looked for; the connection string's hosts serve when it does not
+    // help.
+    Rest rest{};
 };
 
 // CREATE TABLE for Options::outcome_table.
