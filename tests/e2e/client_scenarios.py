@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from own_network import NAME_SERVER, in_own_network
 from registry import FAST, check, run, scenario
 from lab import BIN, ROOT, SUPERUSER_PASSWORD, Lab, Process, wait_for
 
@@ -137,6 +138,30 @@ def client_follows_the_primary_by_the_members_rest():
         lines = re.findall(r"^committed (\d+) unknown (\d+) failed 0 ", out, re.M)
         check(client.process.returncode == 0 and len(lines) == 1, f"{client.process.returncode}\n{out}")
         honest(lab, int(lines[0][0]), int(lines[0][1]), out)
+
+
+class UsualPorts(Lab):
+    """In a network of its own: a name leads to an address, and the port has to be the same everywhere."""
+
+    def port(self, address, usual):
+        return usual
+
+
+@in_own_network()
+def client_follows_the_primarys_name():
+    """The connection string has nothing but a name; the members' own name servers say where it leads."""
+    with UsualPorts(dynamic=SYNCHRONOUS) as lab:
+        # One of them stands for all: it is not the one that will stop being the primary.
+        members = list(lab)
+        members[2].config["dns"] = {"primary": "pg-primary.test", "ttl": 1, "zone": "test",
+                                    "responder": {"listen": f"{NAME_SERVER}:53"}}
+        first = prepare(lab)
+        if first is members[2]:
+            first.api("/switchover", "POST", {"leader": first.name, "candidate": members[0].name}, timeout=60)
+            first = lab.wait_healthy(40)
+        alone = f"host=pg-primary.test user=postgres dbname=postgres password={SUPERUSER_PASSWORD}"
+        honest(lab, *count_through(lab, [COUNTER, alone, "4", "12"], 12, [switchover]))
+        check(lab.primary() is not first, "somebody else leads")
 
 
 @scenario

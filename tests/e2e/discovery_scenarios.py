@@ -3,45 +3,13 @@ an operator's orders through etcd when no agent's API answers.
 
   python3 tests/e2e/discovery_scenarios.py NAME ...   run some
 """
-import functools
 import json
-import os
 import shutil
 import subprocess
-import sys
-import tempfile
 
 from registry import FAST, check, log_of, run, scenario, verify
+from own_network import NAME_SERVER, in_own_network
 from lab import Lab, Process, free_port, wait_for
-
-NAME_SERVER = "127.0.0.153"  # in a network namespace of our own: the system's port 53 is not touched
-
-
-# ------------------------------------------------------------------------------------- names
-
-def in_own_network(f):
-    """Runs the scenario in a network of its own, where /etc/resolv.conf names our server; skips where that is not
-    to be had."""
-    @functools.wraps(f)
-    def outer():
-        if os.environ.get("RELEVO_OWN_NETWORK") == f.__name__:
-            return f()
-        missing = [p for p in ("unshare", "dnsmasq", "ip", "mount") if not shutil.which(p)]
-        allowed = not missing and subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode == 0
-        if not allowed:
-            why = ", ".join(missing) + " not installed" if missing else "no right to make network namespaces (root has)"
-            print(f"SKIPPED: {f.__name__}: {why}", flush=True)
-            sys.exit(77)
-        with tempfile.NamedTemporaryFile("w", prefix="relevo-resolv-") as resolv:
-            resolv.write(f"nameserver {NAME_SERVER}\noptions timeout:1 attempts:2\n")
-            resolv.flush()
-            os.chmod(resolv.name, 0o644)
-            done = subprocess.run(
-                ["unshare", "-n", "-m", "sh", "-c", 'ip link set lo up && mount --bind "$1" /etc/resolv.conf && shift '
-                 '&& exec "$@"', "sh", resolv.name, sys.executable, os.path.abspath(__file__), f.__name__],
-                env={**os.environ, "RELEVO_OWN_NETWORK": f.__name__})
-        check(done.returncode == 0, f"in its own network: exit code {done.returncode}")
-    return scenario(outer)
 
 
 class Names:
@@ -82,7 +50,7 @@ def by_srv(lab, **more):
         m.write_config()
 
 
-@in_own_network
+@in_own_network("dnsmasq")
 @scenario
 def srv_records_lead_to_etcd():
     with Lab(members=2, etcd=3, dynamic=FAST) as lab:
@@ -137,7 +105,7 @@ def move(etcd):
     etcd.start()
 
 
-@in_own_network
+@in_own_network("dnsmasq")
 @scenario
 def etcd_that_moved_is_found_again_by_srv():
     """Nothing that the agents know answers any more: only DNS can tell where etcd is now. With TLS, whose
