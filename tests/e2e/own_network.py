@@ -20,8 +20,8 @@ def in_own_network(*programs):
             if os.environ.get("RELEVO_OWN_NETWORK") == f.__name__:
                 return f()
             missing = [p for p in ("unshare", "ip", "mount", *programs) if not shutil.which(p)]
-            allowed = not missing and not subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode
-            if not allowed:
+            trial = ["unshare", "-n", "-m", "true"]
+            if missing or subprocess.run(trial, capture_output=True).returncode != 0:
                 why = (", ".join(missing) + " not installed" if missing
                        else "no right to make network namespaces (root has)")
                 print(f"SKIPPED: {f.__name__}: {why}", flush=True)
