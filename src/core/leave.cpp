@@ -79,7 +79,10 @@ void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& don
     using Stage = Leaving::Stage;
     const bool made = holds<MakeStandby>(effect);
     if (p.stage == Stage::quiet) {
-        if (quiet(m, p.quieting, effect, done)) stop_or_hand_on(m, p);
+        if (!quiet(m, p.quieting, effect, done)) return;
+        if (!m.paused()) return stop_or_hand_on(m, p);
+        p.quieting = {};  // maintenance mode began meanwhile
+        p.stage = Stage::gone;
     } else if (p.stage == Stage::stop && holds<StopPg>(effect)) {
         if (done.error) {  // the key stays: the lease keeps others away from a server that still
                            // runs

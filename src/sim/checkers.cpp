@@ -60,9 +60,10 @@ std::string Checkers::why_excused(int index) const {
     Member& who = member(index);
     // Its watchdog resets the host in time, whatever became of the agent. Where votes decide it is
     // not waited for: without them nothing is acknowledged.
-    // Nor is it armed before there is a cluster to lead, and maintenance mode disarms it.
-    const bool armed =
-        parts_.postgres.at(index).primary_since() > pause_changed_ || who.state().watchdog.armed;
+    // Nor is it armed before there is a cluster to lead, which a new lease has to come first for,
+    // and maintenance mode disarms it.
+    const bool armed = who.state().watchdog.armed || parts_.postgres.at(index).primary_since() >
+                                                         std::max(pause_changed_, cluster_since_);
     const bool guarded = world.plan.watchdog.mode == core::WatchdogUse::Mode::required &&
                          s.synchronous_mode == cluster::SyncMode::off && armed &&
                          parts_.dcs.truth()->initialized();
@@ -440,6 +441,10 @@ void Checkers::on_late_answer(Member& asker, int other) {
 }
 
 void Checkers::on_effect(Member& who, const core::Issued& issued) {
+    if (!parts_.dcs.truth()->initialized())
+        cluster_since_ = Instant::max();
+    else if (cluster_since_ == Instant::max())
+        cluster_since_ = parts_.world.now();
     const auto& world = parts_.world;
     const auto index = static_cast<std::size_t>(who.index());
     if (leader() >= 0) last_led_ = world.now();

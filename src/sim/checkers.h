@@ -96,6 +96,7 @@ private:
     std::optional<Overriding> overriding_;
     std::vector<BranchId> overridden_;
     Instant pause_changed_{};
+    Instant cluster_since_ = Instant::max();  // the DCS knows of it; max: it does not
     std::vector<Probe> probes_;
     Instant handed_over_{};
     Instant last_led_{};

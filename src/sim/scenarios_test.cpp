@@ -226,6 +226,21 @@ TEST(Story, ARestartAndAnAgentsStopLetThePoolersHoldBefore) {
     stops_after_a_hold();
 }
 
+TEST(Story, MaintenanceModeThatBeginsWhileAnAgentGetsReadyToStopKeepsItsServer) {
+    auto plan = calm_plan(5s, 300s);
+    plan.poolers = Poolers::silent;
+    Story story(plan);
+    story.begin();
+    const int leader = story.c.leader();
+    story.c.members[static_cast<std::size_t>(leader)]->stop_agent();
+    story.pass(200ms);
+    story.c.faults.pause(true);
+    story.pass(10s);
+    EXPECT_TRUE(story.first<core::HoldPoolers>(leader));
+    EXPECT_FALSE(story.first<core::StopPg>(leader));
+    EXPECT_TRUE(story.c.postgres.at(leader).is_primary());
+}
+
 TEST(Story, ALeaderThatDiesWhileThePoolersHoldIsSucceeded) {
     auto plan = calm_plan(5s, 300s);
     plan.poolers = Poolers::silent;

@@ -90,7 +90,9 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{21000263, "in the simulator: commits of WAL that a crash lost were read later"},
         Kept{21010367, "the same, of a primary whose backends outlived it"},
         Kept{21001764, "in the checkers: a frozen host had WAL on offer"},
-        Kept{91005318, "in the simulator: a standby showed what it had flushed, not written"}),
+        Kept{91005318, "in the simulator: a standby showed what it had flushed, not written"},
+        Kept{100004709, "in the checkers: a cluster's first lease was too short for a watchdog"},
+        Kept{150002798, "an agent that stopped took its server with it in maintenance mode"}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 INSTANTIATE_TEST_SUITE_P(
