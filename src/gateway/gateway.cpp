@@ -142,6 +142,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     void remember(const Remember& what);
     Task<void> write_memory();
     Task<void> repoint(ports::Routes routes);
+    void say_took(const char* what, Instant since) const;
     Task<net::Response> answer(net::Request request);
     net::ServerOptions server_options(const config::GatewayConfig& of) const;
 };
@@ -178,14 +179,19 @@ void Gateway::Impl::carry_out(const Effect& effect) {
         }
     } else if (const auto* hold = std::get_if<Hold>(&effect)) {
         spawn([](Impl& self, Hold what) -> Task<void> {
+            const Instant since = self.parts.clock.now();
             auto outcome = co_await self.parts.pooler.hold(what.route, what.drain);
+            self.say_took(what.route == ports::Route::writes ? "hold writes" : "hold reads", since);
             self.feed(HoldDone{what.route, std::move(outcome)});
         }(*this, *hold));
     } else if (const auto* way = std::get_if<Repoint>(&effect)) {
         spawn(repoint(way->routes));
     } else if (const auto* release = std::get_if<Release>(&effect)) {
         spawn([](Impl& self, Release what) -> Task<void> {
+            const Instant since = self.parts.clock.now();
             auto outcome = co_await self.parts.pooler.release(what.route);
+            self.say_took(what.route == ports::Route::writes ? "release writes" : "release reads",
+                          since);
             self.feed(ReleaseDone{what.route, std::move(outcome)});
         }(*this, *release));
     } else if (const auto* drop = std::get_if<Drop>(&effect)) {
@@ -202,21 +208,33 @@ void Gateway::Impl::carry_out(const Effect& effect) {
     } else if (const auto* report = std::get_if<Report>(&effect)) {
         spawn([](Impl& self, std::string url) -> Task<void> {
             // What came of it is in the state, and in every poll from now on; this one is at once.
-            const auto said = co_await self.ask(std::move(url), milliseconds{0});
-            if (!said) log::debug("report: {}", said.error().message);
+            // The leader, and clients that wait, wait for it: one that was lost is said again.
+            for (int attempt = 0; attempt < 3 && !self.stopping; ++attempt) {
+                const auto said = co_await self.ask(url, milliseconds{0});
+                if (said) co_return;
+                log::info("what came of the hold could not be told to {}: {}", url,
+                          said.error().message);
+            }
         }(*this, report->url));
     } else if (const auto* memory = std::get_if<Remember>(&effect)) {
         remember(*memory);
     }
 }
 
+// For who wants to know where the time of an outage goes.
+void Gateway::Impl::say_took(const char* what, Instant since) const {
+    log::debug("{}: took {} ms", what, to_ms(parts.clock.now() - since));
+}
+
 Task<void> Gateway::Impl::repoint(ports::Routes routes) {
     Status outcome;
+    const Instant since = parts.clock.now();
     if (!pooler_up) outcome = co_await parts.start_pooler(routes);
     if (outcome) {
         pooler_up = true;
         outcome = co_await parts.pooler.repoint(routes);
     }
+    say_took("repoint", since);
     feed(RepointDone{std::move(routes), std::move(outcome)});
 }
 

@@ -96,7 +96,10 @@ void Mind::learn(const Event& event) {
         pooler_done(lane(released->route), released->outcome, Lane::State::open);
     } else if (const auto* started = std::get_if<PoolerStarted>(&event)) {
         s.writes = s.reads = Lane{};
-        if (!started->outcome) say("pooler", Note::Level::error, started->outcome.error().message);
+        if (started->outcome)
+            s.said.erase("pooler");
+        else
+            say("pooler", Note::Level::error, started->outcome.error().message);
     } else if (const auto* options = std::get_if<OptionsChanged>(&event)) {
         s.options = options->options;
         if (!s.options.scope.empty()) s.scope = s.options.scope;
@@ -275,12 +278,17 @@ void Mind::change_why(Why why) {
         std::erase_if(s.suspected_at, [&](Instant at) { return now - at >= suspicions_within; });
         s.suspected_at.push_back(now);
     }
-    if (why == Why::none)
-        note(Note::Level::info,
-             fmt::format("clients of {} go on, term {}", s.target->name, s.target->term));
-    else if (s.why == Why::none)
+    if (why == Why::none) {
+        auto text = fmt::format("clients of {} go on, term {}", s.target->name, s.target->term);
+        if (s.held_since)
+            text += fmt::format("; they waited for {} ms", to_ms(now - *s.held_since));
+        s.held_since.reset();
+        note(Note::Level::info, std::move(text));
+    } else if (s.why == Why::none) {
         note(Note::Level::warning, fmt::format("clients wait: {}", to_string(why)));
-    if (s.why == Why::none) ++s.holds;
+        s.held_since = now;
+        ++s.holds;
+    }
     s.why = why;
     s.why_since = now;
 }

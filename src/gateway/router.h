@@ -139,6 +139,7 @@ struct State {
     bool started = false;  // the pooler was
     Why why = Why::no_leader_known;
     Instant why_since{}, born{};
+    std::optional<Instant> held_since;  // whatever the reasons since then
     bool reads_wait = false;
     std::set<std::string> readers;  // members that reads go to (urls), for the hysteresis
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
@@ -143,6 +144,12 @@ public:
         sent_ = false;
     }
     bool stays_open() const { return stays_open_; }
+    // The server ends a connection that nothing was asked on for a while; the next request would
+    // meet that as an error.
+    bool was_closed() {
+        pollfd state{.fd = socket_.native_handle(), .events = POLLIN | POLLRDHUP, .revents = 0};
+        return ::poll(&state, 1, 0) != 0 && (state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    }
 
 private:
     asio::io_context& loop_;
@@ -239,10 +246,12 @@ struct HttpClient::Impl {
     // Only for requests that ask for it.
     std::shared_ptr<Exchange> take_kept(const std::string& origin) {
         const auto at = kept.find(origin);
-        if (at == kept.end() || at->second.empty()) return nullptr;
-        auto exchange = std::move(at->second.back());
-        at->second.pop_back();
-        return exchange;
+        while (at != kept.end() && !at->second.empty()) {
+            auto exchange = std::move(at->second.back());
+            at->second.pop_back();
+            if (!exchange->was_closed()) return exchange;
+        }
+        return nullptr;
     }
     void keep(const std::string& origin, std::shared_ptr<Exchange> exchange) {
         constexpr std::size_t origins_max = 16, connections_max = 4;

@@ -39,8 +39,9 @@ struct ClientRequest {
     Headers headers;
     std::optional<std::string>
         body;  // set: sent with its Content-Length, JSON unless headers say else
-    // Over a connection that an earlier such request left open, when there is one; it may have been
-    // closed meanwhile, which is an error like any other. For what is asked again and again.
+    // Over a connection that an earlier such request left open, when there is one that the server
+    // has not closed since; one that is just being closed is an error like any other. For what is
+    // asked again and again.
     bool keep = false;
 };
 

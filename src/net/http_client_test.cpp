@@ -82,6 +82,31 @@ TEST_F(HttpClientTest, AConnectionIsKeptForWhoAsksForIt) {
     }());
 }
 
+// What was asked last long ago is asked at once all the same.
+TEST_F(HttpClientTest, AKeptConnectionThatTheServerClosedIsNotUsed) {
+    HttpServer server(loop.io, loop.pool, [](Request) -> Task<Response> {
+        co_return Response{.status = 200, .content_type = {}, .headers = {}, .body = "ok"};
+    });
+    loop.run([&]() -> Task<void> {
+        EXPECT_TRUE(
+            co_await server.apply({.listen = "127.0.0.1:0", .tls = {}, .idle_timeout = 20ms}));
+        const auto there = fmt::format("http://127.0.0.1:{}/", server.port());
+        for (int round = 0; round < 3; ++round) {
+            ClientRequest request{
+                .method = "POST", .url = there, .headers = {}, .body = "{}", .keep = true};
+            const auto answer = co_await client.request(request, 5s);
+            EXPECT_TRUE(answer) << answer.error().message;
+            asio::steady_timer timer(loop.io);
+            for (int look = 0; look < 1000 && server.connections() > 0; ++look) {
+                timer.expires_after(5ms);
+                (void)co_await timer.async_wait(testing::awaiting);
+            }
+            EXPECT_EQ(server.connections(), 0U);
+        }
+        co_await server.stop(0ms);
+    }());
+}
+
 TEST_F(HttpClientTest, PatronisBareStatusLineIsAnAnswer) {
     serve("HTTP/1.0 503 Service Unavailable\r\n\r\n");
     const auto answer = ask(get());
