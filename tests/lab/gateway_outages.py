@@ -10,6 +10,7 @@ import psycopg2
 
 from gateway import Gateway, PoolWriters
 from lab import SUPERUSER_PASSWORD, Process, wait_for
+from phases import Phases, one_line
 
 CLIENTS = 8
 
@@ -115,6 +116,8 @@ class Led(Gateway):
 
 
 class Outage:
+    lost, steps, timeline = 0, [], ""
+
     def __init__(self, gap, errors, worst, hung):
         self.gap, self.errors, self.worst, self.hung = gap, errors, worst, hung
 
@@ -132,6 +135,7 @@ def measure(lab, pooler, fault, number, patience=60):
     writers = PoolWriters(pooler, CLIENTS, table=f"bench_{number}").start()
     try:
         wait_for("all clients write", 20, lambda: all(len(a) > 20 for a in writers.acked))
+        phases = Phases(lab, pooler)
         at = time.monotonic()
         if fault == "switchover":
             candidate = next(m for m in lab if m is not primary)
@@ -142,7 +146,7 @@ def measure(lab, pooler, fault, number, patience=60):
             primary.kill_postmaster()
         else:
             lab.power_off(primary)
-        lab.wait_primary(patience, other_than=primary)
+        successor = lab.wait_primary(patience, other_than=primary)
         promoted = time.monotonic()
         time.sleep(max(0.0, promoted + 5 - time.monotonic()))  # what hangs at +5 s hangs
         stuck = hung(writers, promoted + 1)
@@ -152,6 +156,7 @@ def measure(lab, pooler, fault, number, patience=60):
         first = [min((t for _, t in a if t > at), default=end) for a in writers.acked]
         gap = max(writers.gap(at - 1), max(first) - at if stuck else 0.0)
         outage = Outage(gap, len(writers.failures(at)), writers.worst(at), stuck)
+        outage.steps, outage.timeline = phases.told(primary.name, successor.name, writers.gap_at(at - 1))
     finally:
         writers.stopping = True
         lab.heal()
@@ -167,7 +172,7 @@ def measure(lab, pooler, fault, number, patience=60):
 
 def describe(outage):
     return (f"{outage.gap * 1000:.0f} ms, {outage.errors} errors ({outage.worst} at most for one client), "
-            f"{outage.hung} hung at +5 s, {outage.lost} lost")
+            f"{outage.hung} hung at +5 s, {outage.lost} lost\n    {one_line(outage.steps)}")
 
 
 def version():

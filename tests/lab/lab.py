@@ -633,10 +633,15 @@ class Writers:
 
     def gap(self, since=None):
         """The longest time between acknowledgements of any client, over all writers together (s)."""
+        begin, end = self.gap_at(since)
+        return end - begin
+
+    def gap_at(self, since=None):
+        """When it began and ended."""
         times = sorted(t for a in self.acked for _, t in a)
         if since is not None:
             times = [t for t in times if t >= since - 1]
-        return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+        return max(zip(times, times[1:]), key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0))
 
     def missing(self, member):
         """Acknowledged rows that this member does not have: a list of (client, number)."""
