@@ -116,7 +116,9 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
     }
 }
 
-Status write_file(const std::string& path, std::string_view content, mode_t mode) {
+namespace {
+
+Status put(const std::string& path, std::string_view content, mode_t mode, bool durable) {
     const auto temporary = temporary_name(path);
     const auto broken = [&](int error) {
         ::unlink(temporary.c_str());
@@ -127,10 +129,20 @@ Status write_file(const std::string& path, std::string_view content, mode_t mode
     // The umask is the daemon's; the mode is meant as it is given.
     if (::fchmod(fd.get(), mode) != 0) return broken(errno);
     if (!write_all(fd.get(), content)) return broken(errno);
-    if (::fsync(fd.get()) != 0) return broken(errno);
+    if (durable && ::fsync(fd.get()) != 0) return broken(errno);
     if (fd.close() != 0) return broken(errno);
     if (::rename(temporary.c_str(), path.c_str()) != 0) return broken(errno);
-    return sync_directory(directory_of(path));
+    return durable ? sync_directory(directory_of(path)) : Status{};
+}
+
+}  // namespace
+
+Status write_file(const std::string& path, std::string_view content, mode_t mode) {
+    return put(path, content, mode, true);
+}
+
+Status replace_file(const std::string& path, std::string_view content, mode_t mode) {
+    return put(path, content, mode, false);
 }
 
 Status write_at(const std::string& path, std::uint64_t offset, std::string_view content) {

@@ -24,6 +24,10 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = 16 <<
 // symbolic link at path are replaced.
 Status write_file(const std::string& path, std::string_view content, mode_t mode);
 
+// The same without waiting for a disk: for what is written anew before it is needed after a power
+// loss.
+Status replace_file(const std::string& path, std::string_view content, mode_t mode);
+
 // Over what stands there in a file that exists, from that byte on. Durable; not atomic.
 Status write_at(const std::string& path, std::uint64_t offset, std::string_view content);
 
