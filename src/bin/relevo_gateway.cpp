@@ -45,7 +45,8 @@ PgBouncer, which it configures, starts and watches.
   --version          print the version and exit
 
 SIGHUP reads the file again. SIGTERM ends the gateway, and PgBouncer with it unless
-pgbouncer.stop_with_gateway is off; one that lives on is taken over by the next gateway.
+pgbouncer.stop_with_gateway is off; one that lives on is taken over by the next gateway. A PgBouncer
+that systemd runs (pgbouncer.unit) is led, and neither started nor ended.
 )";
 
 struct Arguments {
@@ -91,6 +92,7 @@ std::string this_host() {
 pgbouncer::Options pooler_options(const config::GatewayConfig& c) {
     pgbouncer::Options o;
     o.program = c.pgbouncer.program;
+    o.unit = c.pgbouncer.unit;
     o.directory = c.pgbouncer.directory;
     o.listen_host = c.pgbouncer.listen.host;
     o.listen_port = c.pgbouncer.listen.port;

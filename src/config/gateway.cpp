@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -96,12 +97,29 @@ void read_databases(Reader& reader, const Node* tree, GatewayConfig& out, Proble
     }
 }
 
+void read_unit(Reader& reader, GatewayConfig::PgBouncer& out) {
+    reader.text("unit", out.unit);
+    if (out.unit.ends_with(".service")) out.unit.resize(out.unit.size() - 8);
+    if (out.unit.empty()) return;
+    // It stands in commands that an operator copies.
+    const bool name = std::ranges::all_of(out.unit, [](unsigned char c) {
+        return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '@' || c == ':';
+    });
+    if (!name || std::ranges::count(out.unit, '@') > 1)
+        reader.problem("unit", "is not the name of a unit of systemd's (pgbouncer-relevo@)");
+    if (reader.has("stop_with_gateway"))
+        reader.problem("stop_with_gateway",
+                       "is for a PgBouncer that the gateway starts, and unit "
+                       "says that systemd does");
+}
+
 void read_pgbouncer(Reader reader, const Node* node, GatewayConfig::PgBouncer& out,
                     Problems& problems) {
     only(node, "pgbouncer", problems,
-         {"program", "directory", "listen", "processes", "include", "keep_own", "settings",
+         {"program", "unit", "directory", "listen", "processes", "include", "keep_own", "settings",
           "stop_with_gateway"});
     reader.text("program", out.program);
+    read_unit(reader, out);
     reader.text("directory", out.directory);
     if (!out.directory.starts_with('/')) reader.problem("directory", "must be an absolute path");
     // The socket's path must fit into 107 bytes.
@@ -112,6 +130,10 @@ void read_pgbouncer(Reader reader, const Node* node, GatewayConfig::PgBouncer& o
     reader.texts("keep_own", out.keep_own);
     reader.map_of_texts("settings", out.settings);
     reader.boolean("stop_with_gateway", out.stop_with_gateway);
+    if (!out.unit.empty() && out.processes > 1 && !out.unit.contains('@'))
+        reader.problem("unit", fmt::format("runs one process, and processes is {}: name a template "
+                                           "(\"{}@\")",
+                                           out.processes, out.unit));
 }
 
 void read_rest(Reader reader, const Node* node, GatewayConfig::RestApi& out, Problems& problems) {

@@ -33,6 +33,7 @@ struct GatewayConfig {
 
     struct PgBouncer {
         std::string program = "pgbouncer", directory = "/run/relevo-gateway";
+        std::string unit;  // systemd's that runs it ("name", "name@"); empty: the gateway does
         Address listen{"127.0.0.1", 6432};
         int processes = 1;
         std::string include;

@@ -52,6 +52,36 @@ TEST(Gateway, EverySettingIsRead) {
     EXPECT_EQ(read->reads.policy, GatewayConfig::Reads::any);
 }
 
+TEST(Gateway, SystemdMayRunPgBouncer) {
+    const auto read = read_gateway(
+        "members: [a:1]\ndatabases: {w: {}}\n"
+        "pgbouncer: {unit: pgbouncer-relevo@.service, processes: 2}\n",
+        "gateway.yml", {}, "app-1");
+    ASSERT_TRUE(read) << to_text(read.error());
+    EXPECT_EQ(read->pgbouncer.unit, "pgbouncer-relevo@");
+    const auto wrong = [](const std::string& pgbouncer) {
+        return problems_of(
+            ("members: [a:1]\ndatabases: {w: {}}\npgbouncer: {" + pgbouncer + "}\n").c_str());
+    };
+    EXPECT_THAT(wrong("unit: 'a; rm b'"), HasSubstr("pgbouncer.unit: is not the name of a unit"));
+    EXPECT_THAT(wrong("unit: pgbouncer, processes: 2"), HasSubstr("name a template"));
+    EXPECT_THAT(wrong("unit: pgbouncer, stop_with_gateway: on"),
+                HasSubstr("pgbouncer.stop_with_gateway: is for a PgBouncer that the gateway"));
+}
+
+TEST(Gateway, TheExampleIsOneAndHasTheDefaults) {
+    const auto read = load_gateway("examples/gateway.yml", {}, "app-1");
+    ASSERT_TRUE(read) << to_text(read.error());
+    const auto least = read_gateway("members: [a:1]\ndatabases: {w: {}}\n", "", {}, "app-1");
+    ASSERT_TRUE(least);
+    auto shown = read->pgbouncer;
+    shown.settings.clear();
+    EXPECT_EQ(shown, least->pgbouncer);
+    EXPECT_EQ(read->switchover, least->switchover);
+    EXPECT_EQ(read->reads, least->reads);
+    EXPECT_EQ(read->listen, least->listen);
+}
+
 TEST(Gateway, WhatIsWrongIsNamedWithItsPlace) {
     EXPECT_THAT(problems_of("databases: {w: {}}\n"), HasSubstr("members: is empty"));
     EXPECT_THAT(problems_of("members: [a:1]\n"), HasSubstr("databases: is empty"));

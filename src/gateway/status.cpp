@@ -131,8 +131,14 @@ std::string status_json(const StatusInput& input) {
     }
     out["members"] = members_json(s, input.now);
     Json pooler{{"running", input.pooler_runs}};
+    const auto said = s.said.find("pooler");
+    if (!input.pooler_runs && said != s.said.end()) pooler["problem"] = said->second;
     if (input.pooler) {
         pooler["version"] = input.pooler->version;
+        if (!input.pooler->stopped_by_hand.empty())
+            pooler["problem"] =
+                fmt::format("it was {} by hand, for all databases: RESUME on its console ends that",
+                            input.pooler->stopped_by_hand);
         pooler["databases"] = databases_json(*input.pooler);
     }
     out["pooler"] = std::move(pooler);

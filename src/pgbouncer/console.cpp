@@ -194,6 +194,16 @@ Task<Result<Table>> Console::ask(std::string statement, Duration deadline) {
     co_return second;
 }
 
+std::optional<pid_t> Console::peer() const {
+    if (!impl_->kept) return std::nullopt;
+    ucred who{};
+    socklen_t size = sizeof(who);
+    const int socket = ::PQsocket(impl_->kept.get());
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.pid <= 0)
+        return std::nullopt;
+    return who.pid;
+}
+
 void Console::close() {
     impl_->closing = true;
     // Whoever waits on the socket is woken by its end.

@@ -34,6 +34,8 @@ public:
     // denied, outcome_unknown (nothing within the deadline, or lost after sending: the connection
     // is closed), failed (PgBouncer refuses, in its words), cancelled (close() was called).
     Task<Result<Table>> ask(std::string statement, Duration deadline);
+    // The process at the other end, once it has answered; nothing when it cannot be told.
+    std::optional<pid_t> peer() const;
     // What is under way ends with cancelled. PgBouncer still does what it was told (a PAUSE lasts).
     void close();
 

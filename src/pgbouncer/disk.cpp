@@ -29,11 +29,23 @@ Result<UserIni> read_user_ini(const std::string& path, int depth) {
     return read;
 }
 
-std::string deaf(const std::string& log_path) {
+namespace {
+
+// Its lines, the oldest first; each begins with time and "[pid]".
+std::vector<std::string> lines_of(const std::string& log_path, pid_t pid) {
     const auto text = os::read_file(log_path, 64 << 20);
     if (!text) return {};
+    auto lines = split(*text, '\n');
+    const auto mark = fmt::format(" [{}] ", pid);
+    if (pid != 0) std::erase_if(lines, [&](const auto& line) { return !line.contains(mark); });
+    return lines;
+}
+
+}  // namespace
+
+std::string deaf(const std::string& log_path, pid_t pid) {
     std::string why;
-    for (const auto& line : split(*text, '\n')) {
+    for (const auto& line : lines_of(log_path, pid)) {
         if (line.contains(" listening on ") && !line.contains("unix:")) return {};
         const auto at = line.find("cannot listen on ");
         if (at != line.npos) why = line.substr(at);
@@ -41,16 +53,16 @@ std::string deaf(const std::string& log_path) {
     return why;
 }
 
-std::string last_words(const std::string& log_path) {
-    const auto text = os::read_file(log_path, 64 << 20);
-    if (!text) return "it left no log";
+std::string last_words(const std::string& log_path, pid_t pid) {
     std::string last;
-    for (const auto& line : split(*text, '\n')) {
+    for (const auto& line : lines_of(log_path, pid)) {
         const auto at =
             std::min({line.find(" FATAL "), line.find(" ERROR "), line.find(" WARNING ")});
+        // What is wrong with it stands in the line before.
+        if (!last.empty() && line.contains("config file loading failed")) continue;
         if (at != line.npos) last = std::string(trim(line.substr(at)));
     }
-    return last.empty() ? "see " + log_path : last;
+    return last;
 }
 
 }  // namespace relevo::pgbouncer

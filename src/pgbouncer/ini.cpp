@@ -13,7 +13,8 @@ namespace {
 const std::set<std::string, std::less<>> owned = {
     "listen_addr",  "listen_port", "unix_socket_dir", "unix_socket_mode",
     "pidfile",      "logfile",     "so_reuseport",    "user",
-    "service_name", "job_name",    "conffile",        "unix_socket_group"};
+    "service_name", "job_name",    "conffile",        "unix_socket_group",
+    "peer_id"};
 
 // The ADR's, where nobody says otherwise.
 const Settings defaults = {
@@ -49,19 +50,10 @@ std::string quoted(std::string_view value) {
 }
 
 // Where nobody is to be led to: nothing listens there, and clients are held before they would ask.
-constexpr const char* nowhere = "host=127.0.0.1 port=1";
+const Place nowhere{"127.0.0.1", 1};
 
-std::string place(const Database& database, const ports::Routes& routes) {
-    if (database.route == ports::Route::writes)
-        return routes.writes ? fmt::format("host={} port={}", quoted(routes.writes->host),
-                                           routes.writes->port)
-                             : nowhere;
-    if (routes.reads.empty()) return nowhere;
-    // 1.18 goes round a list of hosts, but has one port for all of them.
-    std::string hosts;
-    for (const auto& one : routes.reads)
-        if (one.port == routes.reads.front().port) hosts += (hosts.empty() ? "" : ",") + one.host;
-    return fmt::format("host={} port={}", quoted(hosts), routes.reads.front().port);
+std::string connection_string(const Place& place) {
+    return fmt::format("host={} port={}", quoted(place.host), place.port);
 }
 
 Settings merged(const IniPlan& plan) {
@@ -77,10 +69,23 @@ Settings merged(const IniPlan& plan) {
     all["pidfile"] = plan.directory + "/pgbouncer.pid";
     all["logfile"] = plan.directory + "/pgbouncer.log";
     if (plan.reuse_port) all["so_reuseport"] = "1";
+    // 0 would be none.
+    if (!plan.peers.empty()) all["peer_id"] = std::to_string(plan.number + 1);
     return all;
 }
 
 }  // namespace
+
+Place place_of(const Database& database, const ports::Routes& routes) {
+    if (database.route == ports::Route::writes)
+        return routes.writes ? Place{routes.writes->host, routes.writes->port} : nowhere;
+    if (routes.reads.empty()) return nowhere;
+    // It has one port for all hosts of a database.
+    Place out{"", routes.reads.front().port};
+    for (const auto& one : routes.reads)
+        if (one.port == out.port) out.host += (out.host.empty() ? "" : ",") + one.host;
+    return out;
+}
 
 const Settings& protected_settings() {
     static const Settings settings = {
@@ -127,6 +132,8 @@ Result<UserIni> parse_ini(std::string_view text, std::vector<std::string>* inclu
             const auto close = line.find(']');
             if (close == line.npos) return bad("a section's name ends in ]");
             section = lower(trim(line.substr(1, close - 1)));
+            if (section == "peers")
+                return bad("[peers] is not taken: the gateway's own processes know each other");
             if (section != "pgbouncer" && section != "databases" && section != "users")
                 return bad("the sections are [pgbouncer], [databases] and [users]");
             continue;
@@ -169,6 +176,33 @@ std::vector<std::string> overridden(const IniPlan& plan) {
     return lines;
 }
 
+namespace {
+
+Result<std::string> databases_text(const IniPlan& plan) {
+    std::string out = "\n[databases]\n";
+    for (const auto& [name, value] : plan.user.databases)
+        if (std::ranges::none_of(plan.databases, [&](const auto& one) { return one.name == name; }))
+            out += fmt::format("{} = {}\n", name, value);
+    for (const auto& one : plan.databases) {
+        if (breaks_line(one.name + one.dbname + one.options) || one.name.contains('='))
+            return fail(ErrorCode::invalid, "a database's name or options cannot be written");
+        out += fmt::format("{} = {}", one.name, connection_string(place_of(one, plan.routes)));
+        if (!one.dbname.empty())
+            out += " dbname=" + quoted(one.dbname);
+        else if (one.name != "*")
+            out += " dbname=" + quoted(one.name);
+        if (!one.options.empty()) out += " " + one.options;
+        out += "\n";
+    }
+    // The last of all: whatever is wrong is before it.
+    if (!plan.generation.empty())
+        out += fmt::format("{} = {} dbname={}\n", marker, connection_string(nowhere),
+                           quoted(plan.generation));
+    return out;
+}
+
+}  // namespace
+
 Result<std::string> render(const IniPlan& plan) {
     std::string out = "; written by relevo-gateway; what is changed here is lost\n\n[pgbouncer]\n";
     for (const auto& [name, value] : merged(plan)) {
@@ -177,24 +211,14 @@ Result<std::string> render(const IniPlan& plan) {
                         fmt::format("the setting {} has a line break in it", name));
         out += fmt::format("{} = {}\n", name, value);
     }
-    out += "\n[databases]\n";
-    for (const auto& [name, value] : plan.user.databases)
-        if (std::ranges::none_of(plan.databases, [&](const auto& one) { return one.name == name; }))
-            out += fmt::format("{} = {}\n", name, value);
-    for (const auto& one : plan.databases) {
-        if (breaks_line(one.name + one.dbname + one.options) || one.name.contains('='))
-            return fail(ErrorCode::invalid, "a database's name or options cannot be written");
-        out += fmt::format("{} = {}", one.name, place(one, plan.routes));
-        if (!one.dbname.empty())
-            out += " dbname=" + quoted(one.dbname);
-        else if (one.name != "*")
-            out += " dbname=" + quoted(one.name);
-        if (!one.options.empty()) out += " " + one.options;
-        out += "\n";
-    }
     if (!plan.user.users.empty()) out += "\n[users]\n";
     for (const auto& [name, value] : plan.user.users) out += fmt::format("{} = {}\n", name, value);
-    return out;
+    if (!plan.peers.empty()) out += "\n[peers]\n";
+    for (std::size_t i = 0; i < plan.peers.size(); ++i)
+        out +=
+            fmt::format("{} = {}\n", i + 1, connection_string({plan.peers[i], plan.listen_port}));
+    RLV_TRY(const auto databases, databases_text(plan));
+    return out + databases;
 }
 
 }  // namespace relevo::pgbouncer

@@ -35,17 +35,35 @@ struct Database {
     bool operator==(const Database&) const = default;
 };
 
+// Where a database leads to, as its connection string and SHOW DATABASES have it.
+struct Place {
+    std::string host;  // or several, with commas: PgBouncer goes round them
+    int port = 0;
+    bool operator==(const Place&) const = default;
+};
+// Without anybody to lead to: where nobody listens.
+Place place_of(const Database& database, const ports::Routes& routes);
+
 struct IniPlan {
     std::string directory;  // of sockets, process number, log
     std::string listen_host;
     int listen_port = 0, number = 0;  // number: of the process, from 0
     bool reuse_port = false;
+    // Directories of all processes by their number, where they pass cancel requests to each other;
+    // empty: this PgBouncer cannot (version.h), and refuses a file that says so.
+    std::vector<std::string> peers;
     Settings settings;  // from the gateway's own file: they win over the user's
     UserIni user;
     std::set<std::string> kept;  // protected settings that the user's file keeps
     std::vector<Database> databases;
     ports::Routes routes;
+    // What the database `marker` is called on its server: by that SHOW DATABASES tells whether this
+    // very text was read, to its end. Empty: no such database.
+    std::string generation;
 };
+
+// Leads nowhere, and is nobody's to connect to.
+constexpr const char* marker = "relevo-gateway";
 
 // The settings without which a failover hurts, and what they are.
 const Settings& protected_settings();

@@ -78,6 +78,37 @@ TEST(Ini, SeveralProcessesShareThePort) {
     EXPECT_THAT(*render(made), HasSubstr("\nso_reuseport = 1\n"));
 }
 
+TEST(Ini, ProcessesKnowEachOtherWhereThePgBouncerCan) {
+    auto made = plan();
+    made.number = 1;
+    EXPECT_THAT(*render(made), Not(HasSubstr("peer")));
+    made.peers = {"/run/relevo-gateway/0", "/run/relevo-gateway/1"};
+    const auto text = render(made);
+    ASSERT_TRUE(text);
+    EXPECT_THAT(*text, HasSubstr("\npeer_id = 2\n"));
+    EXPECT_THAT(*text, HasSubstr("\n[peers]\n1 = host=/run/relevo-gateway/0 port=6432\n"
+                                 "2 = host=/run/relevo-gateway/1 port=6432\n"));
+    made.user.settings["peer_id"] = "7";
+    EXPECT_THAT(*render(made), HasSubstr("\npeer_id = 2\n"));
+    EXPECT_THAT(overridden(made).at(0), HasSubstr("peer_id = 7 is not taken"));
+}
+
+// PgBouncer reads to the first mistake, and no further.
+TEST(Ini, WhatTellsThatAllOfItWasReadIsLast) {
+    auto made = plan();
+    made.generation = "4711";
+    made.user.users = {{"bob", "pool_mode=session"}};
+    made.peers = {"/run/a", "/run/b"};
+    EXPECT_TRUE(render(made)->ends_with("\nrelevo-gateway = host=127.0.0.1 port=1 dbname=4711\n"));
+}
+
+TEST(Ini, ADatabaseLeadsWhereShowDatabasesWillSay) {
+    const auto made = plan();
+    EXPECT_EQ(place_of(made.databases[0], made.routes), (Place{"10.0.0.1", 5432}));
+    EXPECT_EQ(place_of(made.databases[1], made.routes), (Place{"10.0.0.2,10.0.0.3", 5432}));
+    EXPECT_EQ(place_of(made.databases[1], {}), (Place{"127.0.0.1", 1}));
+}
+
 TEST(Ini, WhatIsWrongIsSaidWithItsLine) {
     const auto error = [](const char* text) {
         const auto read = parse_ini(text);
@@ -87,6 +118,7 @@ TEST(Ini, WhatIsWrongIsSaidWithItsLine) {
     EXPECT_THAT(error("a = b\n"), HasSubstr("line 1: it stands before the first section"));
     EXPECT_THAT(error("[servers]\n"), HasSubstr("line 1: the sections are"));
     EXPECT_THAT(error("[databases\n"), HasSubstr("line 1"));
+    EXPECT_THAT(error("\n[peers]\n"), HasSubstr("line 2: [peers] is not taken"));
     EXPECT_THAT(error("%include\n"), HasSubstr("names no file"));
 }
 

@@ -44,6 +44,9 @@ struct PoolerStats {
         std::chrono::microseconds longest_wait{};
     };
     std::string version;
+    // "paused" or "suspended": all of it, by an operator; the databases do not show it. Empty: not,
+    // or it cannot say.
+    std::string stopped_by_hand;
     std::vector<Database> databases;
 };
 

@@ -14,7 +14,7 @@ import time
 import psycopg2
 
 from registry import FAST, check, log_of, run, scenario, verify
-from gateway import Gateway, PoolWriters
+from gateway import Gateway, PoolWriters, Unit
 from lab import Authority, Lab, free_port, wait_for
 
 DYNAMIC = {**FAST, "primary_start_timeout": 0}
@@ -249,6 +249,59 @@ def gateway_starts_a_pooler_again_that_dies():
         check("ended: starting it again" in gw.log(), gw.log()[-500:])
 
 
+# The test is systemd here: it starts PgBouncer, and starts it again.
+@scenario
+def gateway_leads_a_pooler_that_systemd_runs():
+    with gateway_lab() as lab:
+        gw = Gateway(lab)
+        gw.config["pgbouncer"]["unit"] = "pgbouncer-lab@"
+        with Unit(gw) as unit, gw.start(wait=0):
+            wait_for("what to type", 20, lambda: "systemctl start pgbouncer-lab@0" in gw.log())
+            check(not gw.poolers() and not gw.healthy(), "it started none itself")
+            check("systemctl start pgbouncer-lab@0" in gw.status()["pooler"]["problem"], str(gw.status()))
+            unit.start()
+            wait_for("the one that was started is led", 20, gw.healthy)
+            first = gw.poolers()
+            check(gw.sql("select pg_is_in_recovery()") == [(False,)], "to the primary")
+            writers = PoolWriters(gw, 4).start()
+            time.sleep(0.5)
+            code, text = switch(lab)[1]
+            check(code == 200, text)
+            writers.all_go_on()
+            check(not writers.failures(), f"errors at a planned switchover: {writers.failures()[:3]}")
+            writers.stop()
+            verify(lab, writers, 0)
+
+            unit.kill()
+            wait_for("its end is noticed", 10, lambda: "waiting for pgbouncer-lab@0 to start it again" in gw.log())
+            wait_for("nobody is served", 10, lambda: not gw.healthy())
+            check(not gw.poolers(), "it is systemd's to start")
+            unit.start()
+            wait_for("it is led again", 20, gw.healthy)
+            check(gw.sql("select pg_is_in_recovery()") == [(False,)], "to the primary")
+
+            second = gw.poolers()
+            check(len(second) == 1 and second != first, f"{first} {second}")
+            gw.process.stop()
+            check(gw.poolers() == second, "it lives on when the gateway ends")
+            check(gw.sql("select 1") == [(1,)], "and serves")
+            gw.start(wait=20)
+            check(gw.poolers() == second, "the next gateway leads it")
+            code, text = switch(lab)[1]
+            check(code == 200, text)
+            wait_for("it follows", 20, lambda: gw.healthy() and gw.sql("select pg_is_in_recovery()") == [(False,)])
+
+            # One that reads another file answers at the same place.
+            unit.kill()
+            other = os.path.join(gw.home, "other.ini")
+            shutil.copy(unit.ini, other)
+            lab.give(other)
+            unit.ini = other
+            unit.start()
+            wait_for("that it is not the one", 20, lambda: f"reads {other}, not" in gw.log())
+            check(not gw.healthy(), "it is not led")
+
+
 @scenario
 def gateway_says_what_is_wrong_and_keeps_what_it_has():
     with gateway_lab() as lab:
@@ -277,10 +330,22 @@ def gateway_says_what_is_wrong_and_keeps_what_it_has():
             gw.process.send(signal.SIGHUP)
             wait_for("the reload", 10, lambda: "the configuration was read again" in gw.log())
             check("server_login_retry = 15 is not taken" in gw.log(), gw.log()[-1000:])
+            # PgBouncer answers RELOAD with success, and takes no other route either.
+            gw.config["pgbouncer"]["settings"]["pool_mode"] = "bogus"
+            gw.write_config()
+            gw.process.send(signal.SIGHUP)
+            wait_for("the refusal", 10, lambda: "bogus" in gw.log() and "the one before stays in force" in gw.log())
+            del gw.config["pgbouncer"]["settings"]["pool_mode"]
+            code, text = switch(lab)[1]
+            check(code == 200, text)
+            wait_for("it leads elsewhere all the same", 20, lambda: gw.healthy() and
+                     gw.sql("select pg_is_in_recovery()") == [(False,)])
+            lab.wait_healthy(40)
+            said = gw.log().count("the one before stays in force")
             gw.config["databases"] = {}
             gw.write_config()
             gw.process.send(signal.SIGHUP)
-            wait_for("the refusal", 10, lambda: "the one before stays in force" in gw.log())
+            wait_for("the refusal", 10, lambda: gw.log().count("the one before stays in force") > said)
             check(gw.sql("select 1") == [(1,)], "it serves")
             code, metrics = gw.get("/metrics")
             check(code == 200 and "relevo_gateway_writes_held" in metrics, metrics[:200])
@@ -307,9 +372,28 @@ def gateway_reads_go_to_replicas():
         wait_for("no replica is near", 15, lambda: gw.status()["reads"]["replicas"] == 0)
         wait_for("the primary serves reads", 10,
                  lambda: gw.sql("select pg_is_in_recovery()", "workflow_ro") == [(False,)])
+        gw.config["reads"] = {"policy": "replica-only"}
+        gw.write_config()
+        gw.process.send(signal.SIGHUP)
+        wait_for("with replica-only reads wait", 10, lambda: gw.status()["reads"]["held"])
+        waits = threading.Thread(target=lambda: answers.append(gw.sql("select pg_is_in_recovery()", "workflow_ro")))
+        answers = []
+        waits.start()
         for member in replicas:
             member.sql("select pg_wal_replay_resume()")
+        waits.join(20)
+        check(answers == [[(True,)]], f"the one that waited got {answers}")
         wait_for("two replicas again", 15, lambda: gw.status()["reads"]["replicas"] == 2)
+        # One that streams from another replica is as good; one that shall not be read from is not.
+        for member, tags in zip(replicas, ({"noloadbalance": True}, {"replicatefrom": replicas[0].name})):
+            member.config["tags"] = tags
+            member.write_config()
+            member.agent.send(signal.SIGHUP)
+        wait_for("the second streams from the first", 20, lambda: replicas[0].sql(
+            "select 1 from pg_stat_replication where application_name = %s and state = 'streaming'", replicas[1].name))
+        wait_for("reads go to the second alone", 20, lambda: gw.status()["reads"]["to"] ==
+                 [f"{replicas[1].address}:{replicas[1].port}"])
+        check(gw.sql("select pg_is_in_recovery()", "workflow_ro") == [(True,)], "and are served")
 
 
 # TLS on both sides, and secrets that PgBouncer cannot turn into a password.

@@ -1,6 +1,7 @@
 """relevo-gateway with its PgBouncer beside a lab's cluster, and writers that go through it."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -95,6 +96,10 @@ class Gateway:
                 pass
         return found
 
+    def pooler_logs(self):
+        return [os.path.join(self.config["pgbouncer"]["directory"], str(number), "pgbouncer.log")
+                for number in range(self.config["pgbouncer"]["processes"])]
+
     def dsn(self, dbname="workflow"):
         return (f"host={self.address} port={self.port} user=postgres password={SUPERUSER_PASSWORD} "
                 f"dbname={dbname}")
@@ -133,6 +138,34 @@ class Gateway:
             self.lab.keep = True
             print(f"--- {self.name}\n{self.process.tail(40)}", flush=True)
         self.stop()
+
+
+class Unit:
+    """Plays systemd's part for a gateway with `pgbouncer.unit`: starts its PgBouncer, which reads `ini`."""
+
+    process = None
+
+    def __init__(self, gateway, number=0):
+        self.gateway, self.number = gateway, number
+        self.directory = os.path.join(gateway.config["pgbouncer"]["directory"], str(number))
+        self.ini = os.path.join(self.directory, "pgbouncer.ini")
+
+    def start(self):
+        program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        name = f"{self.gateway.name}.pgbouncer{self.number}"
+        self.process = Process(self.gateway.lab, name, [program, "-q", self.ini], as_postgres=True,
+                               cwd=self.gateway.home, host=self.gateway.host)
+        return self
+
+    def kill(self):
+        self.process.kill()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.process.kill()
 
 
 class PoolWriters(Writers):
