@@ -37,7 +37,7 @@ const Rows& Answer::last() const {
     return results.empty() ? none : results.back();
 }
 
-Rows Answer::take_last() { return results.empty() ? Rows() : std::move(results.back()); }
+Rows Answer::take_last() { return results.empty() ? Rows() : results.take_back(); }
 
 namespace {
 
@@ -207,7 +207,7 @@ void refuse(Answer& answer, const PGresult* result) {
 bool take(Answer& answer, std::shared_ptr<const PGresult> result) {
     switch (::PQresultStatus(result.get())) {
         case PGRES_TUPLES_OK:
-        case PGRES_COMMAND_OK: answer.results.emplace_back(std::move(result)); return true;
+        case PGRES_COMMAND_OK: answer.results.push_back(Rows(std::move(result))); return true;
         case PGRES_EMPTY_QUERY: return true;
         case PGRES_COPY_IN:
         case PGRES_COPY_OUT:

@@ -6,7 +6,7 @@
 // the loop. Names are looked up by Asio's resolver, never by libpq.
 #pragma once
 
-#include <boost/container/small_vector.hpp>
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,9 +32,35 @@ struct Endpoint {
     bool operator==(const Endpoint&) const = default;
 };
 
+// What one message, or several together, gave. Moved several times on the way to who asked, which
+// for BEGIN, the mark and a statement costs no memory and hardly any time.
+class Results {
+public:
+    void push_back(Rows rows) {
+        if (size_ < few_.size())
+            few_[size_] = std::move(rows);
+        else
+            more_.push_back(std::move(rows));
+        ++size_;
+    }
+    bool empty() const { return size_ == 0; }
+    std::size_t size() const { return size_; }
+    const Rows& operator[](std::size_t n) const {
+        return n < few_.size() ? few_[n] : more_[n - few_.size()];
+    }
+    const Rows& front() const { return few_.front(); }
+    const Rows& back() const { return (*this)[size_ - 1]; }
+    Rows take_back() { return std::move(size_ <= few_.size() ? few_[size_ - 1] : more_.back()); }
+
+private:
+    std::array<Rows, 3> few_;
+    std::vector<Rows> more_;
+    std::size_t size_ = 0;
+};
+
 // What came of one message, or of several that were sent together.
 struct Answer {
-    boost::container::small_vector<Rows, 3> results;  // BEGIN, the mark, and a statement
+    Results results;
     Seen seen;
     std::string message;  // of the refusal or the loss
     const Rows& last() const;

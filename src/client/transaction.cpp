@@ -154,7 +154,7 @@ auto PoolCore<By>::Running::begin(std::optional<Message> first) -> Task<Answer> 
         auto answer = co_await session_.together(std::move(batch), until_, Stage::begin, tail);
         const bool marked = answer.results.size() >= before;
         if (first && answer.results.size() == before)
-            answer.results.emplace_back();  // it was empty
+            answer.results.push_back(Rows());  // it was empty
         if (marked && prepares) session_.prepared = true;
         if (marked && writes) mark_ = pool_.mark_of(session_, answer.results[before - 1]);
         // 26000: somebody said DEALLOCATE or DISCARD ALL. 42P05: it is there, and something that
