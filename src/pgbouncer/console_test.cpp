@@ -25,7 +25,7 @@ using ::testing::StartsWith;
 constexpr int port = 6432;
 
 class ConsoleTest : public ::testing::Test {
-protected:
+public:
     ConsoleTest() {
         options.program = "/nowhere/pgbouncer";
         options.unit = "pgbouncer-relevo@";
@@ -44,6 +44,7 @@ protected:
         (void)os::remove_tree(directory);
     }
 
+protected:
     // Process `number` answers as this version.
     testing::FakeConsole& be(const std::string& version, int number = 0) {
         const auto home = directory + "/" + std::to_string(number);
