@@ -24,6 +24,8 @@ Agent::Agent(asio::io_context& io, Parts parts)
       poolers_(io, parts_.clock),
       backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup),
       backups_(io, parts_.clock, parts_.backup),
+      restores_(io, parts_.clock, parts_.backup, parts_.blocking,
+                [this] { return parts_.configuration.local().postgres.data_dir; }),
       alarm_(io),
       wake_(io,
             [this] {
@@ -131,6 +133,7 @@ Task<void> Agent::stop() {
     // What runs here ends before the DCS is let go: its end is written there.
     co_await backup_jobs_.stop();
     co_await parts_.dcs.stop();
+    co_await restores_.stop();
     co_await backups_.stop();  // no call to the repository goes on
     co_await backup_jobs_.wait();
     co_await pulses_.stop();
@@ -307,6 +310,7 @@ void Agent::show() {
     view_ = std::move(view);
     backup_jobs_.see(*view_);
     backups_.see(*view_);
+    restores_.see(*view_);
     if (parts_.shown) parts_.shown();
     wake_watchers();
 }

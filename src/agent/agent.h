@@ -21,6 +21,7 @@
 #include "agent/journal.h"
 #include "agent/poolers.h"
 #include "agent/pulses.h"
+#include "agent/restores.h"
 #include "agent/witness.h"
 #include "core/state.h"
 #include "os/blocking.h"
@@ -86,6 +87,11 @@ public:
         return backup_jobs_.start(order);
     }
     Task<ports::Reply> backup_schedule() override { return backup_jobs_.schedule(); }
+    Task<ports::Reply> restore(ports::RestoreOrder order) override {
+        return restores_.order(std::move(order));
+    }
+    ports::Reply restore_state() const override { return restores_.state(); }
+    ports::Reply cancel_restore() override { return restores_.cancel(); }
     Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return journal_.answer(wall(), now(), since, limit);
@@ -134,6 +140,7 @@ private:
     Poolers poolers_;
     BackupJobs backup_jobs_;
     Backups backups_;
+    Restores restores_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

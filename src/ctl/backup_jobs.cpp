@@ -8,6 +8,7 @@
 #include "config/node.h"
 #include "ctl/access.h"
 #include "ctl/dialogue.h"
+#include "ctl/job_text.h"
 #include "ctl/table.h"
 #include "ctl/yaml.h"
 
@@ -22,48 +23,9 @@ constexpr Duration silence_max = std::chrono::minutes(2);
 // pgBackRest reads the whole list of backups, perhaps from far away.
 constexpr Duration expire_deadline = std::chrono::minutes(5);
 
-std::string text_of(const Node& node, const char* key) {
-    const auto* value = node.find(key);
-    return value != nullptr ? config::scalar_text(*value).value_or("") : std::string();
-}
-
-std::optional<double> number_of(const Node& node, const char* key) {
-    const auto text = text_of(node, key);
-    return text.empty() ? std::nullopt : parse_real(text);
-}
-
-std::string bytes_text(double bytes) {
-    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-    std::size_t unit = 0;
-    for (; bytes >= 1024 && unit + 1 < std::size(units); ++unit) bytes /= 1024;
-    return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
-}
-
-std::string duration_text(double seconds_in) {
-    const auto all = static_cast<std::int64_t>(seconds_in);
-    if (all < 120) return fmt::format("{} s", all);
-    if (all < 7200) return fmt::format("{} min", all / 60);
-    return fmt::format("{} h {} min", all / 3600, all / 60 % 60);
-}
-
 std::string name_of(const Node& job) {
     const auto what = text_of(job, "what");
     return what == "expire" ? "expire" : what + " backup";
-}
-
-// "34.10%, 1.2 GB of 3.5 GB, about 40 s left"
-std::string progress_text(const Node& job) {
-    std::vector<std::string> parts;
-    if (const auto percent = number_of(job, "percent"))
-        parts.push_back(fmt::format("{:.1f}%", *percent));
-    const auto done = number_of(job, "done_bytes"), total = number_of(job, "total_bytes");
-    if (done && total)
-        parts.push_back(bytes_text(*done) + " of " + bytes_text(*total));
-    else if (done)
-        parts.push_back(bytes_text(*done));
-    if (const auto left = number_of(job, "eta_s"))
-        parts.push_back("about " + duration_text(*left) + " left");
-    return join(parts, ", ");
 }
 
 std::string state_text(const Node& job) {
@@ -87,18 +49,6 @@ std::string state_text(const Node& job) {
                        text_of(job, "result"));
 }
 
-// Everything but that code is an error with what the member says.
-Result<Node> parsed(const HttpAnswer& answer, int code) {
-    if (answer.status == code) return config::parse_json(answer.body);
-    const auto kind = answer.status == 409                           ? ErrorCode::conflict
-                      : answer.status == 404                         ? ErrorCode::not_found
-                      : answer.status == 401 || answer.status == 403 ? ErrorCode::denied
-                                                                     : ErrorCode::failed;
-    if (answer.status == 501)
-        return fail(kind, "the member's agent makes no backups: it is Patroni's, or an older one");
-    return fail(kind, std::string(trim(answer.body)));
-}
-
 // From the member named, which may be the one that runs it; else from any.
 Result<Node> schedule_of(Context& context, const Loaded& loaded, const std::string& from) {
     constexpr Duration deadline = std::chrono::seconds(5);
@@ -112,37 +62,6 @@ Result<Node> schedule_of(Context& context, const Loaded& loaded, const std::stri
     return parsed(answered.answer, 200);
 }
 
-// What the operator sees while he waits.
-class Watcher {
-public:
-    Watcher(Context& context, bool quiet) : context_(context), quiet_(quiet) {}
-    ~Watcher() { clear(); }
-    Watcher(const Watcher&) = delete;
-    Watcher& operator=(const Watcher&) = delete;
-
-    void show(const Node& job, const std::string& waits) {
-        if (quiet_) return;
-        const auto text = state_text(job) + (waits.empty() ? "" : "; " + waits);
-        if (context_.terminal.interactive()) {
-            context_.terminal.out("\r\x1b[K" + text);
-            shown_ = true;
-            return;
-        }
-        // In a log only what is new; not each percent.
-        const auto news =
-            text_of(job, "state") + text_of(job, "member") + text_of(job, "attempts") + waits;
-        if (std::exchange(last_, news) != news) context_.terminal.out(text + "\n");
-    }
-    void clear() {
-        if (std::exchange(shown_, false)) context_.terminal.out("\r\x1b[K");
-    }
-
-private:
-    Context& context_;
-    bool quiet_, shown_ = false;
-    std::string last_;
-};
-
 bool is_over(const Node& job) {
     const auto state = text_of(job, "state");
     // An interrupted one is made again by whoever leads.
@@ -150,7 +69,7 @@ bool is_over(const Node& job) {
 }
 
 Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& id, bool quiet) {
-    Watcher watcher(context, quiet);
+    ProgressLine line(context.terminal, quiet);
     std::string runner;
     Instant heard = context.clock.now();
     while (true) {
@@ -162,7 +81,10 @@ Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& i
                 return fail(ErrorCode::conflict,
                             "another job took its place: look at `relevoctl backup schedule` and "
                             "`relevoctl backup list`");
-            watcher.show(*job, is_over(*job) ? "" : text_of(*shown, "waits"));
+            const auto waits = is_over(*job) ? std::string() : text_of(*shown, "waits");
+            line.show(state_text(*job) + (waits.empty() ? "" : "; " + waits),
+                      text_of(*job, "state") + text_of(*job, "member") + text_of(*job, "attempts") +
+                          waits);
             if (is_over(*job)) return *job;
             runner = text_of(*job, "state") == "running" ? text_of(*job, "member") : "";
         } else if (context.clock.now() - heard > silence_max) {

@@ -41,6 +41,7 @@ void add_looking_commands(CommandTree& tree);     // list, topology, history, ds
 void add_changing_commands(CommandTree& tree);    // switchover, restart, edit-config, ...
 void add_backup_job_commands(CommandTree& tree);  // backup run, schedule, expire
 void add_backup_commands(CommandTree& tree);      // backup list, check
+void add_restore_command(CommandTree& tree);
 
 // A script for bash made from the tree itself.
 std::string bash_completion(CommandTree& tree);

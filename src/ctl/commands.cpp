@@ -169,6 +169,7 @@ int run(const std::vector<std::string>& args, Terminal& terminal, const std::str
     add_changing_commands(tree);
     add_backup_job_commands(tree);
     add_backup_commands(tree);
+    add_restore_command(tree);
     add_completion(tree);
     if (args.empty()) {
         terminal.out(tree.app.help());

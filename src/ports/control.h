@@ -14,6 +14,7 @@
 #include "cluster/backup_job.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
+#include "cluster/recovery_target.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
 #include "cluster/stream.h"
@@ -71,6 +72,13 @@ struct BackupOrder {
     bool dry_run = false;  // of expire: only say what would go
 };
 
+struct RestoreOrder {
+    cluster::RecoveryTarget target;
+    std::optional<std::string> backup;  // a label; absent: the newest that reaches the target
+    std::string into;                   // on the member's host; empty: it is only planned
+    bool dry_run = false;               // planned, and looked at whether it could be done
+};
+
 struct RestartOrder {
     std::optional<WallTime> schedule;
     std::string schedule_text;
@@ -123,6 +131,14 @@ public:
     virtual Task<Result<cluster::Repository>> backups() = 0;
     // Whether WAL reaches the repository from here. 200, or why not.
     virtual Task<Reply> check_backups() = 0;
+    // A restore from the repository into a directory of its own on this host, beside whatever goes
+    // on (docs/adr/0020-restore.md). 200 with the plan as JSON (it was only planned), 202 with the
+    // state as JSON; 404 no `backup` section, 409 one goes on already, or the directory will not
+    // do, 412 with the plan: the target cannot be reached. 503: the repository does not answer.
+    virtual Task<Reply> restore(RestoreOrder order) = 0;
+    // The one that goes on or was the last: JSON. cancel: 200 it is ended, 404 there is none.
+    virtual Reply restore_state() const = 0;
+    virtual Reply cancel_restore() = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

@@ -21,6 +21,10 @@
 
 namespace relevo::ports {
 
+// Beside a directory whose content is not finished, <directory>.half_made says who is at it, or
+// was. No server is started on one.
+inline constexpr const char* half_made_suffix = ".half_made";
+
 using cluster::Divergence;
 using cluster::SlotPlan;
 using cluster::StartPlan;

@@ -45,6 +45,9 @@ inline void fuzz_one(std::string_view bytes) {
     check_refusal(backup);
     RLV_ASSERT(!backup || (backup->what != cluster::JobWhat::expire && !backup->dry_run));
     check_refusal(parse_expire(bytes));
+    const auto restore = parse_restore(bytes);
+    check_refusal(restore);
+    RLV_ASSERT(!restore || !describe(restore->target).empty());
     const auto tail = parse_tail_ask(bytes);
     check_refusal(tail);
     RLV_ASSERT(!tail || (!tail->from.empty() && tail->timeline > 0 && tail->at));

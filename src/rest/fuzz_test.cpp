@@ -16,6 +16,8 @@ TEST(Fuzz, MutatedOrdersAndQueriesNeverBreakTheRules) {
         R"({"leader":"a","candidate":"b","scheduled_at":"2026-02-01T00:00:00+00:00"})",
         R"({"role":"replica","postgres_version":"15.4","timeout":"2min","restart_pending":true})",
         R"({"force":true,"from_leader":"off"})",
+        R"({"to":"2026-05-14 10:00+00","timeline":"3","backup":"20260514-010000F","into":"/a"})",
+        R"({"to_lsn":"0/3000148","exclusive":true,"action":"pause","dry_run":true})",
         R"({"from":"b","system_id":"71","timeline":3,"lsn":"0/3000148","wal_tail":{"end":1}})",
         R"({"schedule":"2026-01-02 03:04:05.5Z","timeout":1e300})",
         R"({"a":{"b":[[["\u0000\ud800"]]]}})",

@@ -229,6 +229,35 @@ Parsed<ports::BackupOrder> parse_expire(std::string_view body) {
     return order;
 }
 
+Parsed<ports::RestoreOrder> parse_restore(std::string_view body) {
+    RLV_TRY(const auto object, parse(body));
+    constexpr std::string_view known[] = {"to",        "to_lsn",    "to_xid",   "latest",
+                                          "immediate", "exclusive", "timeline", "action",
+                                          "backup",    "into",      "dry_run"};
+    // A target that is misspelt must not become another one.
+    for (const auto& [key, value] : object.items())
+        if (std::ranges::find(known, key) == std::end(known))
+            return refuse(400, fmt::format("a restore has no {}", shown(json(key))));
+    cluster::TargetWords words;
+    RLV_TRY(words.time, text_of(object, "to"));
+    RLV_TRY(words.lsn, text_of(object, "to_lsn"));
+    RLV_TRY(words.xid, text_of(object, "to_xid"));
+    RLV_TRY(words.latest, flag_of(object, "latest"));
+    RLV_TRY(words.immediate, flag_of(object, "immediate"));
+    RLV_TRY(words.exclusive, flag_of(object, "exclusive"));
+    RLV_TRY(words.timeline, text_of(object, "timeline"));
+    RLV_TRY(words.action, text_of(object, "action"));
+    const auto target = cluster::target_of(words);
+    if (!target) return refuse(400, target.error().message);
+    ports::RestoreOrder order;
+    order.target = *target;
+    RLV_TRY(auto backup, text_of(object, "backup"));
+    if (!backup.empty()) order.backup = std::move(backup);
+    RLV_TRY(order.into, text_of(object, "into"));
+    RLV_TRY(order.dry_run, flag_of(object, "dry_run"));
+    return order;
+}
+
 std::string spaced(std::string_view json_text) {
     std::string out;
     out.reserve(json_text.size() + json_text.size() / 4);

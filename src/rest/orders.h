@@ -36,6 +36,10 @@ Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empt
 Parsed<ports::BackupOrder> parse_backup(std::string_view body);
 Parsed<ports::BackupOrder> parse_expire(std::string_view body);  // {"dry_run": true}
 
+// {"to": TIME | "to_lsn": LSN | "to_xid": XID | "latest": true | "immediate": true, "exclusive",
+// "timeline", "action", "backup", "into", "dry_run"}
+Parsed<ports::RestoreOrder> parse_restore(std::string_view body);
+
 Parsed<cluster::Pulse> parse_pulse(std::string_view body);
 Parsed<cluster::TailAsk> parse_tail_ask(std::string_view body);
 

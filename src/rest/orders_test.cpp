@@ -111,6 +111,23 @@ TEST(Orders, ReinitializeTakesItsFlags) {
     EXPECT_EQ(status(parse_reinitialize("[true]")), 400);
 }
 
+TEST(Orders, ARestoreHasOneTarget) {
+    const auto order = parse_restore(
+        R"({"to_lsn":"0/5000060","exclusive":true,"timeline":"3","backup":"20260514-010000F",)"
+        R"("into":"/srv/new","dry_run":true})");
+    ASSERT_TRUE(order);
+    EXPECT_EQ(describe(order->target), "just before LSN 0/5000060");
+    EXPECT_EQ(order->target.timeline.number, 3U);
+    EXPECT_EQ(order->backup, "20260514-010000F");
+    EXPECT_EQ(order->into, "/srv/new");
+    EXPECT_TRUE(order->dry_run);
+    EXPECT_FALSE(parse_restore(R"({"latest":true})")->backup);
+    for (const char* wrong :
+         {"", "{}", R"({"to":"2026-05-14 10:00"})", R"({"latest":true,"to_xid":"735"})",
+          R"({"latest":true,"in_to":"/x"})", R"({"to_xid":735})", R"({"latest":true,"into":7})"})
+        EXPECT_EQ(status(parse_restore(wrong)), 400) << wrong;
+}
+
 TEST(Orders, ABackupIsAFullOneUnlessItSaysMore) {
     EXPECT_EQ(parse_backup("")->what, cluster::JobWhat::full);
     EXPECT_EQ(parse_backup(R"({"type":"incr"})")->what, cluster::JobWhat::incremental);

@@ -138,6 +138,8 @@ struct RestApi::Impl {
     Task<Response> gateway(Request request);
     Task<Response> wal_tail(Request request);
     Task<Response> backup(Request request);
+    Task<Response> restore(Request request);
+    Task<Response> cancel_restore(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -156,6 +158,8 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "gateway", &Impl::gateway, true},
     {"POST", "wal", &Impl::wal_tail, true},
     {"POST", "backup", &Impl::backup, false},
+    {"POST", "restore", &Impl::restore, true},
+    {"DELETE", "restore", &Impl::cancel_restore, false},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -212,6 +216,7 @@ Task<Response> RestApi::Impl::look(const Request& request) {
     if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
     if (name == "failsafe") co_return failsafe_members();
     if (name == "journal") co_return journal(request);
+    if (name == "restore") co_return to_response(control.restore_state());
     if (name == "backup") {
         auto response = co_await look_at_backups();
         co_return response;
@@ -512,6 +517,17 @@ Task<Response> RestApi::Impl::backup(Request request) {
     if (!wanted) co_return refusal(wanted.error());
     auto reply = co_await control.start_backup(*wanted);
     co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::restore(Request request) {
+    auto wanted = parse_restore(request.body);
+    if (!wanted) co_return refusal(wanted.error());
+    auto reply = co_await control.restore(*std::move(wanted));
+    co_return to_response(std::move(reply));
+}
+
+Task<Response> RestApi::Impl::cancel_restore(Request) {
+    co_return to_response(control.cancel_restore());
 }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.

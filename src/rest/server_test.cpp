@@ -76,6 +76,26 @@ TEST_F(ServerTest, ACheckOfTheRepositoryIsAnOrder) {
     });
 }
 
+TEST_F(ServerTest, ARestoreIsAnOrderAndItsStateIsShown) {
+    options.authentication = net::Credentials{"admin", "secret"};
+    with_api([&]() -> Task<void> {
+        const auto shown = co_await ask("GET", "/restore");
+        EXPECT_EQ(shown.body, R"({"state":"none"})");
+        EXPECT_EQ(co_await code("POST", "/restore"), 401);
+        EXPECT_EQ(co_await code("DELETE", "/restore"), 401);
+        client_options.credentials = options.authentication;
+        EXPECT_EQ(co_await code("POST", "/restore"), 411);
+        const auto wrong = co_await ask("POST", "/restore", R"({"to":"yesterday"})");
+        EXPECT_EQ(wrong.status, 400);
+        const auto begun = co_await ask("POST", "/restore", R"({"latest":true,"into":"/srv/x"})");
+        EXPECT_EQ(begun.status, 200);
+        EXPECT_EQ(co_await code("DELETE", "/restore"), 200);
+        EXPECT_EQ(control.orders,
+                  (std::vector<std::string>{"restore the end of the archive  into /srv/x",
+                                            "cancel restore"}));
+    });
+}
+
 TEST_F(ServerTest, AChangedViewIsShownAtOnce) {
     with_api([&]() -> Task<void> {
         EXPECT_EQ(co_await get("/primary"), 200);
