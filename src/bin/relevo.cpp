@@ -17,6 +17,7 @@
 #include "agent/agent.h"
 #include "agent/host_watchdog.h"
 #include "agent/logging.h"
+#include "agent/origin.h"
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -185,6 +186,14 @@ pgbackrest::Settings backup_settings(const agent::Configuration& conf) {
             .database = postgres.database};
 }
 
+// The repository that a new cluster is made from.
+pgbackrest::Settings origin_settings(const agent::Configuration& conf) {
+    auto out = backup_settings(conf);
+    out.config = agent::origin_config(conf);
+    if (!out.config.config.empty()) out.file = out.config.config;
+    return out;
+}
+
 int validate(const Arguments& a, const config::Source& source) {
     auto local = config::load_or_problems(source);
     std::vector<config::Problem> problems;
@@ -244,12 +253,20 @@ int serve(config::Source source) {
         log::error("{}", dcs.error().message);
         return 1;
     }
-    auto postgres = postgres::make_postgres(
-        io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); });
-    agent::HostWatchdog watchdog([&] { return conf.local().watchdog; });
     pgbackrest::PgBackRest backup(io, os::Blocking(pool),
                                   {.section = [&]() -> const auto& { return conf.local().backup; },
                                    .settings = [&] { return backup_settings(conf); }});
+    ports::BackupConfig origin_section;
+    pgbackrest::PgBackRest origin(io, os::Blocking(pool),
+                                  {.section = [&]() -> const auto& {
+                                       origin_section = agent::origin_config(conf);
+                                       return origin_section;
+                                   },
+                                   .settings = [&] { return origin_settings(conf); }});
+    auto postgres = postgres::make_postgres(
+        io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); },
+        [&] { return agent::restore_origin(origin, backup, conf, clock); });
+    agent::HostWatchdog watchdog([&] { return conf.local().watchdog; });
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
     NameService* naming = nullptr;

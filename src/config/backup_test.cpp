@@ -207,5 +207,68 @@ TEST(Archiving, FollowsAReload) {
     EXPECT_TRUE(reload_over(*running, *std::move(fresh)).config.backup.present);
 }
 
+const std::string section = "backup: {stanza: new}\n";
+std::string origin_problems(const std::string& options, const std::string& backup = section) {
+    return problems_of(minimal + backup + "bootstrap: {method: pgbackrest, pgbackrest: " + options +
+                       "}\n");
+}
+
+TEST(Origin, ATargetIsReadInPostgresqlsWords) {
+    const auto config = load_text(minimal + section + R"(
+bootstrap:
+  method: pgbackrest
+  pgbackrest:
+    stanza: old
+    recovery_target_time: 2026-05-14 10:00:00+02
+    recovery_target_timeline: 3
+    recovery_target_inclusive: false
+    backup: 20260514-010000F
+)");
+    ASSERT_TRUE(config) << config.error().message;
+    const auto& bootstrap = config->postgres.bootstrap;
+    ASSERT_TRUE(bootstrap.origin);
+    EXPECT_FALSE(bootstrap.custom);
+    EXPECT_EQ(describe(bootstrap.origin->target), "just before 2026-05-14 08:00:00+00");
+    EXPECT_EQ(to_string(bootstrap.origin->target.timeline), "3");
+    EXPECT_EQ(bootstrap.origin->backup, "20260514-010000F");
+    EXPECT_EQ(bootstrap.origin->stanza, "old");
+    EXPECT_EQ(effective_of(minimal + section +
+                           "bootstrap: {method: pgbackrest, pgbackrest: {stanza: old}}\n")
+                  .postgres.bootstrap.origin->target.kind,
+              cluster::TargetKind::latest);
+}
+
+TEST(Origin, WithACommandItIsAMethodOfTheOperators) {
+    const auto config = load_text(
+        minimal + "bootstrap: {method: pgbackrest, pgbackrest: {command: /bin/restore, a: b}}\n");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_FALSE(config->postgres.bootstrap.origin);
+    EXPECT_EQ(config->postgres.bootstrap.custom->command, "/bin/restore");
+}
+
+TEST(Origin, TwoClustersNeverArchiveIntoOneStanza) {
+    EXPECT_THAT(origin_problems("{}"), HasSubstr("take_over_stanza"));
+    EXPECT_THAT(origin_problems("{stanza: new}"), HasSubstr("take_over_stanza"));
+    EXPECT_THAT(problems_of(minimal + section + "bootstrap: {method: pgbackrest}\n"),
+                HasSubstr("take_over_stanza"));
+    EXPECT_EQ(origin_problems("{take_over_stanza: true}"), "");
+    EXPECT_EQ(origin_problems("{stanza: old}"), "");
+    EXPECT_EQ(origin_problems("{config: /etc/other.conf}"), "");
+    EXPECT_THAT(origin_problems("{config: /etc/p.conf}", "backup: {config: /etc/p.conf}\n"),
+                HasSubstr("take_over_stanza"));
+    EXPECT_THAT(origin_problems("{stanza: old}", ""), HasSubstr("where the backups are"));
+    EXPECT_EQ(origin_problems("{stanza: old, config: /etc/p.conf}", ""), "");
+}
+
+TEST(Origin, WhatIsMisspeltOrUnclearIsRefused) {
+    EXPECT_THAT(origin_problems("{stanza: old, recovery_target_tme: x}"),
+                HasSubstr("bootstrap.pgbackrest.recovery_target_tme: is not known here"));
+    EXPECT_THAT(origin_problems("{stanza: old, recovery_target_time: '2026-05-14 10:00'}"),
+                HasSubstr("zone"));
+    EXPECT_THAT(origin_problems("{stanza: old, recovery_target_xid: 7, recovery_target_lsn: 0/5}"),
+                HasSubstr("more than one target"));
+    EXPECT_THAT(origin_problems("{stanza: old, config: p.conf}"), HasSubstr("an absolute path"));
+}
+
 }  // namespace
 }  // namespace relevo::config

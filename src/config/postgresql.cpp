@@ -246,6 +246,11 @@ void read_bootstrap(Reader& section, ports::Bootstrap& out) {
         return;
     }
     const Node* given = section.raw(out.method);
+    if (is_origin(out.method, given)) {
+        out.origin.emplace();
+        Reader origin = section.section(out.method);
+        return read_origin(origin, given, *out.origin);
+    }
     if (given == nullptr)
         return section.problem("method",
                                fmt::format("there is no section {} with the method's command",

@@ -24,6 +24,10 @@ void read_postgresql_identity(Reader& section, ports::PostgresConfig& out);
 
 void read_bootstrap(Reader& section, ports::Bootstrap& out);
 
+// bootstrap_origin.cpp. The method is pgbackrest, and the section, if any, names no command.
+bool is_origin(std::string_view method, const Node* section);
+void read_origin(Reader& section, const Node* given, ports::BootstrapOrigin& out);
+
 // A list of texts and single pairs, or a mapping -> options in order. `true` stands for a bare
 // option and `false` leaves it out.
 void read_options(Reader& section, std::string_view key, ports::CommandOptions& out);

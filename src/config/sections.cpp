@@ -244,6 +244,7 @@ void read_sections(const Node& tree, For whom, const Environment& environment, L
     read_dcs(tree, whom, out.etcd3, problems);
     read_tags(tree, out, problems);
     read_postgres(tree, whom, environment, out, problems);
+    if (whom == For::agent) check_origin(out.postgres.bootstrap, out.backup, problems);
     out.merged_json = to_json(tree);
     name_the_rest(tree, out);
 }

@@ -24,6 +24,10 @@ void read_dns(const Node& tree, DnsConfig& out, std::vector<Problem>& problems);
 // The repository (backup.cpp). Without a name of its own the stanza has the cluster's.
 void read_backup(const Node& tree, const std::string& scope, ports::BackupConfig& out,
                  std::vector<Problem>& problems);
+// After that and `bootstrap`: whether a cluster that is made out of a repository may archive where
+// it would (bootstrap_origin.cpp).
+void check_origin(const ports::Bootstrap& bootstrap, const ports::BackupConfig& backup,
+                  std::vector<Problem>& problems);
 
 // Tags as they are published (tags.cpp).
 void read_tags(const Node& tree, LocalConfig& out, std::vector<Problem>& problems);

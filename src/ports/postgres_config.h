@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/recovery_target.h"
+
 namespace relevo::ports {
 
 // One account, with the libpq options that go with it.
@@ -39,11 +41,23 @@ struct BootstrapMethod {  // `bootstrap.<method>`
     bool operator==(const BootstrapMethod&) const = default;
 };
 
+// `bootstrap.pgbackrest` without a command of its own: a new cluster out of a backup repository.
+struct BootstrapOrigin {
+    cluster::RecoveryTarget target;
+    std::optional<std::string> backup;  // a label; absent: the newest that reaches the target
+    std::string stanza;                 // it was made in; empty: the section `backup` says
+    std::string config;  // pgBackRest's own file that tells the repository; empty: as above
+    // The old cluster is gone for good: this one goes on archiving into its stanza.
+    bool take_over_stanza = false;
+    bool operator==(const BootstrapOrigin&) const = default;
+};
+
 struct Bootstrap {         // only what concerns PostgreSQL
     bool present = false;  // a member without a bootstrap section never initialises a cluster
     std::string method = "initdb";
     CommandOptions initdb;
     std::optional<BootstrapMethod> custom;
+    std::optional<BootstrapOrigin> origin;  // method is pgbackrest, and there is no command
     std::vector<std::string> pg_hba;
     std::string post_bootstrap;
     bool operator==(const Bootstrap&) const = default;

@@ -11,6 +11,7 @@
 #include "os/blocking.h"
 #include "os/turn.h"
 #include "ports/postgres.h"
+#include "postgres/bootstrap.h"
 #include "postgres/config_files.h"
 #include "postgres/connection.h"
 #include "postgres/hooks.h"
@@ -22,7 +23,8 @@ namespace relevo::postgres {
 
 class Adapter final : public ports::Postgres {
 public:
-    Adapter(boost::asio::io_context& loop, boost::asio::thread_pool& pool, Server::Config config);
+    Adapter(boost::asio::io_context& loop, boost::asio::thread_pool& pool, Server::Config config,
+            Restorer restorer);
 
     Task<cluster::LocalPostgres> observe(cluster::Look look) override;
     void on_exit(std::function<void(ports::ExitInfo)> handler) override;
@@ -110,6 +112,7 @@ private:
     boost::asio::io_context& loop_;
     os::Blocking pool_;
     Server::Config config_;
+    Restorer restorer_;
     Server server_;
     Callbacks callbacks_;
     os::Turn acting_;

@@ -66,7 +66,7 @@ Task<Status> Adapter::bootstrap() {
     if (server_.alive())
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
     const auto config = config_();
-    auto made = co_await interruptible(postgres::bootstrap(pool_, config));
+    auto made = co_await interruptible(postgres::bootstrap(pool_, config, restorer_));
     if (!made) co_return within("making a new cluster", made.error());
     bootstrap_ = *std::move(made);
     set_making_cluster(true);

@@ -70,22 +70,29 @@ Task<Status> custom(os::Blocking& pool, const ports::PostgresConfig& config) {
 }
 
 // What a restored cluster needs before it starts. Blocking.
-Result<BootstrapOverrides> after_custom(const ports::PostgresConfig& config) {
-    const auto& method = *config.bootstrap.custom;
+Result<BootstrapOverrides> after_restore(const ports::PostgresConfig& config) {
     if (!os::exists(config.data_dir + "/PG_VERSION"))
         return fail(ErrorCode::failed,
-                    fmt::format("bootstrap method {} left no data directory in {}", method.name,
-                                config.data_dir));
+                    fmt::format("bootstrap method {} left no data directory in {}",
+                                config.bootstrap.method, config.data_dir));
     BootstrapOverrides overrides;
     RLV_CHECK(ConfigFiles(config).restore());
     RLV_CHECK(os::remove_file(config.data_dir + "/promote"));
+    overrides.trust_local_only = true;
+    // Nobody may read a half-recovered cluster that promotes itself; nor can we tell what kept
+    // settings do.
+    overrides.hot_standby_off = true;
+    overrides.keep_recovery_files = true;
+    return overrides;
+}
+
+Result<BootstrapOverrides> after_custom(const ports::PostgresConfig& config) {
+    const auto& method = *config.bootstrap.custom;
+    RLV_TRY(auto overrides, after_restore(config));
     for (const auto& [name, value] : method.recovery_conf) overrides.recovery[name] = value;
     overrides.keep_recovery_files =
         method.keep_existing_recovery_conf && overrides.recovery.empty();
     if (!overrides.keep_recovery_files) RLV_CHECK(remove_signal_files(config.data_dir));
-    overrides.trust_local_only = true;
-    // Nobody may read a half-recovered cluster that promotes itself; nor can we tell what kept
-    // settings do.
     const auto action = overrides.recovery.find("recovery_target_action");
     overrides.hot_standby_off = overrides.keep_recovery_files ||
                                 (action != overrides.recovery.end() && action->second == "promote");
@@ -116,13 +123,15 @@ std::vector<std::string> hba_lines(const ports::PostgresConfig& config, bool is_
     return lines;
 }
 
-Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, bool is_custom) {
+enum class Way { initdb, custom, repository };
+
+Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, Way way) {
     BootstrapOverrides overrides;
-    if (is_custom) {
-        RLV_TRY(overrides, after_custom(config));
+    if (way != Way::initdb) {
+        RLV_TRY(overrides, way == Way::custom ? after_custom(config) : after_restore(config));
     }
     const ConfigFiles files(config);
-    RLV_CHECK(files.append_hba(hba_lines(config, is_custom)));
+    RLV_CHECK(files.append_hba(hba_lines(config, way != Way::initdb)));
     RLV_CHECK(files.back_up());
     RLV_CHECK(sync_content(config.data_dir));
     return overrides;
@@ -194,13 +203,17 @@ Task<Status> run_post_bootstrap(os::Blocking& pool, const ports::PostgresConfig&
 
 }  // namespace
 
-Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool,
-                                           const ports::PostgresConfig& config) {
+Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
+                                           const Restorer& restorer) {
     Status claimed = co_await pool.run([&] { return claim_empty_directory(config); });
     if (!claimed) co_return std::unexpected(claimed.error());
-    const bool is_custom =
-        config.bootstrap.method != "initdb" && config.bootstrap.custom.has_value();
-    if (config.bootstrap.method != "initdb" && !is_custom)
+    const auto way = config.bootstrap.method == "initdb" ? Way::initdb
+                     : config.bootstrap.origin           ? Way::repository
+                                                         : Way::custom;
+    const bool known =
+        way == Way::initdb ||
+        (way == Way::repository ? restorer != nullptr : config.bootstrap.custom.has_value());
+    if (!known)
         co_return fail(ErrorCode::invalid,
                        fmt::format("bootstrap.method is {}, and there is no such section",
                                    config.bootstrap.method));
@@ -208,12 +221,14 @@ Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool,
     Status voting = co_await pool.run([&] { return clear_voteless(config.data_dir); });
     if (!voting) co_return std::unexpected(voting.error());
     Status made;
-    if (is_custom)
+    if (way == Way::initdb)
+        made = co_await initdb(pool, config);
+    else if (way == Way::custom)
         made = co_await custom(pool, config);
     else
-        made = co_await initdb(pool, config);
+        made = co_await restorer();
     if (!made) co_return std::unexpected(made.error());
-    auto completed = co_await pool.run([&] { return complete(config, is_custom); });
+    auto completed = co_await pool.run([&] { return complete(config, way); });
     co_return completed;
 }
 

@@ -2,6 +2,8 @@
 // (contract 2.2, 7.6). The caller starts and stops the server between the two and undoes a failure.
 #pragma once
 
+#include <functional>
+
 #include "base/result.h"
 #include "ports/postgres_config.h"
 #include "ports/task.h"
@@ -15,11 +17,16 @@ namespace relevo::postgres {
 
 class Connection;
 
+// Fills an empty data directory for bootstrap.method pgbackrest; what is there then recovers by its
+// own recovery settings.
+using Restorer = std::function<Task<Status>()>;
+
 // Fills the data directory. On success the directory is complete and its *.backup copies are made;
 // the overrides go into every FilesRequest until post_bootstrap is done. The marker of half-made
 // ones (half_made.h) stands until the caller clears it, after post_bootstrap: a cluster without its
 // roles is none that an agent could go on with.
-Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config);
+Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
+                                           const Restorer& restorer);
 
 // The server runs as a primary; `connection` is a superuser's, on this host. Sets the superuser's
 // password, runs the script, makes the replication and the rewind role. Passwords never reach the

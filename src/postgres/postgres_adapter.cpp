@@ -31,16 +31,18 @@ namespace {
 constexpr Duration short_patience = 3s;
 }  // namespace
 
-std::unique_ptr<ports::Postgres> make_postgres(
-    asio::io_context& loop, asio::thread_pool& pool,
-    std::function<const ports::PostgresConfig&()> config) {
-    return std::make_unique<Adapter>(loop, pool, std::move(config));
+std::unique_ptr<ports::Postgres> make_postgres(asio::io_context& loop, asio::thread_pool& pool,
+                                               std::function<const ports::PostgresConfig&()> config,
+                                               std::function<Task<Status>()> restorer) {
+    return std::make_unique<Adapter>(loop, pool, std::move(config), std::move(restorer));
 }
 
-Adapter::Adapter(asio::io_context& loop, asio::thread_pool& pool, Server::Config config)
+Adapter::Adapter(asio::io_context& loop, asio::thread_pool& pool, Server::Config config,
+                 Restorer restorer)
     : loop_(loop),
       pool_(pool),
       config_(config),
+      restorer_(std::move(restorer)),
       server_(loop, pool_, std::move(config)),
       callbacks_(loop.get_executor(), pool_) {}
 
