@@ -119,7 +119,7 @@ Result<RestoreSite> judge_site(const std::string& into, const std::string& data_
     for (const char c : plain)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             return fail(ErrorCode::invalid, "a path with control characters is not restored into");
-    const RestoreSite site{.into = plain, .tablespaces = plain + ".tablespaces"};
+    RestoreSite site{.into = plain, .tablespaces = plain + ".tablespaces"};
     RLV_CHECK(judge_place(site, data_dir));
     RLV_CHECK(judge_empty(site));
     RLV_CHECK(judge_room(site, needed_bytes));

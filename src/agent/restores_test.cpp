@@ -16,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 class FakeClock final : public ports::Clock {
 public:

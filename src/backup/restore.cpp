@@ -16,8 +16,6 @@ namespace {
 using cluster::ArchiveRange;
 using cluster::ArchiveReach;
 using cluster::BackupRecord;
-using cluster::Lsn;
-using cluster::RecoveryTarget;
 using cluster::Repository;
 using cluster::TargetKind;
 using cluster::TargetTimeline;
@@ -62,6 +60,7 @@ bool is_of(const ArchiveRange& archive, const BackupRecord& backup) {
 
 std::string timelines_text(const std::vector<Timeline>& timelines) {
     std::vector<std::string> out;
+    out.reserve(timelines.size());
     for (const auto one : timelines) out.push_back(std::to_string(one));
     return join(out, ", ");
 }
@@ -414,12 +413,14 @@ std::string advice_json(const RestoreAdvice& advice, const RestoreWish& wish) {
         recovery.number("segments", choice.reach.segments);
         out.json("recovery", recovery.take());
         std::vector<std::string> notes;
+        notes.reserve(choice.notes.size());
         for (const auto& note : choice.notes) notes.push_back(cluster::plain_json::quoted(note));
         out.json("notes", list_json(notes));
     } else {
         out.text("problem", advice.choice.error().message);
     }
     std::vector<std::string> windows;
+    windows.reserve(advice.windows.size());
     for (const auto& window : advice.windows) windows.push_back(window_json(window));
     out.json("windows", list_json(windows));
     return out.take();
