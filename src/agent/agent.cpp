@@ -6,6 +6,7 @@
 #include "agent/version.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "config/backup.h"
 #include "os/file.h"
 
 namespace relevo::agent {
@@ -26,6 +27,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       backups_(io, parts_.clock, parts_.backup),
       restores_(io, parts_.clock, parts_.backup, parts_.blocking,
                 [this] { return parts_.configuration.local().postgres.data_dir; }),
+      disks_(io, disk_parts()),
       alarm_(io),
       wake_(io,
             [this] {
@@ -114,6 +116,7 @@ Task<int> Agent::run() {
     feed(core::TimerFired{});
     pulses_.start();
     backup_jobs_.begin();
+    disks_.start();
     while (!exit_code_) co_await ended_.async_wait(quietly);
     // on_stop takes an address away from this host: it must get its time.
     constexpr Duration callbacks_get = std::chrono::seconds(5);
@@ -137,6 +140,7 @@ Task<void> Agent::stop() {
     co_await backups_.stop();  // no call to the repository goes on
     co_await backup_jobs_.wait();
     co_await pulses_.stop();
+    co_await disks_.stop();
     co_await tasks_.wait();
     co_await journal_.stop();
     last_view_ = true;
@@ -307,12 +311,50 @@ void Agent::show() {
         view->hold = cluster::PoolerHold{
             held->id, std::chrono::duration_cast<std::chrono::milliseconds>(held->drain)};
     if (state_.tail) view->tail = state_.tail->wal;
+    view->disk = disks_.report();
     view_ = std::move(view);
     backup_jobs_.see(*view_);
     backups_.see(*view_);
     restores_.see(*view_);
     if (parts_.shown) parts_.shown();
     wake_watchers();
+}
+
+Disks::Parts Agent::disk_parts() {
+    auto& conf = parts_.configuration;
+    return {.clock = parts_.clock,
+            .where =
+                [this, &conf] {
+                    const auto& local = conf.local();
+                    const bool ours = local.backup.present && local.backup.config.empty();
+                    const bool known = state_.pg && state_.dcs && state_.dcs->initialized() &&
+                                       state_.pg->system_id == *state_.dcs->initialize;
+                    return DiskAsk{.data_dir = conf.postgres().data_dir,
+                                   .spool = ours ? config::backup_directory(local) + "/spool" : "",
+                                   .in_detail = false,
+                                   .ours = known,
+                                   .settings = {}};
+                },
+            .settings = [this] { return state_.settings.disk; },
+            .wal_keep_size =
+                [&conf] {
+                    const auto& base = conf.postgres().parameters.base;
+                    const auto at = base.find("wal_keep_size");
+                    return at == base.end() ? std::string() : at->second;
+                },
+            .view = [this] { return view_; },
+            .measured = [this] { show_disks(); },
+            .changed =
+                [this](core::DiskSeen seen) {
+                    if (!exit_code_) feed(std::move(seen));
+                }};
+}
+
+// Numbers alone are nothing that a stream waits for.
+void Agent::show_disks() {
+    auto view = std::make_shared<ports::View>(*view_);
+    view->disk = disks_.report();
+    view_ = std::move(view);
 }
 
 void Agent::wake_watchers() {

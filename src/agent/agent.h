@@ -17,6 +17,7 @@
 #include "agent/backup_jobs.h"
 #include "agent/backups.h"
 #include "agent/configuration.h"
+#include "agent/disks.h"
 #include "agent/group.h"
 #include "agent/journal.h"
 #include "agent/poolers.h"
@@ -105,6 +106,8 @@ private:
     void see_tree(const cluster::KeyTree& tree);
     void take_config(const cluster::Snapshot& snapshot);
     void show();
+    void show_disks();
+    Disks::Parts disk_parts();
     void wake_watchers();
     void settle_config();
     Task<void> apply_config();
@@ -141,6 +144,7 @@ private:
     BackupJobs backup_jobs_;
     Backups backups_;
     Restores restores_;
+    Disks disks_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

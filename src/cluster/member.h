@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/disk.h"
 #include "cluster/lsn.h"
 #include "cluster/tree.h"
 
@@ -117,6 +118,10 @@ struct MemberRecord {
     std::optional<WalTail> wal_tail;  // ours: it was the primary, is dead, and gives this away
     // Ours: it is about to throw its data away, and asks not to be a voter.
     bool leaves_votes = false;
+    // Ours: how its disks stand, and while they do not stand well what to do, for people.
+    DiskState disk = DiskState::ok;
+    std::string disk_note;
+    bool refuses_writes = false;  // a primary, because of that
     std::string lowered_commits;  // ours: where synchronous_commit is set too low; for people
     LeaseId lease = 0;            // of the key, as read; not in the JSON
     Revision mod_revision = 0;    // of the key, as read; not in the JSON

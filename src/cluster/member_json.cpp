@@ -245,6 +245,9 @@ std::string to_json(const MemberRecord& member) {
     if (member.leaves_votes) out.flag("leaves_votes", true);
     if (!member.lowered_commits.empty())
         out.text("lowered_synchronous_commit", member.lowered_commits);
+    if (member.disk != DiskState::ok) out.text("disk", to_string(member.disk));
+    if (!member.disk_note.empty()) out.text("disk_note", member.disk_note);
+    if (member.refuses_writes) out.flag("refuses_writes", true);
     return out.take();
 }
 
@@ -267,6 +270,10 @@ bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& 
         member.admission = text;
     else if (key == "lowered_synchronous_commit")
         member.lowered_commits = text;
+    else if (key == "disk")
+        member.disk = parse_disk_state(text).value_or(DiskState::ok);
+    else if (key == "disk_note")
+        member.disk_note = text;
     else if (key == "role")
         member.role = parse_role(text).value_or(Role::uninitialized);
     else if (key == "state") {
@@ -301,6 +308,8 @@ bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
         member.pause = flag;
     else if (key == "leaves_votes")
         member.leaves_votes = flag;
+    else if (key == "refuses_writes")
+        member.refuses_writes = flag;
     else
         return false;
     return true;
@@ -371,6 +380,11 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     read_wal_tail(fields, member.wal_tail);
     fields.flag("leaves_votes", member.leaves_votes);
     fields.text("lowered_synchronous_commit", member.lowered_commits);
+    std::string disk;
+    fields.text("disk", disk);
+    member.disk = parse_disk_state(disk).value_or(DiskState::ok);
+    fields.text("disk_note", member.disk_note);
+    fields.flag("refuses_writes", member.refuses_writes);
     RLV_CHECK(fields.status());
     return member;
 }

@@ -34,6 +34,9 @@ MemberRecord full_member() {
         "2030-01-01T00:00:00+00:00", "2026-01-02 03:04:05+00:00", "replica", "15.3", "60", true};
     member.pause = true;
     member.wal_tail = WalTail{7, Lsn{67108962}};
+    member.disk = DiskState::hold;
+    member.disk_note = "WAL: 90.0 MB of 2.0 GB free";
+    member.refuses_writes = true;
     return member;
 }
 
@@ -49,6 +52,9 @@ TEST(MemberJson, IsPatronisInItsOrder) {
     member.scheduled_restart.reset();
     member.pause = false;
     member.wal_tail.reset();
+    member.disk = DiskState::ok;
+    member.disk_note.clear();
+    member.refuses_writes = false;
     EXPECT_EQ(to_json(member),
               R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
               R"("api_url":"http://10.0.0.2:8008/patroni",)"
@@ -71,7 +77,8 @@ TEST(MemberJson, WritesEveryFieldInOrder) {
         R"("scheduled_restart":{"schedule":"2030-01-01T00:00:00+00:00",)"
         R"("postmaster_start_time":"2026-01-02 03:04:05+00:00","role":"replica",)"
         R"("postgres_version":"15.3","restart_pending":true,"timeout":60},"pause":true,)"
-        R"("wal_tail":{"timeline":7,"end":67108962}})");
+        R"("wal_tail":{"timeline":7,"end":67108962},)"
+        R"("disk":"hold","disk_note":"WAL: 90.0 MB of 2.0 GB free","refuses_writes":true})");
 }
 
 TEST(MemberJson, ReadsBackWhatItWrites) {

@@ -1,6 +1,9 @@
 // The Prometheus text (contract 5.8): names and values are Patroni's, so that its dashboards work.
 #include <fmt/format.h>
 
+#include <utility>
+#include <vector>
+
 #include "base/text.h"
 #include "cluster/publish.h"
 
@@ -54,6 +57,14 @@ public:
     }
     void counter(const char* name, const char* help, Lsn value) {
         metric(name, help, "counter", std::to_string(value.value));
+    }
+    // One for each of several things, under one more label.
+    void gauge_of(const char* name, const char* help, const char* label,
+                  const std::vector<std::pair<std::string, std::string>>& values) {
+        out_ += fmt::format("# HELP {} {}\n# TYPE {} gauge\n", name, help, name);
+        const std::string_view common(labels_.data(), labels_.size() - 1);  // up to the brace
+        for (const auto& [what, value] : values)
+            out_ += fmt::format("{}{},{}=\"{}\"}} {}\n", name, common, label, escaped(what), value);
     }
     void comment(std::string_view text) { out_ += fmt::format("# {}\n", text); }
     std::string take() { return std::move(out_); }
@@ -145,8 +156,39 @@ void add_server(Page& page, const StatusInput& input) {
                 "Roles, databases and files that set synchronous_commit too low for what "
                 "synchronous_mode or synchronous_commit_floor promises.",
                 static_cast<std::int64_t>(input.lowered_commits.size()));
+    page.gauge("relevo_refuses_writes",
+               "1 if this primary refuses writes because its disk is nearly full, 0 otherwise.",
+               postgres.refuses_writes);
     page.gauge("patroni_is_paused", "1 if automatic failover is paused, 0 otherwise.",
                input.settings.pause);
+}
+
+void add_disk(Page& page, const DiskReport& report, Duration age) {
+    const auto all = [&](const char* name, const char* help, const auto& value) {
+        std::vector<std::pair<std::string, std::string>> values;
+        for (const DiskPlace& place : report.places) values.emplace_back(place.what, value(place));
+        page.gauge_of(name, help, "place", values);
+    };
+    all("relevo_disk_total_bytes", "Size of the file system.",
+        [](const DiskPlace& place) { return std::to_string(place.total); });
+    all("relevo_disk_free_bytes", "What a user without privileges may still write there.",
+        [](const DiskPlace& place) { return std::to_string(place.free); });
+    all("relevo_disk_minutes_left",
+        "Minutes until it is full, as it has filled lately; +Inf while it does not fill.",
+        [](const DiskPlace& place) {
+            constexpr double a_minute = 60;
+            return place.left
+                       ? fmt::format("{:.1f}", static_cast<double>(place.left->count()) / a_minute)
+                       : std::string("+Inf");
+        });
+    page.number("relevo_disk_state", "0 ok, 1 warning, 2 hold (so little that writes must stop).",
+                static_cast<std::int64_t>(report.state));
+    page.number("relevo_disk_ballast_bytes",
+                "Kept back on the file system of WAL for the way out of a full disk.",
+                static_cast<std::int64_t>(report.ballast));
+    page.number("relevo_disk_age_seconds",
+                "How long ago that was measured: it grows when the disk does not answer.",
+                std::chrono::duration_cast<std::chrono::seconds>(age).count());
 }
 
 void add_state(Page& page, const StatusInput& input) {
@@ -180,6 +222,7 @@ std::string metrics_text(const StatusInput& input) {
     add_role(page, input);
     add_positions(page, input);
     add_server(page, input);
+    if (input.disk != nullptr) add_disk(page, *input.disk, input.disk_age);
     add_state(page, input);
     return page.take();
 }

@@ -37,7 +37,8 @@ struct PeerStatus {
     // leads, and will not before it sees a newer leader key; position is all it has. 0: it may
     // still receive.
     Revision sealed = 0;
-    Revision suspects = 0;        // the term of a leader that it does not hear any more; 0: none
+    Revision suspects = 0;  // the term of a leader that it does not hear any more; 0: none
+    DiskState disk = DiskState::ok;
     bool voteless = false;        // what it has says nothing about what was acknowledged
     std::optional<WalTail> tail;  // it was the primary, is dead, and gives what it wrote last
 };

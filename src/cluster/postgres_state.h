@@ -112,6 +112,9 @@ struct LocalPostgres {
     // given back since: durable, beside the data directory.
     bool voteless = false;
     bool gated = false;  // clients may be kept out since a start or promotion with hold_clients
+    // Primary: transactions only read unless told otherwise, since the agent said so and not the
+    // configuration.
+    bool refuses_writes = false;
     bool pending_restart = false;
     std::map<std::string, PendingRestartReason> pending_restart_reason;
     bool checkpoint_after_promote = true;  // pg_control's timeline has caught up with the WAL's

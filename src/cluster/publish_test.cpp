@@ -346,7 +346,7 @@ TEST(Metrics, EachHasHelpTypeAndOneValue) {
             << lines[i + 1];
         EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
     }
-    EXPECT_EQ(names.size(), 28U);
+    EXPECT_EQ(names.size(), 29U);
 }
 
 TEST(Metrics, OfAPrimary) {
@@ -426,6 +426,45 @@ TEST(Metrics, OfADeadServer) {
     EXPECT_EQ(metric(in, "patroni_primary"), "0");
     in.state = State::crashed;
     EXPECT_EQ(metric(in, "patroni_postgres_state"), "14");
+}
+
+DiskReport filling_disk() {
+    DiskReport report;
+    report.state = DiskState::warning;
+    report.places = {{"data", 1000, 900, DiskState::ok, std::nullopt},
+                     {"WAL", 100, 9, DiskState::warning, std::chrono::seconds(90)}};
+    report.note = "do this";
+    return report;
+}
+
+TEST(Metrics, TellOfEachDisk) {
+    const auto report = filling_disk();
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    EXPECT_EQ(metrics_text(in).find("relevo_disk"), std::string::npos);
+    in.disk = &report;
+    in.disk_age = std::chrono::seconds(70);
+    const auto text = metrics_text(in);
+    for (const char* line :
+         {"relevo_disk_free_bytes{scope=\"batman\",name=\"pg-0\",place=\"WAL\"} 9\n",
+          "place=\"data\"} 900\n",
+          "relevo_disk_minutes_left{scope=\"batman\",name=\"pg-0\",place=\"data\"} +Inf\n",
+          "place=\"WAL\"} 1.5\n"})
+        EXPECT_NE(text.find(line), std::string::npos) << line << text;
+    EXPECT_EQ(metric(in, "relevo_disk_state"), "1");
+    EXPECT_EQ(metric(in, "relevo_disk_age_seconds"), "70");
+}
+
+TEST(StatusJson, TellsOfEachDisk) {
+    const auto report = filling_disk();
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.disk = &report;
+    EXPECT_NE(status_json(in).find(
+                  R"("disk": {"state": "warning", "age": 0, "places": [{"name": "data", )"
+                  R"("state": "ok", "total": 1000, "free": 900}, {"name": "WAL", )"
+                  R"("state": "warning", "total": 100, "free": 9, "seconds_left": 90}], )"
+                  R"("note": "do this"})"),
+              std::string::npos)
+        << status_json(in);
 }
 
 TEST(Metrics, LabelsAreEscaped) {

@@ -21,8 +21,9 @@ constexpr std::int64_t seconds_max = 2'147'483'647;
 // default.
 class Reader {
 public:
-    Reader(const Json& object, std::string prefix, std::vector<std::string>& notes)
-        : object_(object), prefix_(std::move(prefix)), notes_(notes) {}
+    Reader(const Json& object, std::string prefix, std::vector<std::string>& notes,
+           std::vector<std::string>* refused = nullptr)
+        : object_(object), prefix_(std::move(prefix)), notes_(notes), refused_(refused) {}
     // Of keys whose wrong values are refused where somebody writes them.
     Reader(const Json& object, ReadSettings& read)
         : object_(object), notes_(read.notes), refused_(&read.refused) {}
@@ -177,6 +178,45 @@ void read_suspicion(Reader& in, Settings& out) {
                          out.suspect_after.count(), out.ttl.count()),
              fmt::format(": using {} ms", standard.count()));
     out.suspect_after = standard;
+}
+
+// docs/adr/0018. In each pair the smaller counts; a limit of 0 switches both off.
+void read_disk(const Json& object, ReadSettings& read) {
+    Reader top(object, read);
+    const Json* const value = top.find("disk");
+    if (value == nullptr) return;
+    if (!value->is_object())
+        return top.wrong("disk", "must be a map with warning_free, hold_free and so on",
+                         ", using the defaults");
+    Reader in(*value, "disk.", read.notes, &read.refused);
+    DiskSettings& out = read.settings.disk;
+    constexpr auto most = std::numeric_limits<std::int64_t>::max();
+    const auto bytes = [&](const char* key, std::uint64_t& into) {
+        into = static_cast<std::uint64_t>(
+            in.number(key, static_cast<std::int64_t>(into), 0, most, "B"));
+    };
+    const auto percent = [&](const char* key, int& into) {
+        into = static_cast<int>(in.number(key, into, 0, 100));
+    };
+    bytes("warning_free", out.warning_free);
+    percent("warning_percent", out.warning_percent);
+    out.warning_left = std::chrono::minutes(
+        in.number("warning_left", out.warning_left.count(), 0, 1'000'000, "min"));
+    bytes("hold_free", out.hold_free);
+    percent("hold_percent", out.hold_percent);
+    out.hold_left = in.time("hold_left", out.hold_left, 0, "s");
+    out.switchover = in.flag("switchover", true);
+    out.refuse_writes = in.flag("refuse_writes", true);
+    bytes("ballast", out.ballast);
+    if (out.hold_free <= out.warning_free && out.hold_percent <= out.warning_percent) return;
+    if (out.warning_free == 0 || out.warning_percent == 0) return;
+    in.wrong("hold_free", "hold_free and hold_percent must not be above those of warning",
+             ": using the defaults of all four");
+    const DiskSettings standard;
+    out.warning_free = standard.warning_free;
+    out.warning_percent = standard.warning_percent;
+    out.hold_free = standard.hold_free;
+    out.hold_percent = standard.hold_percent;
 }
 
 std::vector<std::string> read_methods(Reader& in) {
@@ -334,6 +374,7 @@ Result<ReadSettings> read_settings(std::string_view text) {
     read_floor(checked, out);
     read_synchronous(in, out);
     read_suspicion(checked, out);
+    read_disk(object, read);
     out.failsafe_mode = in.flag("failsafe_mode", false);
     out.pause = in.flag("pause", false);
     read_standby_cluster(in, out, read.notes);

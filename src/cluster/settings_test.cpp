@@ -65,6 +65,30 @@ TEST(ReadSettings, ReadsEveryKey) {
     EXPECT_TRUE(s.remove_data_directory_on_diverged_timelines);
 }
 
+TEST(ReadSettings, ReadsTheLimitsOfADisk) {
+    const auto disk = clean(R"({"disk":{"warning_free":"50GB","warning_percent":20,
+        "warning_left":"2h","hold_free":1048576,"hold_percent":3,"hold_left":"30s",
+        "switchover":false,"refuse_writes":"off","ballast":"128MB"}})")
+                          .disk;
+    EXPECT_EQ(disk.warning_free, std::uint64_t{50} << 30U);
+    EXPECT_EQ(disk.warning_percent, 20);
+    EXPECT_EQ(disk.warning_left, std::chrono::minutes(120));
+    EXPECT_EQ(disk.hold_free, 1048576U);
+    EXPECT_EQ(disk.hold_percent, 3);
+    EXPECT_EQ(disk.hold_left, seconds(30));
+    EXPECT_FALSE(disk.switchover);
+    EXPECT_FALSE(disk.refuse_writes);
+    EXPECT_EQ(disk.ballast, std::uint64_t{128} << 20U);
+}
+
+TEST(ReadSettings, LimitsOfADiskThatMakeNoSenseAreRefusedAndTheDefaultsUsed) {
+    EXPECT_EQ(read(R"({"disk":{"hold_percent":50}})").settings.disk, DiskSettings{});
+    EXPECT_NE(newly_refused("{}", R"({"disk":{"hold_percent":50}})"), "");
+    expect_noted(R"({"disk":7})", "disk");
+    expect_noted(R"({"disk":{"hold_free":"much"}})", "disk.hold_free");
+    expect_noted(R"({"disk":{"warning_percent":101}})", "disk.warning_percent");
+}
+
 TEST(ReadSettings, TextsOfNumbersAreNumbers) {
     const Settings s = clean(R"({"ttl":"30","loop_wait":"0xa","retry_timeout":9.6})");
     EXPECT_EQ(s.ttl, seconds(30));

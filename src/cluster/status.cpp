@@ -67,6 +67,24 @@ void add_cluster(Ordered& out, const StatusInput& input) {
     if (!input.tags.published.empty()) out["tags"] = tags_json(input.tags);
 }
 
+Ordered disk_json(const DiskReport& report, Duration age) {
+    Ordered out = {{"state", to_string(report.state)}};
+    // The measuring hangs when the disk does: then its age is the news.
+    out["age"] = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+    out["places"] = Ordered::array();
+    for (const DiskPlace& place : report.places) {
+        Ordered one = {{"name", place.what},
+                       {"state", to_string(place.state)},
+                       {"total", place.total},
+                       {"free", place.free}};
+        if (place.left) one["seconds_left"] = place.left->count();
+        out["places"].push_back(std::move(one));
+    }
+    if (report.ballast > 0) out["ballast"] = report.ballast;
+    if (!report.note.empty()) out["note"] = report.note;
+    return out;
+}
+
 void add_member(Ordered& out, const StatusInput& input) {
     const LocalPostgres& postgres = input.postgres;
     if (!postgres.system_id.empty()) out["database_system_identifier"] = postgres.system_id;
@@ -86,6 +104,8 @@ void add_member(Ordered& out, const StatusInput& input) {
     if (input.suspects != 0) out["suspects"] = input.suspects;
     if (input.tail)
         out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};
+    if (input.disk != nullptr) out["disk"] = disk_json(*input.disk, input.disk_age);
+    if (postgres.refuses_writes) out["refuses_writes"] = true;
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

@@ -186,33 +186,35 @@ std::string describe(const Effect& effect) {
 
 std::string describe(const Event& event) {
     return std::visit(
-        Match{[](const DcsView& e) {
-                  return fmt::format("view at {}: leader {}", e.snapshot->revision,
-                                     e.snapshot->leader ? e.snapshot->leader->name : "none");
-              },
-              [](const PostmasterExited&) { return std::string("the postmaster ended"); },
-              [](const SelfChanged&) { return std::string("local configuration changed"); },
-              [](const SettingsChanged&) { return std::string("settings changed"); },
-              [](const TimerFired&) { return std::string("timer"); },
-              [](const StopAsked&) { return std::string("asked to stop"); },
-              [](const RestartAsked&) { return std::string("asked to restart"); },
-              [](const ReinitAsked&) { return std::string("asked to reinitialize"); },
-              [](const LeaderSuspected& e) {
-                  return fmt::format("the leader of term {} is {}", e.term,
-                                     !e.suspected ? "heard again"
-                                     : e.alone    ? "silent, in the DCS too"
-                                                  : "silent");
-              },
-              [](const LeaderBacked& e) {
-                  return fmt::format("enough voters follow term {}", e.term);
-              },
-              [](const FailsafePing& e) { return e.from + " goes on without the DCS"; },
-              [](const Woke& e) { return fmt::format("overslept by {} s", to_s(e.late)); },
-              [](const EffectDone& e) {
-                  return fmt::format("done {}{}{}", e.id,
-                                     e.error ? " FAILED: " + e.error->message : std::string(),
-                                     payload(e.payload));
-              }},
+        Match{
+            [](const DcsView& e) {
+                return fmt::format("view at {}: leader {}", e.snapshot->revision,
+                                   e.snapshot->leader ? e.snapshot->leader->name : "none");
+            },
+            [](const PostmasterExited&) { return std::string("the postmaster ended"); },
+            [](const SelfChanged&) { return std::string("local configuration changed"); },
+            [](const SettingsChanged&) { return std::string("settings changed"); },
+            [](const TimerFired&) { return std::string("timer"); },
+            [](const StopAsked&) { return std::string("asked to stop"); },
+            [](const RestartAsked&) { return std::string("asked to restart"); },
+            [](const ReinitAsked&) { return std::string("asked to reinitialize"); },
+            [](const LeaderSuspected& e) {
+                return fmt::format("the leader of term {} is {}", e.term,
+                                   !e.suspected ? "heard again"
+                                   : e.alone    ? "silent, in the DCS too"
+                                                : "silent");
+            },
+            [](const LeaderBacked& e) {
+                return fmt::format("enough voters follow term {}", e.term);
+            },
+            [](const FailsafePing& e) { return e.from + " goes on without the DCS"; },
+            [](const Woke& e) { return fmt::format("overslept by {} s", to_s(e.late)); },
+            [](const EffectDone& e) {
+                return fmt::format("done {}{}{}", e.id,
+                                   e.error ? " FAILED: " + e.error->message : std::string(),
+                                   payload(e.payload));
+            },
+            [](const DiskSeen& e) { return fmt::format("disk: {}", cluster::to_string(e.state)); }},
         event);
 }
 

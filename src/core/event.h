@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "cluster/disk.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
@@ -111,6 +112,11 @@ struct LeaderBacked {
     cluster::Revision term = 0;
     Instant until;
 };
+// How this member's disks stand, as the shell measures it; only when that changes.
+struct DiskSeen {
+    cluster::DiskState state = cluster::DiskState::ok;
+    std::string note;  // for people
+};
 // This member has agreed that `from` goes on as leader without the DCS.
 struct FailsafePing {
     cluster::MemberName from;
@@ -133,6 +139,6 @@ struct EffectDone {
 
 using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
                            StopAsked, RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked,
-                           FailsafePing, Woke, EffectDone>;
+                           FailsafePing, Woke, EffectDone, DiskSeen>;
 
 }  // namespace relevo::core

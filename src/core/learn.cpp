@@ -397,6 +397,8 @@ void learn(Mind& m, const Event& event) {
     } else if (const auto* backed = std::get_if<LeaderBacked>(&event)) {
         s.backed = *backed;
         s.doubts.reset();
+    } else if (const auto* disk = std::get_if<DiskSeen>(&event)) {
+        s.disk = *disk;
     } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
         // By the longer of both ttls, and whatever is configured later: the leader may not know.
         Instant until = m.now.mono + std::max(ping->ttl, s.settings.ttl);

@@ -87,6 +87,9 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.admission = primary ? s.admission.why : std::string();
     r.leaves_votes = s.leaves_votes_since || holds<Reinitializing>(s.procedure);
     r.lowered_commits = primary ? cluster::describe(s.commits.lowered) : std::string();
+    r.disk = s.disk.state;
+    r.disk_note = s.disk.note;
+    r.refuses_writes = primary && pg->refuses_writes;
     r.pending_restart = pg && pg->pending_restart;
     r.pending_restart_reason.clear();
     if (pg) r.pending_restart_reason = pg->pending_restart_reason;

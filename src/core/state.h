@@ -183,6 +183,8 @@ struct State {
     // The claim of a bootstrap that made everything but does not know whether it was written so.
     cluster::Revision unfinished_claim = 0;
 
+    DiskSeen disk;  // as last told
+
     // Local PostgreSQL.
     Instant killed_at{};    // what was begun before it is dead or will fail
     bool all_dead = false;  // every process of the server was ended by us, and none started since

@@ -279,6 +279,14 @@ std::string footer_of(const Shown& shown) {
             out +=
                 fmt::format(" {} lets no client in, readers neither: {}\n", name, member.admission);
     for (const auto& [name, member] : shown.snapshot.members)
+        if (!member.disk_note.empty())
+            out += fmt::format(" {}: its disk is {}: {}\n", name,
+                               member.disk == cluster::DiskState::hold ? "nearly full" : "filling",
+                               member.disk_note);
+    for (const auto& [name, member] : shown.snapshot.members)
+        if (member.refuses_writes && shown.snapshot.led_by(name))
+            out += fmt::format(" {} refuses writes until there is room; reads go on\n", name);
+    for (const auto& [name, member] : shown.snapshot.members)
         if (!member.lowered_commits.empty() && shown.snapshot.led_by(name))
             out += fmt::format(" synchronous_commit is {}: such commits may be lost\n",
                                member.lowered_commits);

@@ -168,6 +168,16 @@ TEST(ListView, saysWhoseCommitsMayBeLost) {
         << keys.text();
 }
 
+TEST(ListView, saysWhoseDiskIsFull) {
+    Keys keys;
+    keys.leader("a", "h1:5432")
+        .replica("b", "h2:5432", R"(,"disk":"hold","disk_note":"WAL: 90.0 MB of 2.0 GB free")")
+        .leader("a", "h1:5432");
+    EXPECT_NE(keys.text().find(" b: its disk is nearly full: WAL: 90.0 MB of 2.0 GB free\n"),
+              std::string::npos)
+        << keys.text();
+}
+
 TEST(ListView, ofAnUninitializedClusterIsAnEmptyTable) {
     Keys keys;
     keys.remove("initialize").remove("config").remove("status");

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "cluster/backup.h"
 #include "cluster/backup_job.h"
+#include "cluster/disk.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
 #include "cluster/recovery_target.h"
@@ -49,6 +50,7 @@ struct View {
     cluster::Revision sealed = 0, suspects = 0;  // cluster::PeerStatus has what they mean
     Instant suspects_until{};  // an agent that slept since suspects nobody before it has listened
     std::optional<cluster::WalTail> tail;
+    std::shared_ptr<const cluster::DiskReport> disk;  // null: not measured yet
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }

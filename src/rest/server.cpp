@@ -252,6 +252,8 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .sealed = view.sealed,
             .suspects = view.suspects_at(control.now()),
             .tail = view.tail,
+            .disk = view.disk.get(),
+            .disk_age = view.disk ? control.now() - view.disk->measured : Duration{},
             .scheduled_restart = view.scheduled_restart};
 }
 

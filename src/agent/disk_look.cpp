@@ -1,0 +1,127 @@
+#include "agent/disk_look.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "os/disk_space.h"
+#include "os/file.h"
+
+namespace relevo::agent {
+namespace {
+
+void add(DiskSeen& seen, const std::string& path, const char* what, bool vital) {
+    const auto space = os::disk_space(path);
+    if (!space) {
+        if (seen.problem.empty()) seen.problem = space.error().message;
+        return;
+    }
+    const auto same = std::ranges::find(seen.places, space->device, &DiskSeen::Place::device);
+    if (same == seen.places.end()) {
+        seen.places.push_back({what, vital, space->device, space->total, space->free});
+    } else if (vital) {
+        same->what += std::string(" and ") + what;
+    }
+}
+
+bool same_device(const std::string& path, std::uint64_t device) {
+    const auto space = os::disk_space(path);
+    return space && space->device == device;
+}
+
+std::string directory_of(const std::string& path) {
+    const auto slash = path.find_last_of('/');
+    return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+// The place of WAL has what is free beside the ballast: so it stands the same whether that was
+// given back or not.
+void keep_ballast(const DiskAsk& ask, DiskSeen& seen) {
+    const auto path = ballast_path(ask.data_dir);
+    const auto space = os::disk_space(ask.data_dir + "/pg_wal");
+    if (path.empty() || !space) return;
+    auto has = os::reserved_bytes(path);
+    switch (what_of_ballast(ask.settings, space->total, space->free, has)) {
+        case Ballast::leave: break;
+        case Ballast::make: {
+            const auto made = os::reserve_file(path, ballast_size(ask.settings, space->total));
+            if (!made) seen.ballast_problem = made.error().message;
+            break;
+        }
+        case Ballast::give: {
+            const auto given = os::remove_file(path);
+            if (!given) seen.ballast_problem = given.error().message;
+            break;
+        }
+    }
+    seen.ballast = os::reserved_bytes(path);
+    const auto wanted = ballast_size(ask.settings, space->total);
+    const auto missing = wanted > seen.ballast ? wanted - seen.ballast : 0;
+    const auto now = os::disk_space(ask.data_dir + "/pg_wal");
+    for (auto& place : seen.places)
+        if (now && place.device == now->device)
+            place.free = now->free > missing ? now->free - missing : 0;
+}
+
+std::uint64_t size_of(const std::string& path) {
+    struct stat info{};
+    return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)
+               ? static_cast<std::uint64_t>(info.st_size)
+               : 0;
+}
+
+void look_at_wal(const std::string& wal, DiskSeen& seen) {
+    const auto files = os::list_directory(wal);
+    for (const auto& name : files ? *files : std::vector<std::string>{})
+        seen.wal_bytes += size_of(wal + "/" + name);
+    const auto marks = os::list_directory(wal + "/archive_status");
+    for (const auto& mark : marks ? *marks : std::vector<std::string>{}) {
+        constexpr std::string_view ready = ".ready";
+        if (!mark.ends_with(ready)) continue;
+        ++seen.queue_segments;
+        seen.queue_bytes += size_of(wal + "/" + mark.substr(0, mark.size() - ready.size()));
+    }
+}
+
+}  // namespace
+
+std::string ballast_path(const std::string& data_dir) {
+    if (!os::exists(data_dir + "/PG_VERSION")) return {};
+    const auto wal = os::real_path(data_dir + "/pg_wal");
+    const auto data = os::real_path(data_dir);
+    const auto space = os::disk_space(wal);
+    if (wal.empty() || data.empty() || !space) return {};
+    for (const auto& beside : {data, wal})
+        if (same_device(directory_of(beside), space->device) && directory_of(beside) != data)
+            return beside + ".ballast";
+    return wal + "/pgsql_tmp.relevo_ballast";
+}
+
+std::uint64_t ballast_size(const cluster::DiskSettings& settings, std::uint64_t total) {
+    constexpr std::uint64_t segment = std::uint64_t{16} << 20U;
+    constexpr std::uint64_t share = 20;
+    return std::min(settings.ballast, std::max(total / share, segment));
+}
+
+Ballast what_of_ballast(const cluster::DiskSettings& settings, std::uint64_t total,
+                        std::uint64_t free, std::uint64_t has) {
+    const auto wanted = ballast_size(settings, total);
+    const auto hold = cluster::limits(settings, total).hold;
+    if (has > 0 && (wanted == 0 || free < hold / 2)) return Ballast::give;
+    if (has >= wanted) return Ballast::leave;
+    // Making it must not be what the next hold begins with.
+    return free + has >= wanted + 2 * hold ? Ballast::make : Ballast::leave;
+}
+
+DiskSeen look_at_disks(const DiskAsk& ask) {
+    DiskSeen seen;
+    const std::string wal = ask.data_dir + "/pg_wal";
+    add(seen, ask.data_dir, "data", true);
+    add(seen, wal, "WAL", true);  // it may be a link to another file system
+    if (!ask.spool.empty()) add(seen, ask.spool, "archive spool", false);
+    if (ask.ours) keep_ballast(ask, seen);
+    if (ask.in_detail) look_at_wal(wal, seen);
+    return seen;
+}
+
+}  // namespace relevo::agent

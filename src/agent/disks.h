@@ -1,0 +1,67 @@
+// Watches the file systems of the data directory, of WAL and of the archive spool (docs/adr/0018):
+// measures them in a thread that may hang without harm to anybody, judges them, and says so once
+// for each change. What it decides is nothing but that: the core hears of it.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent/disk_look.h"
+#include "agent/group.h"
+#include "cluster/disk.h"
+#include "cluster/settings.h"
+#include "core/event.h"
+#include "os/aside.h"
+#include "ports/clock.h"
+#include "ports/control.h"
+
+namespace relevo::agent {
+
+class Disks {
+public:
+    struct Parts {
+        ports::Clock& clock;
+        std::function<DiskAsk()> where;
+        std::function<cluster::DiskSettings()> settings;
+        std::function<std::string()> wal_keep_size;
+        std::function<std::shared_ptr<const ports::View>()> view;
+        std::function<void()> measured;  // report() was replaced; called often, so it must be cheap
+        std::function<void(core::DiskSeen)> changed;  // how it stands, only when that changes
+    };
+    Disks(boost::asio::io_context& io, Parts parts);
+
+    void start();
+    // Ends the watch; no longer than one look is waited for.
+    Task<void> stop();
+
+    // As last measured; null before that.
+    std::shared_ptr<const cluster::DiskReport> report() const { return report_; }
+
+private:
+    struct Tracked {  // one file system
+        cluster::DiskForecast forecast;
+        cluster::DiskState state = cluster::DiskState::ok;
+    };
+    Task<void> watch();
+    Task<void> take(DiskSeen seen);
+    cluster::DiskReport judge(const DiskSeen& seen, Instant at);
+    Task<std::string> note_for(const cluster::DiskReport& report);
+    void tell(const cluster::DiskReport& report);
+    void note_silence(Instant asked);
+    Duration pause() const;
+
+    Parts parts_;
+    Group tasks_;
+    boost::asio::steady_timer alarm_;
+    os::Aside aside_;
+    bool stopping_ = false, silent_ = false;
+    std::string problem_, ballast_problem_;  // as they were last complained of
+    std::map<std::uint64_t, Tracked> by_;    // by device
+    std::shared_ptr<const cluster::DiskReport> report_;
+};
+
+}  // namespace relevo::agent
