@@ -17,4 +17,10 @@ Lsn LocalPostgres::position() const {
     return furthest;
 }
 
+bool LocalPostgres::stopped_in_recovery() const {
+    return server == Server::stopped && control &&
+           (control->state == ControlState::shut_down_in_recovery ||
+            control->state == ControlState::in_archive_recovery);
+}
+
 }  // namespace relevo::cluster

@@ -122,6 +122,9 @@ struct LocalPostgres {
     std::string problem;  // for the operator: what could not be read, why it is hung
 
     bool primary() const { return server == Server::running && !in_recovery; }
+    // Stopped (false while it runs), and by pg_control its server was a standby to the end: also
+    // where a promotion removed standby.signal and ended before it began its timeline.
+    bool stopped_in_recovery() const;
     // The furthest WAL this member holds, for comparing candidates.
     Lsn position() const;
 };

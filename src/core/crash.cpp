@@ -18,11 +18,12 @@ std::vector<ProbePeers::Peer> others(const Mind& m) {
 }
 
 // As a primary only what was one; a standby that holds the key starts as such and is promoted, or
-// it would write on a timeline that is another's.
+// it would write on a timeline that is another's. So is one whose promotion was cut short after
+// its signal file was gone.
 void start_in_place(Mind& m, Duration timeout) {
     State& s = m.s;
     cluster::StartPlan plan;
-    plan.as_primary = !s.pg->standby_signal;
+    plan.as_primary = !s.pg->standby_signal && !s.pg->stopped_in_recovery();
     plan.callback_role = plan.as_primary ? cluster::Role::primary : cluster::Role::replica;
     plan.timeout = timeout;
     plan.hold_clients = plan.as_primary && needs_gate(m);

@@ -56,9 +56,7 @@ bool unclean(const cluster::LocalPostgres& pg) {
 
 // Its data came from another server, or followed one: it cannot have a history of its own.
 bool was_standby(const cluster::LocalPostgres& pg) {
-    if (pg.backup_label) return true;
-    return pg.control && (pg.control->state == cluster::ControlState::shut_down_in_recovery ||
-                          pg.control->state == cluster::ControlState::in_archive_recovery);
+    return pg.backup_label || pg.stopped_in_recovery();
 }
 
 void compare(Mind& m, const cluster::MemberRecord& leader) {

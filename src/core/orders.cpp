@@ -55,7 +55,7 @@ namespace {
 // that ran goes on, as it would have without the restart, but a stopped one is not made to run.
 bool comes_back_as_primary(const Mind& m, const Restarting& p) {
     const State& s = m.s;
-    if (!p.as_primary || s.pg->standby_signal) return false;
+    if (!p.as_primary || s.pg->standby_signal || s.pg->stopped_in_recovery()) return false;
     if (!m.paused()) return m.may_lead() && !watchdog_failed(s);
     const bool other_leads = s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name;
     return p.ran || !other_leads;

@@ -223,7 +223,10 @@ void SimPostgres::start_outside() {
         return;
     if (orphans_) return;  // it would not start
     cluster::StartPlan plan;
-    plan.as_primary = !data_.standby_signal;
+    // Where a promotion was cut short a real one would be a primary on its old timeline: nothing
+    // that an agent could keep from happening in the instant before it has made a standby of it.
+    const bool cut_short = data_.control == ControlState::in_archive_recovery;
+    plan.as_primary = !data_.standby_signal && !cut_short;
     plan.upstream = data_.upstream;
     start(plan, [](const Status&) {});
     auto none = std::exchange(pending_, nullptr);  // not the agent's action: it may do its own
@@ -385,9 +388,24 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
             end(action, fail(ErrorCode::outcome_unknown, "not promoted in time"));
         });
     if (hung_) return;
-    if (fails())
-        return later(wait, action,
-                     [this, action] { end(action, fail(ErrorCode::failed, "promotion failed")); });
+    // The signal file goes before the new timeline is begun: a server that ends in between, as one
+    // without room does, leaves a standby's data that a plain start makes a primary of.
+    world().on_host(me_, wait * 3 / 4, [this, epoch] {
+        if (epoch == epoch_ && server_ == Server::running && recovering_)
+            data_.standby_signal = false;
+    });
+    if (fails()) {
+        const bool ends = full() || world().dice.chance(0.5);
+        world().on_host(me_, wait, [this, action, epoch, ends] {
+            if (epoch != epoch_) return;
+            if (ends)
+                gone(true);
+            else
+                data_.standby_signal = true;  // it had not come as far
+            end(action, fail(ErrorCode::failed, "promotion failed"));
+        });
+        return;
+    }
     world().on_host(me_, wait, [this, action, epoch, plan] {
         if (epoch != epoch_ || server_ != Server::running) return;
         // What an agent that is gone had asked for came to its end meanwhile.

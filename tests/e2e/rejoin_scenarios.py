@@ -7,8 +7,8 @@ import os
 import signal
 import time
 
-from registry import FAST, check, log_of, ours, run, scenario, script, verify
-from lab import Lab, wait_for
+from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, verify
+from lab import Lab, pg_bin, wait_for
 
 
 def others(lab, member):
@@ -222,6 +222,31 @@ def data_of_a_timeline_that_came_to_nothing_does_not_lead():
         rows = {r[0] for r in alone.sql("select t from mark")}
         check(rows == {"of the line"}, f"and the other has what the cluster has: {rows}")
         verify(lab)
+
+
+@scenario
+def a_promotion_that_was_cut_short_is_begun_anew():
+    """PostgreSQL removes standby.signal before it begins the new timeline. What ends in between, for want of room say,
+    comes up as a primary of the old timeline, which another one has: it must be a standby again first."""
+    with Lab(members=1, dynamic={"ttl": 30, "loop_wait": 10, "retry_timeout": 10}) as lab:
+        member = lab.start().primary()
+        member.sql("create table mark as select 1 as i")
+        member.sql("checkpoint")
+        member.agent.send(signal.SIGSTOP)  # it holds the leader key, and finds this as a promotion leaves it
+        member.kill_postmaster()
+        wait_for("PostgreSQL's processes are gone", 20, lambda: not member.postgres_tree())
+        signal_file = os.path.join(member.data, "standby.signal")
+        run_as_postgres(["touch", signal_file])
+        by_hand = [f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", os.path.join(member.home, "pg.log")]
+        run_as_postgres([*by_hand, "-o", f"-c listen_addresses={member.address} -c port={member.port}", "start"])
+        wait_for("it recovers", 20, lambda: member.sql("select pg_is_in_recovery()")[0][0])
+        run_as_postgres([*by_hand, "-m", "immediate", "stop"])
+        os.unlink(signal_file)
+        member.agent.send(signal.SIGCONT)
+        wait_for("the agent sees it", 20, lambda: "PostgreSQL ended unexpectedly" in log_of(member))
+        lab.wait_primary(60)
+        check(member.sql("select timeline_id from pg_control_checkpoint()")[0][0] == 2, "a timeline of its own")
+        check(member.sql("select i from mark") == [(1,)], "with what there was")
 
 
 if __name__ == "__main__":
