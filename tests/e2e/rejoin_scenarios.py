@@ -235,6 +235,9 @@ def a_promotion_that_was_cut_short_is_begun_anew():
         member.agent.send(signal.SIGSTOP)  # it holds the leader key, and finds this as a promotion leaves it
         member.kill_postmaster()
         wait_for("PostgreSQL's processes are gone", 20, lambda: not member.postgres_tree())
+        # Of the agent's child, that it cannot reap now.
+        os.unlink(os.path.join(member.data, "postmaster.pid"))
+        os.unlink(os.path.join(member.home, f".s.PGSQL.{member.port}.lock"))
         signal_file = os.path.join(member.data, "standby.signal")
         run_as_postgres(["touch", signal_file])
         by_hand = [f"{pg_bin()}/pg_ctl", "-D", member.data, "-w", "-l", os.path.join(member.home, "pg.log")]
