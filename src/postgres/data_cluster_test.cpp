@@ -96,7 +96,7 @@ TEST_F(DataCluster, makes_a_cluster_whose_passwords_work_and_stay_secret) {
     std::getline(output, options);
     EXPECT_EQ(options, "-c synchronous_commit=local -c statement_timeout=0");
 
-    auto again = loop.run(bootstrap(loop.pool(), one));
+    auto again = loop.run(bootstrap(loop.pool(), one, {}));
     ASSERT_FALSE(again) << "a data directory is never made over another";
     EXPECT_EQ(again.error().code, ErrorCode::conflict);
 }
@@ -349,7 +349,7 @@ TEST_F(DataCluster, starts_in_spite_of_a_value_that_the_server_refuses) {
 TEST_F(DataCluster, lets_its_members_in_when_no_pg_hba_is_configured) {
     auto one = member("pg1");
     one.pg_hba.base.clear();
-    auto made = loop.run(bootstrap(loop.pool(), one));
+    auto made = loop.run(bootstrap(loop.pool(), one, {}));
     ASSERT_TRUE(made) << made.error().message;
     std::ifstream file(one.data_dir + "/pg_hba.conf");
     const std::string text(std::istreambuf_iterator<char>(file), {});

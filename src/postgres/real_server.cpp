@@ -166,7 +166,7 @@ void RealServers::promote(const ports::PostgresConfig& config) {
 }
 
 void RealServers::make_primary(const ports::PostgresConfig& config) {
-    auto made = loop.run(bootstrap(loop.pool(), config));
+    auto made = loop.run(bootstrap(loop.pool(), config, {}));
     ASSERT_TRUE(made) << made.error().message;
     overrides = *made;
     start(config, std::nullopt);
