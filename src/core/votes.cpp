@@ -67,6 +67,20 @@ std::string unfit_by_sync(const Mind& m) {
     return {};
 }
 
+namespace {
+
+// Whether a vote is for us: it has nothing of the cluster's line that we lack. How far somebody on
+// a timeline that came to nothing shares the line may not be known to anybody; no further than it
+// got.
+bool votes_for_us(const State& s, const cluster::PeerStatus& peer) {
+    const auto timeline = peer.timeline ? peer.timeline : s.pg->timeline;
+    if (worth(s, timeline, peer.position).rank == LineRank::left && peer.position > my_position(s))
+        return false;
+    return no_more_than(s, peer);
+}
+
+}  // namespace
+
 // How many of the voters say that they have cut themselves off and hold no more than we do, where
 // more are needed. nullopt: enough, or none needed. The leader that the key names needs none:
 // nobody has acknowledged anything that it lacks.
@@ -87,7 +101,7 @@ std::optional<std::string> votes_missing(const Mind& m, bool& soon) {
         const bool able_to_tell = !member || !member->relevo.empty();
         const bool since = alive && (!s.rules.newer_seal || peer->sealed >= key.mod_revision);
         const bool ended = !able_to_tell || (since && peer->sealed != 0);
-        if (alive && ended && no_more_than(s, *peer)) {
+        if (alive && ended && votes_for_us(s, *peer)) {
             ++votes;
             continue;
         }
