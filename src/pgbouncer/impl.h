@@ -27,7 +27,9 @@ struct PgBouncer::Impl : std::enable_shared_from_this<PgBouncer::Impl> {
         int number = 0;
         std::string directory;
         std::unique_ptr<Console> console;
-        std::map<std::string, std::unique_ptr<Console>> pausing;  // by database: a PAUSE may wait
+        // By database, of its own since a PAUSE may wait. Open before it is needed: between a
+        // primary's end and the PAUSE every client that comes back is turned away.
+        std::map<std::string, std::unique_ptr<Console>> pausing;
         std::unique_ptr<os::PidWatch> watch;
         Version version;         // of the one that runs, or else of the one that would be started
         std::string complained;  // why it does not come up
@@ -74,6 +76,7 @@ struct PgBouncer::Impl : std::enable_shared_from_this<PgBouncer::Impl> {
                                   const std::string& log) const;
     Task<Version> program_version();
     Task<Status> wait_for_console(Process& process);
+    void settle(Process& process);
     void watch(Process& process, os::PidHandle handle);
     Task<void> start_again(Process& process);
 
@@ -83,6 +86,7 @@ struct PgBouncer::Impl : std::enable_shared_from_this<PgBouncer::Impl> {
     Task<void> pause(Process& process, std::string database, Duration drain,
                      Result<std::vector<cluster::Blocker>>& out);
     Task<void> resume(Process& process, std::string database, Status& out);
+    void open_for_pause(Process& process, const std::string& database);
     Task<Result<int>> kill_clients_of(Process& process, ports::Endpoint server);
     Task<Status> count(Process& process, ports::PoolerStats& out,
                        std::map<std::string, ports::PoolerStats::Database>& by_name);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <exception>
 #include <utility>
 
 #include "base/log.h"
@@ -81,8 +82,7 @@ Task<Result<Table>> PgBouncer::Impl::servers(Process& process) {
 Task<void> PgBouncer::Impl::pause(Process& process, std::string database, Duration drain,
                                   Result<std::vector<cluster::Blocker>>& out) {
     auto& console = process.pausing[database];
-    console = std::make_unique<Console>(process.directory, options.listen_port);
-    // A console of its own, since the answer comes only when the last transaction has ended.
+    if (!console) console = std::make_unique<Console>(process.directory, options.listen_port);
     const auto paused = co_await console->ask("PAUSE " + identifier(database), drain);
     if (paused || !out) co_return;
     if (paused.error().code != ErrorCode::outcome_unknown || process.pausing[database] == nullptr) {
@@ -112,6 +112,17 @@ Task<void> PgBouncer::Impl::resume(Process& process, std::string database, Statu
         co_await process.console->ask("RESUME " + identifier(database), answers_within);
     if (!resumed && !resumed.error().message.contains("not paused"))
         out = std::unexpected(resumed.error());
+    open_for_pause(process, database);
+}
+
+// What comes of it does not matter: a PAUSE opens it itself, if need be.
+void PgBouncer::Impl::open_for_pause(Process& process, const std::string& database) {
+    auto& console = process.pausing[database];
+    if (!console) console = std::make_unique<Console>(process.directory, options.listen_port);
+    asio::co_spawn(loop, console->ask("SHOW VERSION", answers_within),
+                   [](const std::exception_ptr& error, const Result<Table>&) {
+                       if (error) std::rethrow_exception(error);
+                   });
 }
 
 PgBouncer::PgBouncer(asio::io_context& loop, os::Blocking pool, Options options,

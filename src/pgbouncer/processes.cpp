@@ -200,7 +200,7 @@ Task<Status> PgBouncer::Impl::find(Process& process) {
     }
     RLV_CO_CHECK(co_await identify(process));
     RLV_CO_CHECK(co_await reload(process));
-    process.settled = true;
+    settle(process);
     log::info("PgBouncer {} (pid {}), which {} runs, is led", to_string(process.version),
               process.watch->pid(), unit_of(process));
     co_return Status{};
@@ -251,6 +251,11 @@ std::unexpected<Error> PgBouncer::Impl::not_up(const Process& process, const Err
                             log.empty() ? "" : "; the last that it said: " + log));
 }
 
+void PgBouncer::Impl::settle(Process& process) {
+    process.settled = true;
+    for (const auto& database : options.databases) open_for_pause(process, database.name);
+}
+
 Task<Status> PgBouncer::Impl::wait_for_console(Process& process) {
     const Instant end = os::boottime_now() + comes_up_within;
     while (true) {
@@ -278,7 +283,7 @@ Task<Status> PgBouncer::Impl::wait_for_console(Process& process) {
                                                            "; it is tried again, or change "
                                                            "pgbouncer.listen");
             }
-            process.settled = true;
+            settle(process);
             co_return Status{};
         }
         if (answer.error().code == ErrorCode::denied || os::boottime_now() > end)

@@ -100,6 +100,10 @@ class Gateway:
         return [os.path.join(self.config["pgbouncer"]["directory"], str(number), "pgbouncer.log")
                 for number in range(self.config["pgbouncer"]["processes"])]
 
+    def pooler_log(self, number=0):
+        with open(self.pooler_logs()[number], errors="replace") as f:
+            return f.read()
+
     def dsn(self, dbname="workflow"):
         return (f"host={self.address} port={self.port} user=postgres password={SUPERUSER_PASSWORD} "
                 f"dbname={dbname}")
