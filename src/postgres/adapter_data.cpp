@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "os/disk_space.h"
 #include "os/file.h"
 #include "postgres/adapter.h"
 #include "postgres/bootstrap.h"
@@ -25,6 +26,19 @@ namespace relevo::postgres {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+
+namespace {
+
+// What PostgreSQL's programs say is in the language of its configuration, and not always the cause;
+// with less than a segment's room none of them gets far.
+bool no_room(const Error& error, const std::string& data_dir) {
+    constexpr std::uint64_t segment = 16ULL << 20;
+    if (error.message.contains("No space left on device")) return true;
+    const auto space = os::disk_space(data_dir);
+    return space && space->free < segment;
+}
+
+}  // namespace
 
 template <class T>
 Task<Result<T>> Adapter::interruptible(Task<Result<T>> action) {
@@ -154,7 +168,15 @@ Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& sour
 Task<Status> Adapter::rewind(const cluster::Upstream& source) {
     auto upstream = source;
     const auto turn = co_await acting_.take();
-    co_return co_await rewind_now(std::move(upstream));
+    auto done = co_await rewind_now(std::move(upstream));
+    if (done || done.error().code == ErrorCode::cancelled) co_return done;
+    const auto wants_room = co_await pool_.run([config = config_(), error = done.error()] {
+        return !half_made_by(config.data_dir) && no_room(error, config.data_dir);
+    });
+    if (wants_room)
+        co_return fail(ErrorCode::unavailable,
+                       done.error().message + "; nothing was changed, and it is tried again");
+    co_return done;
 }
 
 Task<Status> Adapter::rewind_now(cluster::Upstream source) {

@@ -517,9 +517,11 @@ std::string Checkers::unrest() const {
             theirs.upstream() == leads &&
             parts_.postgres.wal.covers(pg.data().end, theirs.data().end))
             continue;
-        const auto& said = member(other).state().said;
+        const auto& state = member(other).state();
+        // What pg_rewind can repair waits for nobody.
         const bool waits_for_a_person =
-            member(other).decides() && said.contains("diverged") &&
+            member(other).decides() && state.said.contains("diverged") &&
+            !(state.judged && state.judged->divergence.can_rewind) &&
             theirs.data().kind == cluster::DataDir::initialized &&
             !parts_.postgres.wal.covers(pg.data().end, theirs.data().end);
         if (!waits_for_a_person) return name(other) + " does not stream from " + name(leads);

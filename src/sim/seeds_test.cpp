@@ -92,7 +92,8 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{21001764, "in the checkers: a frozen host had WAL on offer"},
         Kept{91005318, "in the simulator: a standby showed what it had flushed, not written"},
         Kept{100004709, "in the checkers: a cluster's first lease was too short for a watchdog"},
-        Kept{150002798, "an agent that stopped took its server with it in maintenance mode"}),
+        Kept{150002798, "an agent that stopped took its server with it in maintenance mode"},
+        Kept{130002491, "a rewind that had no room waited for an operator once there was"}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 INSTANTIATE_TEST_SUITE_P(

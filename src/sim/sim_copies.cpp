@@ -179,6 +179,8 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
         const SimPostgres& up = all_.at(from);
         if (!source_answers(from) || up.recovering_ || !up.checkpointed_)
             return end(action, fail(ErrorCode::unavailable, "the source is not ready"));
+        // Its mark, written before anything is changed, has no room.
+        if (full()) return end(action, fail(ErrorCode::unavailable, "No space left on device"));
         child_of_agent_ = touched_ = true;
         lose_vote();
         later(takes(milliseconds(200), seconds(4)), action,
@@ -186,7 +188,7 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
                   // A source that stopped meanwhile took the connection with it.
                   const SimPostgres& there = all_.at(from);
                   const bool same = !there.recovering_ && there.primary_since() == since;
-                  if (!source_answers(from) || !same || fails()) {
+                  if (!source_answers(from) || !same || full() || fails()) {
                       data_.kind = DataDir::half_made;
                       return end(action, fail(ErrorCode::failed, "pg_rewind broke off"));
                   }

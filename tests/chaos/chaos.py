@@ -67,6 +67,8 @@ class Chaos:
         # Half of the seeds fail over at once when PostgreSQL crashes, half start it again.
         start = {"primary_start_timeout": 0} if self.options.seed % 2 else {}
         fast = {**FAST, "ttl": self.options.ttl}
+        # With the usual 1 GB the WAL of a few long rounds fills a small disk by itself.
+        fast["postgresql"] = {"parameters": {"max_wal_size": "128MB", "min_wal_size": "64MB"}}
         return {**fast, **mode[self.options.mode], **start}
 
     def ready(self):
