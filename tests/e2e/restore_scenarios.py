@@ -12,7 +12,7 @@ import sys
 import psycopg2
 
 from backup_scenarios import PASSPHRASE, archived, has_stanza, in_repository, lab_with_repository, reload, switch
-from lab import SUPERUSER_PASSWORD, free_port, pg_bin, wait_for
+from lab import SUPERUSER_PASSWORD, ask, free_port, pg_bin, wait_for
 from registry import check, log_of, run, run_as_postgres, scenario, script, verify
 
 
@@ -53,15 +53,8 @@ class Restored:
         return self
 
     def sql(self, text):
-        connection = psycopg2.connect(host=self.sockets, port=self.port, user="postgres", dbname="postgres",
-                                      password=SUPERUSER_PASSWORD)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(text)
-                return cursor.fetchall() if cursor.description else None
-        finally:
-            connection.close()
+        return ask(psycopg2.connect(host=self.sockets, port=self.port, user="postgres", dbname="postgres",
+                                    password=SUPERUSER_PASSWORD), text)
 
     def stop(self):
         run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", self.path, "-w", "-m", "immediate", "stop"])

@@ -11,7 +11,7 @@ import urllib.request
 import psycopg2
 import yaml
 
-from lab import BIN, SUPERUSER_PASSWORD, Process, Writers, wait_for
+from lab import BIN, SUPERUSER_PASSWORD, Process, Writers, ask, wait_for
 
 
 class Gateway:
@@ -115,14 +115,7 @@ class Gateway:
         return psycopg2.connect(**options)
 
     def sql(self, text, dbname="workflow"):
-        connection = self.connect(dbname)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(text)
-                return cursor.fetchall() if cursor.description else None
-        finally:
-            connection.close()
+        return ask(self.connect(dbname), text)
 
     def kill(self):
         """The gateway alone: PgBouncer goes on."""

@@ -44,6 +44,17 @@ def free_port(address):
         return s.getsockname()[1]
 
 
+def ask(connection, text, args=()):
+    """One statement on a connection that is closed then: its rows, None where it has none."""
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(text, args or None)
+            return cursor.fetchall() if cursor.description else None
+    finally:
+        connection.close()
+
+
 def wait_for(what, seconds, question, every=0.02):
     """The question's first true answer; AssertionError with `what` when time is up."""
     end = time.monotonic() + seconds
@@ -379,14 +390,7 @@ class Member:
         return psycopg2.connect(**options)
 
     def sql(self, text, *args):
-        connection = self.connect()
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(text, args or None)
-                return cursor.fetchall() if cursor.description else None
-        finally:
-            connection.close()
+        return ask(self.connect(), text, args)
 
     def writable(self):
         try:
