@@ -29,22 +29,25 @@ std::optional<std::uint64_t> whole_number(std::string_view text) {
     return value;
 }
 
+std::unexpected<Error> refuse(std::string_view text, std::string_view is_not,
+                              std::string_view expected) {
+    return fail(ErrorCode::invalid,
+                fmt::format("'{}' {}: expected {}", shown(text), is_not, expected));
+}
+
 }  // namespace
 
 Result<RecoveryTarget> target_at_time(std::string_view text) {
-    constexpr const char* expected = "expected a time with its zone, as in 2026-05-14 10:00+00";
+    constexpr const char* expected = "a time with its zone, as in 2026-05-14 10:00+00";
     const auto read = parse_iso(text);
-    if (!read)
-        return fail(ErrorCode::invalid, fmt::format("'{}' is no time: {}", shown(text), expected));
+    if (!read) return refuse(text, "is no time", expected);
     if (!read->has_zone)
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' does not say in which zone it is meant: {} (+00 is UTC)",
-                                shown(text), expected));
+        return refuse(text, "does not say in which zone it is meant",
+                      fmt::format("{} (+00 is UTC)", expected));
     // PostgreSQL's calendar is wider; no backup is.
     using std::chrono::sys_days, std::chrono::year;
     if (read->time < sys_days{year{1970} / 1 / 1} || read->time >= sys_days{year{9000} / 1 / 1})
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is no time of a backup: {}", shown(text), expected));
+        return refuse(text, "is no time of a backup", expected);
     RecoveryTarget out;
     out.kind = TargetKind::time;
     out.time = read->time;
@@ -54,10 +57,8 @@ Result<RecoveryTarget> target_at_time(std::string_view text) {
 Result<RecoveryTarget> target_at_lsn(std::string_view text) {
     const auto lsn = parse_lsn(trim(text));
     if (!lsn || !*lsn)
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is no position in the WAL: expected one as "
-                                "pg_current_wal_lsn() shows it, 0/4000060",
-                                shown(text)));
+        return refuse(text, "is no position in the WAL",
+                      "one as pg_current_wal_lsn() shows it, 0/4000060");
     RecoveryTarget out;
     out.kind = TargetKind::lsn;
     out.lsn = *lsn;
@@ -68,10 +69,8 @@ Result<RecoveryTarget> target_at_xid(std::string_view text) {
     constexpr std::uint64_t first_normal = 3, mask = std::numeric_limits<std::uint32_t>::max();
     const auto xid = whole_number(trim(text));
     if (!xid || (*xid & mask) < first_normal)
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is no transaction: expected its number as "
-                                "pg_current_xact_id() shows it, from 3 on",
-                                shown(text)));
+        return refuse(text, "is no transaction",
+                      "its number as pg_current_xact_id() shows it, from 3 on");
     RecoveryTarget out;
     out.kind = TargetKind::xid;
     out.xid = *xid;
@@ -84,10 +83,8 @@ Result<TargetTimeline> parse_target_timeline(std::string_view text) {
     if (word == "current") return TargetTimeline{.way = TargetTimeline::Way::current, .number = 0};
     const auto number = whole_number(word);
     if (!number || *number == 0 || *number > std::numeric_limits<std::int32_t>::max())
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is no timeline: expected latest, current (that of the "
-                                "backup) or its number, as in 3",
-                                shown(text)));
+        return refuse(text, "is no timeline",
+                      "latest, current (that of the backup) or its number, as in 3");
     return TargetTimeline{.way = TargetTimeline::Way::numbered,
                           .number = static_cast<Timeline>(*number)};
 }
@@ -95,10 +92,7 @@ Result<TargetTimeline> parse_target_timeline(std::string_view text) {
 Result<TargetAction> parse_target_action(std::string_view text) {
     for (const auto action : {TargetAction::promote, TargetAction::pause, TargetAction::shutdown})
         if (trim(text) == to_string(action)) return action;
-    return fail(ErrorCode::invalid,
-                fmt::format("'{}' is not what can be done at the target: expected promote, pause "
-                            "or shutdown",
-                            shown(text)));
+    return refuse(text, "is not what can be done at the target", "promote, pause or shutdown");
 }
 
 Result<RecoveryTarget> target_of(const TargetWords& words) {
