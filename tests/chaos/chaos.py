@@ -27,7 +27,7 @@ import sandbox  # noqa: E402
 
 FAST = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}
 SKIPPED = 77
-SMALL_DISK_MB = 512
+SMALL_DISK_MB = 1024
 
 
 def arguments():
@@ -83,6 +83,10 @@ class Chaos:
                 print(f"full disks are left out: no loop-mounted file systems here ({self.lab.no_disks})")
             self.lab.start(wait=90)
             self.tables = {}
+        else:
+            # Each change of leader leaves a segment of its own, and none is removed before the WAL has gone on by
+            # wal_keep_size: with what a round writes dozens of them would fill a small disk.
+            self.lab.wait_primary(30).sql("select pg_switch_wal()")
         return self.lab
 
     @staticmethod
