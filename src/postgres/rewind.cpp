@@ -304,8 +304,10 @@ Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& conf
             if (there) continue;
         }
         log::warning("pg_rewind said: {}", trim(finished->err));
+        // Or somebody has started the server here meanwhile.
         const bool lost = finished->err.contains("onnection to server") ||
-                          finished->err.contains("losed the connection");
+                          finished->err.contains("losed the connection") ||
+                          finished->err.contains("must be shut down cleanly");
         co_return fail(changed ? ErrorCode::failed
                        : lost  ? ErrorCode::unavailable
                                : ErrorCode::invalid,

@@ -29,8 +29,7 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
 
 // The server is stopped cleanly (crash_recover first where needed).
 //   unavailable      nothing was touched: the source cannot be reached, is in recovery, or its
-//   checkpoint
-//                    after promotion is still to come; try again
+//                    checkpoint after promotion is still to come, or the server runs; try again
 //   denied, invalid  nothing was touched and trying again will not help
 //   failed           pg_rewind began and failed; the marker of half_made.h stays
 Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,

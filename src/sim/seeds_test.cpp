@@ -93,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(
         Kept{91005318, "in the simulator: a standby showed what it had flushed, not written"},
         Kept{100004709, "in the checkers: a cluster's first lease was too short for a watchdog"},
         Kept{150002798, "an agent that stopped took its server with it in maintenance mode"},
-        Kept{130002491, "a rewind that had no room waited for an operator once there was"}),
+        Kept{130002491, "a rewind that had no room waited for an operator once there was"},
+        Kept{131004336, "so did one beside which somebody had started the server"}),
     [](const auto& param_info) { return "seed_" + std::to_string(param_info.param.seed); });
 
 INSTANTIATE_TEST_SUITE_P(

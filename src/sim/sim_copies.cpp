@@ -172,8 +172,9 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
     const int action = begin(std::move(done));
     const int from = world().index_of(source.member);
     later(takes(milliseconds(50), milliseconds(300)), action, [this, action, from] {
+        // Somebody has started it.
         if (server_ != Server::stopped)
-            return end(action, fail(ErrorCode::invalid, "PostgreSQL runs"));
+            return end(action, fail(ErrorCode::unavailable, "PostgreSQL runs"));
         if (data_.control == ControlState::in_production)
             return end(action, fail(ErrorCode::invalid, "it was not shut down cleanly"));
         const SimPostgres& up = all_.at(from);
