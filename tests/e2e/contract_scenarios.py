@@ -19,7 +19,7 @@ import urllib.error
 import yaml
 
 from registry import FAST, check, run, scenario, verify
-from lab import Authority, Lab, wait_for
+from lab import Authority, Lab, signal_all, wait_for
 
 
 def log_of(member):
@@ -819,8 +819,7 @@ def data_directories_lost_half_made_and_foreign():
         primary.sql("create table big as select repeat(md5(n::text), 30) as t from generate_series(1, 100000) n")
         third.config["postgresql"]["basebackup"] = [{"max-rate": "20M"}]
         third.agent.stop(signal.SIGKILL)
-        for pid in third.postgres_tree():
-            os.kill(pid, signal.SIGKILL)
+        signal_all(third.postgres_tree(), signal.SIGKILL)
         shutil.rmtree(third.data, ignore_errors=True)
         third.start()
         wait_for("a half-made copy", 30, lambda: third.status()["state"] == "creating replica" and

@@ -11,7 +11,7 @@ import sys
 import time
 
 from registry import FAST, check, log_of, run, scenario, verify
-from lab import Lab, Process, wait_for
+from lab import Lab, Process, signal_all, wait_for
 from names import Bind, Key, Knot, dig, first_address, free_port
 
 PRIMARY, REPLICA = "pg-primary.test", "pg-replica.test"
@@ -90,15 +90,10 @@ def dns_a_leader_that_was_frozen_does_not_take_the_name_back():
         old = lab.start().primary()
         named_everywhere(lab, servers, old)
         frozen = [old.agent.pid] + old.postgres_tree()
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(frozen, signal.SIGSTOP)
         new = lab.wait_primary(40, other_than=old)
         named_everywhere(lab, servers, new)
-        for pid in frozen:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+        signal_all(frozen, signal.SIGCONT)
         end = time.monotonic() + 5
         while time.monotonic() < end:
             for server in servers:

@@ -98,14 +98,9 @@ def sync_quorum_frozen_primary_awakes():
         time.sleep(1)
         # PostgreSQL awakes first: its agent cannot stop it in time.
         tree = primary.postgres_tree()
-        for pid in [primary.agent.pid] + tree:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all([primary.agent.pid] + tree, signal.SIGSTOP)
         lab.wait_primary(30, other_than=primary)
-        for pid in tree:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+        signal_all(tree, signal.SIGCONT)
         time.sleep(2)
         os.kill(primary.agent.pid, signal.SIGCONT)
         time.sleep(1)

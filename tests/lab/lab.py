@@ -408,16 +408,8 @@ class Member:
     def lose_power(self):
         """Everything of this host at once, as good as one can without pulling a plug."""
         pids = self.postgres_tree()
-        for pid in [self.agent.pid] + pids:
-            try:
-                os.kill(pid, signal.SIGSTOP)
-            except OSError:
-                pass
-        for pid in [self.agent.pid] + pids + self.postgres_tree():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
+        signal_all([self.agent.pid] + pids, signal.SIGSTOP)
+        signal_all([self.agent.pid] + pids + self.postgres_tree(), signal.SIGKILL)
         self.agent.process.wait(10)
 
 
