@@ -28,6 +28,8 @@ Agent::Agent(asio::io_context& io, Parts parts)
       restores_(io, parts_.clock, parts_.backup, parts_.blocking,
                 [this] { return parts_.configuration.local().postgres.data_dir; }),
       disks_(io, disk_parts()),
+      archive_watch_(io, parts_.clock, parts_.backup, parts_.postgres),
+      copies_(parts_.blocking, parts_.backup),
       alarm_(io),
       wake_(io,
             [this] {
@@ -138,6 +140,7 @@ Task<void> Agent::stop() {
     co_await parts_.dcs.stop();
     co_await restores_.stop();
     co_await backups_.stop();  // no call to the repository goes on
+    co_await archive_watch_.stop();
     co_await backup_jobs_.wait();
     co_await pulses_.stop();
     co_await disks_.stop();
@@ -312,10 +315,14 @@ void Agent::show() {
             held->id, std::chrono::duration_cast<std::chrono::milliseconds>(held->drain)};
     if (state_.tail) view->tail = state_.tail->wal;
     view->disk = disks_.report();
+    view->copy = copy_;
+    view->archive = archive_watch_.status();
+    view->backups = backup_jobs_.newest();
     view_ = std::move(view);
     backup_jobs_.see(*view_);
     backups_.see(*view_);
     restores_.see(*view_);
+    archive_watch_.see(*view_);
     if (parts_.shown) parts_.shown();
     wake_watchers();
 }

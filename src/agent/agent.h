@@ -14,9 +14,11 @@
 #include <optional>
 #include <string>
 
+#include "agent/archive_watch.h"
 #include "agent/backup_jobs.h"
 #include "agent/backups.h"
 #include "agent/configuration.h"
+#include "agent/copies.h"
 #include "agent/disks.h"
 #include "agent/group.h"
 #include "agent/journal.h"
@@ -121,6 +123,8 @@ private:
     Task<core::EffectDone> probe(core::ProbePeers effect);
     Task<core::EffectDone> ask_failsafe(core::AskFailsafe effect);
     Task<core::EffectDone> tell_watchdog(const core::Effect& effect);
+    Task<core::EffectDone> clone(core::ClonePg effect);
+    void copied(const cluster::CopyProgress& so_far);
     Task<core::EffectDone> promote(core::PromotePg effect);
     Task<core::EffectDone> hold_poolers(core::EffectId id, core::HoldPoolers effect);
     // tail.cpp
@@ -145,6 +149,11 @@ private:
     Backups backups_;
     Restores restores_;
     Disks disks_;
+    ArchiveWatch archive_watch_;
+    Copies copies_;
+    std::optional<cluster::CopyProgress> copy_;  // while a copy is made
+    Instant copy_shown_{};
+    std::uint64_t copy_logged_ = 0;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

@@ -302,6 +302,7 @@ Task<void> BackupJobs::list() {
     listing_now_ = false;
     if (repository) {
         found.backups = backup::kept(repository->backups);
+        newest_ = repository->times();
         found.usable = repository->has_stanza();
         found.running_here = repository->backup_running;
         listing_ = std::move(found);

@@ -35,6 +35,8 @@ public:
     // The view was replaced; cheap.
     void see(const ports::View& view);
     void reloaded();  // the configuration may be another one
+    // As the newest look into the repository showed it; nothing: there was none yet.
+    const std::optional<cluster::BackupTimes>& newest() const { return newest_; }
     void ask_stop();  // the agent is about to stop: a run ends now
     // Ends what runs, and awaits it and that its end is written, for a few seconds at most. While
     // the DCS still answers.
@@ -109,6 +111,7 @@ private:
     std::string end_reason_;  // why the run that lives was told to end
     Instant end_again_{};     // and when it is told once more
     std::optional<backup::Listing> listing_;
+    std::optional<cluster::BackupTimes> newest_;
     bool listing_now_ = false;
     Instant list_again_{};
     std::string list_complained_, waits_;

@@ -77,7 +77,9 @@ struct PlayedBackup final : ports::Backup {
     bool configured() const override { return settings.present; }
     ports::BackupConfig config() const override { return settings; }
     Task<Status> apply() override { co_return Status{}; }
-    Task<Status> let_fetch(bool) override { co_return Status{}; }
+    Task<Status> let_fetch(std::optional<std::vector<cluster::HistoryLine>>) override {
+        co_return Status{};
+    }
     Task<Result<cluster::Repository>> info(Duration) override {
         ++infos;
         auto answer = repository;

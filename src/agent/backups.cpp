@@ -100,8 +100,12 @@ void Backups::see_gate(const ports::View& view, Instant now) {
     const auto& pg = view.postgres;
     const bool led = view.snapshot && view.snapshot->leader && !view.leading &&
                      view.snapshot->leader->name != view.name;
-    const bool lacks = led && pg.server != cluster::Server::stopped && pg.in_recovery &&
-                       pg.position() && pg.position() < view.snapshot->status.optime;
+    const bool recovers = led && pg.server != cluster::Server::stopped && pg.in_recovery;
+    const bool behind = led && pg.position() && pg.position() < view.snapshot->status.optime;
+    // A copy that has not opened yet: where it is cannot be told, and nobody could be promoted
+    // here.
+    const bool unopened = pg.server == cluster::Server::starting && pg.voteless;
+    const bool lacks = recovers && (behind || unopened);
     if (!lacks) {
         stuck_since_.reset();
     } else if (!stuck_since_ || pg.position() != stuck_at_) {
@@ -110,26 +114,29 @@ void Backups::see_gate(const ports::View& view, Instant now) {
     }
     // What was opened stays open until it has what its leader had written: a segment comes at a
     // time.
-    fetch_wanted_ = lacks && (fetch_wanted_ || now - *stuck_since_ >= stuck_after);
-    if (fetches_ == fetch_wanted_ || keeping_gate_) return;
+    const bool open = lacks && (gate_wanted_ || now - *stuck_since_ >= stuck_after);
+    gate_wanted_.reset();
+    if (open) gate_wanted_ = view.snapshot->history.value_or(std::vector<cluster::HistoryLine>{});
+    if (gate_is_right() || keeping_gate_) return;
     keeping_gate_ = true;
     tasks_.spawn(keep_gate());
 }
 
 Task<void> Backups::keep_gate() {
-    while (!stopping_ && fetches_ != fetch_wanted_) {
-        const bool wanted = fetch_wanted_;
+    while (!stopping_ && !gate_is_right()) {
+        const auto wanted = gate_wanted_;
         const auto done = co_await backup_.let_fetch(wanted);
         if (!done) {
             log::warning("backup: whether recovery may ask the repository could not be changed: {}",
                          done.error().message);
             break;  // the next view tries again
         }
-        if (wanted)
+        if (wanted && !gate_)
             log::info(
                 "backup: this standby does not get on by streaming; it may get WAL from the "
                 "repository");
-        fetches_ = wanted;
+        gate_ = wanted;
+        gate_known_ = true;
     }
     keeping_gate_ = false;
 }

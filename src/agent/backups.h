@@ -52,9 +52,11 @@ private:
     bool stopping_ = false;
     bool rendered_ = false, rendering_ = false;
 
-    // The gate: what is wanted, and what the disk has (nothing: not known).
-    bool fetch_wanted_ = false, keeping_gate_ = false;
-    std::optional<bool> fetches_;
+    // The gate: what is wanted (nothing: shut), and what the disk has, once that is known.
+    using Gate = std::optional<std::vector<cluster::HistoryLine>>;
+    Gate gate_wanted_, gate_;
+    bool gate_known_ = false, keeping_gate_ = false;
+    bool gate_is_right() const { return gate_known_ && gate_ == gate_wanted_; }
     std::optional<Instant> stuck_since_;  // a standby that lacks something has stayed where it is
     cluster::Lsn stuck_at_;
 

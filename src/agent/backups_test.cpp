@@ -37,7 +37,11 @@ public:
     bool configured() const override { return present; }
     ports::BackupConfig config() const override { return {}; }
     Task<Status> apply() override { co_return note("apply"); }
-    Task<Status> let_fetch(bool on) override { co_return note(on ? "open" : "close"); }
+    std::vector<cluster::HistoryLine> left;
+    Task<Status> let_fetch(std::optional<std::vector<cluster::HistoryLine>> lines) override {
+        if (lines) left = *lines;
+        co_return note(lines ? "open" : "close");
+    }
     Task<Result<cluster::Repository>> info(Duration) override {
         calls.emplace_back("info");
         co_return repository;
@@ -195,6 +199,43 @@ TEST_F(BackupsTest, OnlyAStandbyThatIsStuckUnderALeaderMayFetch) {
     clock.at += 10s;
     EXPECT_THAT(see(standby("b", 60)), ElementsAre("open"));
     EXPECT_THAT(see(standby("b", 100)), ElementsAre("close"));
+}
+
+// It takes no connection, and where it is cannot be told.
+TEST_F(BackupsTest, ACopyThatHasNotOpenedMayFetchWhatItsLeaderHasNotSentForLong) {
+    begin();
+    auto copy = standby("b", 0);
+    copy.postgres.server = cluster::Server::starting;
+    EXPECT_THAT(see(copy), IsEmpty());
+    clock.at += 11s;
+    EXPECT_THAT(see(copy), IsEmpty()) << "it was not copied: it opens by what it has";
+    copy.postgres.voteless = true;
+    EXPECT_THAT(see(copy), IsEmpty());
+    clock.at += 11s;
+    EXPECT_THAT(see(copy), ElementsAre("open"));
+    EXPECT_THAT(backup.left, IsEmpty());
+    EXPECT_THAT(see(standby("b", 100)), ElementsAre("close"));
+}
+
+TEST_F(BackupsTest, TheGateKnowsWhereTheLeadersLineLeftItsEarlierTimelines) {
+    begin();
+    const auto behind = [&](std::vector<cluster::HistoryLine> lines) {
+        auto view = standby("b", 50);
+        auto snapshot = *view.snapshot;
+        snapshot.history = std::move(lines);
+        view.snapshot = std::make_shared<const cluster::Snapshot>(snapshot);
+        return view;
+    };
+    cluster::HistoryLine one, two;
+    one.timeline = 1;
+    two.timeline = 2;
+    EXPECT_THAT(see(behind({one})), IsEmpty());
+    clock.at += 11s;
+    EXPECT_THAT(see(behind({one})), ElementsAre("open"));
+    EXPECT_THAT(backup.left, ElementsAre(one));
+    EXPECT_THAT(see(behind({one})), IsEmpty());
+    EXPECT_THAT(see(behind({one, two})), ElementsAre("open")) << "another led meanwhile";
+    EXPECT_THAT(backup.left, ElementsAre(one, two));
 }
 
 TEST_F(BackupsTest, OneThatGetsOnIsNotStuck) {

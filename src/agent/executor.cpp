@@ -151,19 +151,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         co_return with(std::move(verdict));
     }
     if (const auto* e = std::get_if<core::ClonePg>(&effect)) {
-        ports::Postgres::ClonePlan plan{e->source, e->replace_existing, e->only_basebackup, {}};
-        plan.progress = [last = std::uint64_t{0}](std::uint64_t bytes,
-                                                  std::uint64_t total) mutable {
-            constexpr std::uint64_t step = 1ULL << 30U;  // a line for each GiB
-            if (bytes < last + step) return;
-            last = bytes;
-            if (total)
-                log::info("cloning: {} of {} MiB", bytes >> 20U, total >> 20U);
-            else
-                log::info("cloning: {} MiB", bytes >> 20U);
-        };
-        const auto status = co_await pg.clone(std::move(plan));
-        co_return from(status);
+        auto done = co_await clone(*e);
+        co_return done;
     }
     if (const auto* e = std::get_if<core::SetSyncNames>(&effect)) {
         const auto marker = co_await pg.set_synchronous_standby_names(e->names);
@@ -238,6 +227,37 @@ Task<core::EffectDone> Agent::tell_watchdog(const core::Effect& effect) {
     else
         done.error = fed.error();
     co_return done;
+}
+
+Task<core::EffectDone> Agent::clone(core::ClonePg effect) {
+    copy_logged_ = 0;
+    const auto status = co_await parts_.postgres.clone(
+        {.source = effect.source,
+         .replace_existing = effect.replace_existing,
+         .only_basebackup = effect.only_basebackup,
+         .progress = [this](const cluster::CopyProgress& so_far) { copied(so_far); },
+         .repository = &copies_});
+    copy_.reset();
+    co_return from(status);
+}
+
+// Another method begins anew.
+void Agent::copied(const cluster::CopyProgress& so_far) {
+    constexpr std::uint64_t step = 1ULL << 30U;  // a line for each GiB
+    constexpr Duration show_every = std::chrono::seconds(1);
+    const bool another = !copy_ || copy_->method != so_far.method;
+    if (another) copy_logged_ = 0;
+    copy_ = so_far;
+    if (so_far.done_bytes >= copy_logged_ + step) {
+        copy_logged_ = so_far.done_bytes;
+        if (so_far.total_bytes != 0)
+            log::info("cloning: {} of {} MiB", so_far.done_bytes >> 20U, so_far.total_bytes >> 20U);
+        else
+            log::info("cloning: {} MiB", so_far.done_bytes >> 20U);
+    }
+    if (!another && now() - copy_shown_ < show_every) return;
+    copy_shown_ = now();
+    show();
 }
 
 Task<core::EffectDone> Agent::promote(core::PromotePg effect) {

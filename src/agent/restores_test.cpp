@@ -58,7 +58,9 @@ public:
     bool configured() const override { return present; }
     ports::BackupConfig config() const override { return {}; }
     Task<Status> apply() override { co_return Status{}; }
-    Task<Status> let_fetch(bool) override { co_return Status{}; }
+    Task<Status> let_fetch(std::optional<std::vector<cluster::HistoryLine>>) override {
+        co_return Status{};
+    }
     Task<Result<cluster::Repository>> info(Duration) override { co_return repository; }
     Task<Status> create_stanza(Duration) override { co_return Status{}; }
     Task<Status> check(Duration) override { co_return Status{}; }

@@ -34,6 +34,16 @@ Timeline BackupRecord::timeline() const {
 // pgBackRest's codes: 1 is "missing stanza path", 3 "missing stanza data".
 bool Repository::has_stanza() const { return code != 1 && code != 3 && !repositories.empty(); }
 
+BackupTimes Repository::times() const {
+    BackupTimes out;
+    for (const auto& backup : backups) {
+        out.newest = std::max(out.newest.value_or(backup.stopped), backup.stopped);
+        if (backup.type == BackupType::full)
+            out.newest_full = std::max(out.newest_full.value_or(backup.stopped), backup.stopped);
+    }
+    return out;
+}
+
 const BackupRecord* Repository::newest() const { return newest_at_least(BackupType::incremental); }
 
 const BackupRecord* Repository::newest_at_least(BackupType type) const {

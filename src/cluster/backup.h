@@ -64,6 +64,47 @@ struct BackupProgress {
     std::optional<double> percent;  // of the bytes to be read, 0 to 100; nothing: not known yet
 };
 
+// What PostgreSQL's archiver has done, and what is left to do (pg_stat_archiver and pg_wal), at one
+// moment on a primary.
+struct ArchiverState {
+    std::string last_archived;  // a file's name, not always a segment's; empty: nothing yet
+    std::optional<WallTime> archived_at;
+    std::string last_failed;  // empty: nothing yet
+    std::optional<WallTime> failed_at;
+    Lsn written;                 // the end of all WAL
+    std::uint64_t next_xid = 0;  // which the next transaction that writes will have
+    std::uint64_t segment_bytes = 0;
+    int waiting = 0;                          // segments that are complete and not archived
+    std::chrono::seconds archive_timeout{0};  // as it is in force; 0: none
+};
+
+// How far the archive is behind its primary.
+struct ArchiveStatus {
+    // No transaction before it is missing in the repository: its age is what a loss of all members
+    // would cost. Nothing: the repository has every transaction.
+    std::optional<WallTime> missing_since;
+    int waiting = 0;
+    std::string last_archived;
+    std::optional<WallTime> archived_at;
+    std::string failing;  // the file that archive_command failed for last, if nothing went since
+    bool operator==(const ArchiveStatus&) const = default;
+};
+
+// When the newest backups in the repository ended.
+struct BackupTimes {
+    std::optional<WallTime> newest, newest_full;  // nothing: there is none
+    bool operator==(const BackupTimes&) const = default;
+};
+
+// A replica that is being made, as far as it is.
+struct CopyProgress {
+    std::string method;  // basebackup, pgbackrest, or the operator's own
+    std::uint64_t done_bytes = 0;
+    std::uint64_t total_bytes = 0;  // 0: not known
+    std::optional<double> percent;  // 0 to 100; nothing: not known
+    bool operator==(const CopyProgress&) const = default;
+};
+
 struct Repository {
     std::string stanza;
     int code = 0;         // of the stanza over all its repositories; 0: ok
@@ -75,6 +116,7 @@ struct Repository {
     std::optional<BackupProgress> progress;
 
     bool has_stanza() const;  // false: stanza-create has not been there
+    BackupTimes times() const;
     // The newest backup; of that type or of one that holds more (a full one serves where a
     // differential was wanted).
     const BackupRecord* newest() const;

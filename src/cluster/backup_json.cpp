@@ -1,5 +1,8 @@
 #include "cluster/backup_json.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "cluster/json.h"
 
 namespace relevo::cluster {
@@ -56,6 +59,20 @@ json::Ordered to_object(const ArchiveRange& archive) {
     return out;
 }
 
+json::Ordered to_object(const ArchiveStatus& archive, WallTime now) {
+    json::Ordered out;
+    // The age, and not the moment: whoever reads it has another clock.
+    const auto age = archive.missing_since
+                         ? std::max(WallTime::duration{}, now - *archive.missing_since)
+                         : WallTime::duration{};
+    out["missing_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(age).count();
+    out["waiting_segments"] = archive.waiting;
+    put(out, "last_archived", archive.last_archived);
+    if (archive.archived_at) out["archived_at"] = to_iso(*archive.archived_at);
+    put(out, "failing", archive.failing);
+    return out;
+}
+
 template <class T>
 json::Ordered to_list(const std::vector<T>& all) {
     auto out = json::Ordered::array();
@@ -65,7 +82,8 @@ json::Ordered to_list(const std::vector<T>& all) {
 
 }  // namespace
 
-std::string to_json(const Repository& repository) {
+std::string to_json(const Repository& repository, const std::optional<ArchiveStatus>& archive,
+                    WallTime now) {
     json::Ordered out;
     out["stanza"] = repository.stanza;
     out["code"] = repository.code;
@@ -82,6 +100,7 @@ std::string to_json(const Repository& repository) {
     out["repositories"] = to_list(repository.repositories);
     out["backups"] = to_list(repository.backups);
     out["archives"] = to_list(repository.archives);
+    if (archive) out["archiving"] = to_object(*archive, now);
     return json::compact(out);
 }
 

@@ -1,6 +1,8 @@
 // The Prometheus text (contract 5.8): names and values are Patroni's, so that its dashboards work.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -191,6 +193,35 @@ void add_disk(Page& page, const DiskReport& report, Duration age) {
                 std::chrono::duration_cast<std::chrono::seconds>(age).count());
 }
 
+// Only where backups are configured: without them there is nothing to alarm about.
+void add_backups(Page& page, const StatusInput& input) {
+    if (input.archive) {
+        const auto& archive = *input.archive;
+        const auto missing = archive.missing_since ? std::max(WallTime::duration{},
+                                                              input.now - *archive.missing_since)
+                                                   : WallTime::duration{};
+        page.gauge("relevo_archive_missing_seconds",
+                   "Age of the oldest transaction that the backup repository has not, or 0.",
+                   fmt::format("{:.3f}", std::chrono::duration<double>(missing).count()));
+        page.number("relevo_archive_waiting_segments",
+                    "Complete WAL segments that are not in the backup repository.",
+                    archive.waiting);
+        page.gauge("relevo_archive_last_time",
+                   "When the last WAL file reached the backup repository, in seconds since the "
+                   "epoch, or 0.",
+                   epoch(archive.archived_at));
+        page.gauge("relevo_archive_failing", "1 if archive_command failed last, 0 otherwise.",
+                   !archive.failing.empty());
+    }
+    if (!input.backups) return;
+    page.gauge("relevo_backup_last_time",
+               "When the newest backup ended, in seconds since the epoch, or 0.",
+               epoch(input.backups->newest));
+    page.gauge("relevo_backup_last_full_time",
+               "When the newest full backup ended, in seconds since the epoch, or 0.",
+               epoch(input.backups->newest_full));
+}
+
 void add_state(Page& page, const StatusInput& input) {
     const bool answers = input.postgres.server == Server::running;
     const State state = !answers && input.state == State::running ? State::unknown : input.state;
@@ -224,6 +255,7 @@ std::string metrics_text(const StatusInput& input) {
     add_server(page, input);
     if (input.disk != nullptr) add_disk(page, *input.disk, input.disk_age);
     add_state(page, input);
+    add_backups(page, input);
     return page.take();
 }
 

@@ -322,6 +322,21 @@ TEST(StatusJson, FlagsAppearOnlyWhenTheyHold) {
     EXPECT_NE(status_json(in).find(R"("quorum_standby": true)"), std::string::npos);
 }
 
+TEST(StatusJson, TellsHowFarACopyIs) {
+    const Snapshot snapshot = cluster();
+    StatusInput in = input({}, Role::replica, &snapshot);
+    in.copy = CopyProgress{
+        .method = "pgbackrest", .done_bytes = 500, .total_bytes = 2000, .percent = 25.0};
+    EXPECT_NE(status_json(in).find(R"("copy": {"method": "pgbackrest", "done_bytes": 500, )"
+                                   R"("total_bytes": 2000, "percent": 25.0})"),
+              std::string::npos)
+        << status_json(in);
+    in.copy = CopyProgress{
+        .method = "mine", .done_bytes = 500, .total_bytes = 0, .percent = std::nullopt};
+    EXPECT_NE(status_json(in).find(R"("copy": {"method": "mine", "done_bytes": 500})"),
+              std::string::npos);
+}
+
 std::string metric(const StatusInput& in, const std::string& name) {
     const std::string prefix = name + "{scope=\"batman\",name=\"pg-0\"} ";
     for (const std::string& line : split(metrics_text(in), '\n')) {
@@ -465,6 +480,27 @@ TEST(StatusJson, TellsOfEachDisk) {
                   R"("note": "do this"})"),
               std::string::npos)
         << status_json(in);
+}
+
+TEST(Metrics, OfBackupsAreThereOnlyWhereTheyAreKnown) {
+    const Snapshot snapshot = cluster();
+    StatusInput in = input(primary(), Role::primary, &snapshot);
+    EXPECT_EQ(metric(in, "relevo_archive_missing_seconds"), "absent");
+    EXPECT_EQ(metric(in, "relevo_backup_last_time"), "absent");
+    in.now = WallTime(std::chrono::seconds(1000));
+    in.archive = ArchiveStatus{};
+    in.backups = BackupTimes{};
+    EXPECT_EQ(metric(in, "relevo_archive_missing_seconds"), "0.000");
+    EXPECT_EQ(metric(in, "relevo_backup_last_time"), "0");
+    in.archive->missing_since = WallTime(std::chrono::milliseconds(987'500));
+    in.archive->waiting = 2;
+    in.archive->failing = "000000010000000000000001";
+    in.backups->newest = WallTime(std::chrono::seconds(900));
+    EXPECT_EQ(metric(in, "relevo_archive_missing_seconds"), "12.500");
+    EXPECT_EQ(metric(in, "relevo_archive_waiting_segments"), "2");
+    EXPECT_EQ(metric(in, "relevo_archive_failing"), "1");
+    EXPECT_EQ(metric(in, "relevo_backup_last_time"), "900.000000");
+    EXPECT_EQ(metric(in, "relevo_backup_last_full_time"), "0");
 }
 
 TEST(Metrics, LabelsAreEscaped) {

@@ -35,6 +35,13 @@ Ordered sender_json(const Sender& sender) {
     return out;
 }
 
+Ordered copy_json(const CopyProgress& copy) {
+    Ordered out = {{"method", copy.method}, {"done_bytes", copy.done_bytes}};
+    if (copy.total_bytes != 0) out["total_bytes"] = copy.total_bytes;
+    if (copy.percent) out["percent"] = *copy.percent;
+    return out;
+}
+
 // What is only known while the server answers.
 void add_server(Ordered& out, const StatusInput& input) {
     const LocalPostgres& postgres = input.postgres;
@@ -101,6 +108,7 @@ void add_member(Ordered& out, const StatusInput& input) {
     if (!input.admission.empty()) out["admission"] = input.admission;
     if (!input.lowered_commits.empty())
         out["lowered_synchronous_commit"] = describe(input.lowered_commits);
+    if (input.copy) out["copy"] = copy_json(*input.copy);
     if (input.suspects != 0) out["suspects"] = input.suspects;
     if (input.tail)
         out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};

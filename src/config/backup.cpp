@@ -256,8 +256,25 @@ std::string backup_file(const LocalConfig& local) {
 
 std::string backup_gate(const LocalConfig& local) { return backup_directory(local) + "/fetch"; }
 
+namespace {
+
+// The replica method `pgbackrest` without a command of its own.
+void copy_from_repository(const LocalConfig& local, ports::PostgresConfig& out,
+                          std::vector<std::string>& notes) {
+    const auto found = out.replica_methods.find("pgbackrest");
+    if (found == out.replica_methods.end() || !found->second.command.empty()) return;
+    found->second.from_repository = local.backup.present;
+    if (!local.backup.present)
+        notes.emplace_back(
+            "create_replica_methods names pgbackrest: without a section `backup` it needs "
+            "postgresql.pgbackrest.command; the method is skipped");
+}
+
+}  // namespace
+
 void archive_with(const LocalConfig& local, ports::PostgresConfig& out,
                   std::vector<std::string>& notes) {
+    copy_from_repository(local, out, notes);
     if (!local.backup.present) return;
     auto& base = out.parameters.base;
     base.try_emplace("archive_mode", "on");
@@ -274,8 +291,10 @@ void archive_with(const LocalConfig& local, ports::PostgresConfig& out,
         base["archive_command"] = pgbackrest(local) + " archive-push \"%p\"";
     out.archiver_patience = archiver_patience;
     if (out.recovery_conf.contains("restore_command")) return;
+    // The gate's lines say what is not fetched. 1: none of them matches; 2: the gate is not there.
     out.recovery_conf["restore_command"] =
-        fmt::format("[ -e {} ] && {} || exit 1", word_in_setting(backup_gate(local)), fetch(local));
+        fmt::format("[ -e {0} ] && {{ echo %f | grep -qxf {0}; [ $? -eq 1 ]; }} && {1} || exit 1",
+                    word_in_setting(backup_gate(local)), fetch(local));
     out.fetch_command = fetch(local) + " || exit 1";
 }
 

@@ -15,8 +15,9 @@ namespace relevo::config {
 std::string backup_directory(const LocalConfig& local);
 // The file that pgBackRest reads: the operator's own, or ours in the directory.
 std::string backup_file(const LocalConfig& local);
-// A standby's PostgreSQL fetches WAL from the repository only while this file is there: at all
-// other times its restore_command says within milliseconds that there is none.
+// A standby's PostgreSQL fetches WAL from the repository only while this file is there, and no file
+// that a line of it matches: at all other times its restore_command says within milliseconds that
+// there is none.
 std::string backup_gate(const LocalConfig& local);
 
 // Into the effective configuration, except where the operator has set the same himself; what of

@@ -18,6 +18,7 @@ using ::testing::IsEmpty;
 using testing::load_text;
 using testing::minimal;
 using ::testing::Not;
+using ::testing::Pair;
 using testing::problems_of;
 
 const std::string whole = minimal + R"(
@@ -155,10 +156,12 @@ TEST(Archiving, IsTurnedOnWithTheFileThatTheAgentRenders) {
     EXPECT_EQ(base.at("archive_command"),
               "pgbackrest --config=/srv/data.pgbackrest/pgbackrest.conf --stanza=main "
               "archive-push \"%p\"");
-    EXPECT_EQ(made.postgres.recovery_conf.at("restore_command"),
-              "[ -e /srv/data.pgbackrest/fetch ] && timeout --foreground -k 2 60 pgbackrest "
-              "--config=/srv/data.pgbackrest/pgbackrest.conf --stanza=main archive-get %f \"%p\" "
-              "|| exit 1");
+    EXPECT_EQ(
+        made.postgres.recovery_conf.at("restore_command"),
+        "[ -e /srv/data.pgbackrest/fetch ] && { echo %f | grep -qxf /srv/data.pgbackrest/fetch; "
+        "[ $? -eq 1 ]; } && timeout --foreground -k 2 60 pgbackrest "
+        "--config=/srv/data.pgbackrest/pgbackrest.conf --stanza=main archive-get %f \"%p\" "
+        "|| exit 1");
     EXPECT_THAT(made.postgres.fetch_command, Not(HasSubstr("/fetch")));
     EXPECT_THAT(made.notes, IsEmpty());
     const auto without = effective_of(minimal);
@@ -167,6 +170,28 @@ TEST(Archiving, IsTurnedOnWithTheFileThatTheAgentRenders) {
     EXPECT_EQ(without.postgres.fetch_command, "");
     EXPECT_TRUE(made.postgres.archiver_patience);
     EXPECT_FALSE(without.postgres.archiver_patience);
+}
+
+TEST(ReplicasFromBackups, NeedTheSectionOrACommand) {
+    const std::string method = R"({"postgresql":{"create_replica_methods":["pgbackrest"]}})";
+    const auto made = effective_of(minimal + "backup: {}\n", method);
+    const auto& built_in = made.postgres.replica_methods.at("pgbackrest");
+    EXPECT_TRUE(built_in.from_repository && !built_in.delta);
+    EXPECT_THAT(made.notes, IsEmpty());
+    const auto delta = effective_of(
+        minimal + "backup: {}\n",
+        R"({"postgresql":{"create_replica_methods":["pgbackrest"],"pgbackrest":{"delta":true}}})");
+    EXPECT_TRUE(delta.postgres.replica_methods.at("pgbackrest").delta);
+
+    const auto without = effective_of(minimal, method);
+    EXPECT_FALSE(without.postgres.replica_methods.at("pgbackrest").from_repository);
+    EXPECT_THAT(without.notes, ElementsAre(HasSubstr("needs postgresql.pgbackrest.command")));
+    const auto own = effective_of(minimal + "backup: {}\n",
+                                  R"({"postgresql":{"create_replica_methods":["pgbackrest"],)"
+                                  R"("pgbackrest":{"command":"/mine","delta":true}}})");
+    EXPECT_FALSE(own.postgres.replica_methods.at("pgbackrest").from_repository);
+    EXPECT_THAT(own.postgres.replica_methods.at("pgbackrest").options,
+                Contains(Pair("delta", "True")));
 }
 
 TEST(Archiving, WhatTheOperatorSetHimselfWins) {

@@ -14,6 +14,8 @@ namespace {
 constexpr std::array account_options = {
     "sslmode", "sslcert",   "sslkey",     "sslpassword",     "sslrootcert",
     "sslcrl",  "sslcrldir", "gssencmode", "channel_binding", "sslnegotiation"};
+// With a section `backup` it needs no command (config/backup.cpp).
+constexpr std::string_view built_in_method = "pgbackrest";
 constexpr std::array programs = {"pg_ctl",   "initdb",     "pg_controldata", "pg_basebackup",
                                  "postgres", "pg_isready", "pg_rewind"};
 constexpr std::array callbacks = {"on_start", "on_stop", "on_restart", "on_reload",
@@ -55,6 +57,11 @@ void read_replica_method(Reader& postgresql, const std::string& name, ports::Pos
                          std::vector<std::string>& notes) {
     if (name == "basebackup" || out.replica_methods.contains(name)) return;
     const Node* given = postgresql.raw(name);
+    const bool built_in = name == built_in_method;
+    if (given == nullptr && built_in) {
+        out.replica_methods[name].name = name;
+        return;
+    }
     if (given == nullptr) {
         notes.push_back(
             fmt::format("{}: there is no section {} with its command; the method is skipped",
@@ -68,7 +75,9 @@ void read_replica_method(Reader& postgresql, const std::string& name, ports::Pos
     section.boolean("keep_data", method.keep_data);
     section.boolean("no_params", method.no_params);
     section.boolean("no_leader", method.no_leader);
-    if (method.command.empty())
+    // As a pair of the operator's own command it is nothing to us.
+    if (built_in && method.command.empty()) section.boolean("delta", method.delta);
+    if (method.command.empty() && !built_in)
         notes.push_back(
             fmt::format("{}: there is no command; the method is skipped", postgresql.path(name)));
     // Patroni: without no_params the command also gets these two as it gets every other pair.

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 
 #include "base/text.h"
 #include "ctl/dialogue.h"
@@ -41,19 +43,6 @@ const std::vector<Node>& items(const Node& from, std::string_view key) {
     return found != nullptr ? found->items : none;
 }
 
-// "512 kB", "1.4 GB", as pg_size_pretty counts.
-std::string size_text(std::int64_t bytes) {
-    constexpr const char* units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
-    double value = static_cast<double>(bytes);
-    std::size_t unit = 0;
-    while (value >= 1024 && unit + 1 < std::size(units)) {
-        value /= 1024;
-        ++unit;
-    }
-    return unit == 0 || value >= 100 ? fmt::format("{:.0f} {}", value, units[unit])
-                                     : fmt::format("{:.1f} {}", value, units[unit]);
-}
-
 std::string took_text(const Node& backup) {
     const auto from = parse_iso(text(backup, "started"));
     const auto to = parse_iso(text(backup, "stopped"));
@@ -90,6 +79,49 @@ Records records_of(const Node& repository) {
     return out;
 }
 
+// "12 s", "4 min", "3 h", "2 days".
+std::string age_text(std::chrono::seconds age) {
+    const auto s = age.count();
+    if (s < 120) return fmt::format("{} s", s);
+    if (s < 2 * 3600) return fmt::format("{} min", s / 60);
+    return s < 48 * 3600 ? fmt::format("{} h", s / 3600) : fmt::format("{} days", s / 86400);
+}
+
+// What would be lost with all members now.
+std::string archiving_text(const Node& repository) {
+    const auto* archiving = repository.find("archiving");
+    if (archiving == nullptr) return {};
+    const auto missing = std::chrono::milliseconds(number(*archiving, "missing_ms"));
+    std::string out = missing.count() == 0
+                          ? "Every transaction is in the repository"
+                          : fmt::format("Not in the repository: the transactions of the last {}",
+                                        age_text(std::chrono::ceil<std::chrono::seconds>(missing)));
+    if (const auto waiting = number(*archiving, "waiting_segments"); waiting > 0)
+        out += fmt::format("; {} WAL segment{} wait{}", waiting, waiting == 1 ? "" : "s",
+                           waiting == 1 ? "s" : "");
+    if (const auto failing = text(*archiving, "failing"); !failing.empty())
+        out += fmt::format("; archive_command fails for {} (PostgreSQL's log says why)", failing);
+    return out + "\n";
+}
+
+std::string age_of_newest(const Node& repository, Context& context) {
+    std::string out;
+    const auto tell = [&](const char* what, bool full_only) {
+        std::optional<WallTime> newest;
+        for (const Node& backup : items(repository, "backups")) {
+            const auto at = parse_iso(text(backup, "stopped"));
+            if (!at || (full_only && text(backup, "type") != "full")) continue;
+            newest = std::max(newest.value_or(at->time), at->time);
+        }
+        if (!newest) return;
+        const auto age = std::chrono::floor<std::chrono::seconds>(context.clock.wall() - *newest);
+        out += fmt::format("{} {} ago", what, age_text(std::max(age, std::chrono::seconds(0))));
+    };
+    tell("The newest backup ended", false);
+    tell(", the newest full one", true);
+    return out.empty() ? out : out + "\n";
+}
+
 std::string pretty(const Node& repository, Context& context) {
     const auto status = text(repository, "status");
     Table table{.title = fmt::format("Backups: {} ({})", text(repository, "stanza"),
@@ -114,13 +146,14 @@ std::string pretty(const Node& repository, Context& context) {
                               {size_text(number(backup, "stored_bytes")), Tone::plain},
                               {errors, errors == "none" ? Tone::plain : Tone::attention}});
     }
-    auto out = draw(table, context.terminal.colour());
+    auto out = draw(table, context.terminal.colour()) + age_of_newest(repository, context);
     for (const Node& one : items(repository, "repositories"))
         if (number(one, "code") != 0)
             out += fmt::format("repo{}: {}\n", number(one, "repository"), text(one, "status"));
     for (const Node& one : items(repository, "archives"))
         out += fmt::format("WAL in repo{} ({}): {} to {}\n", number(one, "repository"),
                            text(one, "id"), text(one, "wal_min"), text(one, "wal_max"));
+    out += archiving_text(repository);
     if (text(repository, "running") == "true") {
         const auto* progress = repository.find("progress");
         out += fmt::format("A backup is running{}\n",

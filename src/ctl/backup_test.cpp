@@ -38,11 +38,32 @@ TEST_F(BackupCommands, listIsATableWithTheWalBelowIt) {
 +------------------+------+---------------------+---------+----+----------+-----------+--------+
 | 20260514-010000F | full | 2026-05-14 03:02:10 | 0:02:10 |  2 |  22.1 MB | 900 bytes | pages  |
 +------------------+------+---------------------+---------+----+----------+-----------+--------+
+The newest backup ended 1403 days ago, the newest full one 1403 days ago
 repo2: no valid backups
 WAL in repo1 (15-1): 000000010000000000000001 to 000000020000000000000009
 A backup is running: 25.5 %
 )")
                                    .substr(1));
+}
+
+TEST_F(BackupCommands, listSaysWhatTheRepositoryHasNot) {
+    std::string text = repository;
+    text.insert(text.size() - 1, R"(,"archiving":{"missing_ms":12345,"waiting_segments":0})");
+    http.answer(key("db-a", "GET"), 200, text);
+    EXPECT_EQ(run({"backup", "list"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output,
+                HasSubstr("\nNot in the repository: the transactions of the last 13 s\n"));
+}
+
+TEST_F(BackupCommands, listSaysWhyWalWaits) {
+    std::string text = repository;
+    text.insert(text.size() - 1, R"(,"archiving":{"missing_ms":7300000,"waiting_segments":3,)"
+                                 R"("failing":"000000020000000000000010"})");
+    http.answer(key("db-a", "GET"), 200, text);
+    EXPECT_EQ(run({"backup", "list"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output,
+                HasSubstr("the last 2 h; 3 WAL segments wait; archive_command fails for "
+                          "000000020000000000000010"));
 }
 
 TEST_F(BackupCommands, listHasFormatsForPrograms) {

@@ -22,7 +22,7 @@ using cluster::ShownRole;
 
 constexpr std::size_t reason_width_max = 50;
 
-// The columns in their order. Those from pending_restart on are shown only when somebody has a
+// The columns in their order. Those from copied on are shown only when somebody has a
 // value.
 enum class Key {
     cluster,
@@ -35,6 +35,7 @@ enum class Key {
     receive_lag,
     replay_lsn,
     replay_lag,
+    copied,
     pending_restart,
     pending_restart_reason,
     scheduled_restart,
@@ -59,6 +60,7 @@ constexpr KeyInfo columns[] = {
     {Key::receive_lag, "Receive Lag", "Lag", Align::right, false},
     {Key::replay_lsn, "Replay LSN", "Replay LSN", Align::right, false},
     {Key::replay_lag, "Replay Lag", "Lag", Align::right, false},
+    {Key::copied, "Copied", "Copied", Align::left, true},
     {Key::pending_restart, "Pending restart", "Pending restart", Align::left, true},
     {Key::pending_restart_reason, "Pending restart reason", "Pending restart reason", Align::left,
      true},
@@ -152,6 +154,8 @@ Row row_of(const Shown& shown, const MemberRow& row, bool with_port, Format form
     out[Key::state] = text_value(row.state, state_tone(row));
     if (row.timeline != 0) out[Key::timeline] = number_value(row.timeline);
     put_positions(out, row);
+    if (const auto copied = shown.copied.find(row.name); copied != shown.copied.end())
+        out[Key::copied] = text_value(copied->second, Tone::attention);
     if (row.pending_restart) out[Key::pending_restart] = text_value("*", Tone::attention);
     put_reason(out, row);
     if (row.scheduled_restart) {
@@ -224,7 +228,9 @@ std::vector<KeyInfo> columns_for(const std::vector<Row>& rows, const ListOptions
     for (const auto& column : columns) {
         if (as_table && column.key == Key::cluster) continue;
         const auto has = [&](const Row& row) { return row.contains(column.key); };
-        if (!column.optional || options.extended || std::ranges::any_of(rows, has))
+        // Not one of Patroni's: whoever reads all of those by their place finds them there.
+        const bool asked_for = options.extended && column.key != Key::copied;
+        if (!column.optional || asked_for || std::ranges::any_of(rows, has))
             chosen.push_back(column);
     }
     return chosen;

@@ -1,6 +1,7 @@
 // What `list` and `topology` show of a cluster (contract 6.3). Pure: a snapshot in, text out.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct Shown {
     std::string cluster;
     cluster::Snapshot snapshot;
     cluster::Settings settings;
+    std::map<std::string, std::string> copied{};  // member that is being made -> how far
 };
 
 struct ListOptions {

@@ -22,6 +22,31 @@ TEST_F(Look, listUsesTheConfiguredScope) {
     EXPECT_EQ(terminal.errors, "");
 }
 
+TEST_F(Look, listAsksAMemberThatIsBeingMadeHowFarItIs) {
+    store().put("members/db-c",
+                R"({"conn_url":"postgres://10.1.0.13:5432/postgres",)"
+                R"("api_url":"http://db-c:8008/patroni","state":"creating replica",)"
+                R"("role":"replica","version":"4.1.4"})");
+    http.answer(
+        "GET db-c /patroni", 503,
+        R"({"state": "creating replica", "role": "replica", "copy": {"method": )"
+        R"("pgbackrest", "done_bytes": 1000, "total_bytes": 2147483648, "percent": 43.21}})");
+    EXPECT_EQ(run({"list"}), 0);
+    EXPECT_THAT(terminal.output, HasSubstr("| 43% of 2.0 GB (pgbackrest) |"));
+    EXPECT_THAT(http.sent, testing::ElementsAre("GET db-c /patroni"));
+}
+
+TEST_F(Look, listDoesWithoutTheWordOfAMemberThatDoesNotAnswer) {
+    store().put("members/db-c",
+                R"({"conn_url":"postgres://10.1.0.13:5432/postgres",)"
+                R"("api_url":"http://db-c:8008/patroni","state":"creating replica",)"
+                R"("role":"replica","version":"4.1.4"})");
+    EXPECT_EQ(run({"list"}), 0);
+    EXPECT_THAT(terminal.output, HasSubstr("creating replica"));
+    EXPECT_THAT(terminal.output, testing::Not(HasSubstr("Copied")));
+    EXPECT_EQ(terminal.errors, "");
+}
+
 TEST_F(Look, listWithoutAnyClusterWarnsAndSucceeds) {
     scope = "";
     EXPECT_EQ(run({"list"}), 0);

@@ -9,10 +9,40 @@
 namespace relevo::ctl {
 namespace {
 
+// "43% of 2.0 GB (pgbackrest)"; empty: the member does not say.
+std::string copied_text(const config::Node& status) {
+    const auto* copy = status.find("copy");
+    if (copy == nullptr) return {};
+    const auto text = [&](const char* key) {
+        const auto* value = copy->find(key);
+        return value != nullptr && value->is_scalar() ? value->text : std::string();
+    };
+    const auto done = size_text(parse_decimal(text("done_bytes")).value_or(0));
+    const auto total = parse_decimal(text("total_bytes"));
+    const auto percent = parse_real(text("percent"));
+    const std::string far = percent && total
+                                ? fmt::format("{:.0f}% of {}", *percent, size_text(*total))
+                            : percent ? fmt::format("{:.0f}%, {}", *percent, done)
+                                      : done;
+    return fmt::format("{} ({})", far, text("method"));
+}
+
+// Only the members themselves know how far they are: those that say that they are being made are
+// asked.
+void ask_how_far(Context& context, Shown& shown) {
+    for (const auto& [name, member] : shown.snapshot.members) {
+        if (member.state != cluster::State::creating_replica) continue;
+        const auto status = member_status(context, member);
+        if (!status) continue;
+        if (auto text = copied_text(*status); !text.empty()) shown.copied[name] = std::move(text);
+    }
+}
+
 Outcome list_once(Context& context, const ListCommand& command) {
     std::vector<Shown> clusters;
     for (const auto& name : command.clusters) {
         RLV_TRY(auto loaded, load(context, name));
+        ask_how_far(context, loaded.shown);
         clusters.push_back(std::move(loaded.shown));
     }
     std::string text;

@@ -1,5 +1,7 @@
 #include "ctl/table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/assert.h"
@@ -110,6 +112,18 @@ std::string draw(const Table& table, bool colour) {
     }
     if (!ruled || table.rows.empty()) out += border;
     return out;
+}
+
+std::string size_text(std::int64_t bytes) {
+    constexpr const char* units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+    double value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    while (value >= 1024 && unit + 1 < std::size(units)) {
+        value /= 1024;
+        ++unit;
+    }
+    return unit == 0 || value >= 100 ? fmt::format("{:.0f} {}", value, units[unit])
+                                     : fmt::format("{:.1f} {}", value, units[unit]);
 }
 
 }  // namespace relevo::ctl

@@ -2,6 +2,7 @@
 // header, multi-line cells. Pure: values in, text out. Layout: contract 6.3.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,9 @@ std::string draw(const Table& table, bool colour);
 
 // The text in the tone's colour (ANSI), or as it is.
 std::string paint(std::string_view text, Tone tone, bool colour);
+
+// "512 kB", "1.4 GB", as pg_size_pretty counts.
+std::string size_text(std::int64_t bytes);
 
 // Columns on a terminal: code points, which is right for the names PostgreSQL hosts have.
 std::size_t display_width(std::string_view text);

@@ -119,6 +119,20 @@ std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
     return out;
 }
 
+std::string refused_files(const std::vector<cluster::HistoryLine>& left,
+                          std::uint64_t segment_bytes) {
+    constexpr std::uint64_t usual = 16UL << 20U;
+    const std::uint64_t bytes = segment_bytes != 0 ? segment_bytes : usual;
+    // Histories come with the stream, of those timelines alone that lead to the leader's.
+    std::string out = ".*[.]history\n";
+    for (const auto& line : left) {
+        const auto high = line.switch_point.value >> 32U;
+        const auto low = (line.switch_point.value & 0xffffffffU) / bytes;
+        out += fmt::format("{:08X}{:08X}{:08X}\n", line.timeline, high, low);
+    }
+    return out;
+}
+
 Arguments expire_arguments(const Settings& settings, bool dry_run) {
     auto out = arguments(settings, "expire", "info");
     if (dry_run) out.emplace_back("--dry-run");

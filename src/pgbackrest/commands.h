@@ -8,6 +8,7 @@
 
 #include "base/time.h"
 #include "cluster/backup.h"
+#include "cluster/snapshot.h"
 #include "pgbackrest/settings.h"
 #include "ports/backup.h"
 #include "ports/pooler.h"
@@ -26,6 +27,11 @@ Arguments arguments(const Settings& settings, const std::string& command,
 
 Arguments info_arguments(const Settings& settings);
 Arguments expire_arguments(const Settings& settings, bool dry_run);
+// The gate's lines: what restore_command does not ask the repository for, as basic regular
+// expressions. segment_bytes 0: there is none yet, they are taken to be of the usual 16 MB.
+std::string refused_files(const std::vector<cluster::HistoryLine>& left,
+                          std::uint64_t segment_bytes);
+
 // The segments of earlier timelines among the names in pg_wal, in their order.
 std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
                                           cluster::Timeline current);

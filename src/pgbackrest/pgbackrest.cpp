@@ -179,13 +179,14 @@ Task<Status> PgBackRest::apply() {
     co_return written;
 }
 
-Task<Status> PgBackRest::let_fetch(bool on) {
+Task<Status> PgBackRest::let_fetch(std::optional<std::vector<cluster::HistoryLine>> left) {
     const auto now = impl_->settings();
     if (!now) co_return std::unexpected(now.error());
     auto done = co_await impl_->pool.run([&]() -> Status {
-        if (!on) return os::remove_file(now->gate);
+        if (!left) return os::remove_file(now->gate);
         RLV_CHECK(os::make_directory(now->directory, 0700));
-        return os::write_file(now->gate, "", 0600);
+        const auto bytes = segment_bytes(now->data_dir + "/pg_wal");
+        return os::write_file(now->gate, refused_files(*left, bytes), 0600);
     });
     co_return done;
 }

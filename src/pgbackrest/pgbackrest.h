@@ -28,7 +28,7 @@ public:
     bool configured() const override;
     ports::BackupConfig config() const override;
     Task<Status> apply() override;
-    Task<Status> let_fetch(bool on) override;
+    Task<Status> let_fetch(std::optional<std::vector<cluster::HistoryLine>> left) override;
     Task<Result<cluster::Repository>> info(Duration deadline) override;
     Task<Status> create_stanza(Duration deadline) override;
     Task<Status> check(Duration deadline) override;

@@ -84,10 +84,13 @@ TEST_F(Adapter, TheOperatorsOwnFileIsLeftAloneAndOursGoes) {
 }
 
 TEST_F(Adapter, TheGateOpensAndCloses) {
-    ASSERT_TRUE(t.await(backup.let_fetch(true)));
-    EXPECT_TRUE(os::exists(settings.gate));
-    ASSERT_TRUE(t.await(backup.let_fetch(false)));
-    ASSERT_TRUE(t.await(backup.let_fetch(false)));
+    cluster::HistoryLine left;
+    left.timeline = 3;
+    left.switch_point = cluster::Lsn{0x2'0500'0028};
+    ASSERT_TRUE(t.await(backup.let_fetch(std::vector{left})));
+    EXPECT_EQ(*os::read_file(settings.gate), ".*[.]history\n000000030000000200000005\n");
+    ASSERT_TRUE(t.await(backup.let_fetch(std::nullopt)));
+    ASSERT_TRUE(t.await(backup.let_fetch(std::nullopt)));
     EXPECT_FALSE(os::exists(settings.gate));
 }
 

@@ -36,8 +36,11 @@ public:
     virtual Task<Status> apply() = 0;
     // Whether this member's recovery may wait for the repository to get WAL (its restore_command).
     // Only for a standby that cannot stream what it lacks, under a leader: where somebody may have
-    // to be promoted, a repository that hangs would hold him up.
-    virtual Task<Status> let_fetch(bool on) = 0;
+    // to be promoted, a repository that hangs would hold him up. `left`: where the leader's line
+    // left its earlier timelines. The segment in which it left one is not fetched of the old
+    // timeline (a former primary may have archived what it alone wrote there); the next one has it
+    // too. Absent: it may not.
+    virtual Task<Status> let_fetch(std::optional<std::vector<cluster::HistoryLine>> left) = 0;
 
     // What is in the repository. conflict: the repository belongs to another cluster (system id).
     // denied: key, certificate or passphrase. unavailable: it did not answer within the deadline.

@@ -17,6 +17,7 @@
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
+#include "ports/copy_source.h"
 #include "ports/task.h"
 
 namespace relevo::ports {
@@ -87,13 +88,14 @@ public:
 
     // A copy of source into an empty data directory by the configured methods; the server is left
     // stopped. The old content, when there is some and replace_existing is set, is moved aside
-    // first and removed only after success. progress is told about now and then (bytes, 0 = unknown
-    // total).
+    // first and removed only after success. progress is told about now and then. repository: where
+    // the method `pgbackrest` gets a backup; null: there is none. It outlives the call.
     struct ClonePlan {
         std::optional<Upstream> source;  // absent: only methods that need no leader
         bool replace_existing = false;
         bool only_basebackup = false;
-        std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+        std::function<void(const cluster::CopyProgress&)> progress;
+        CopySource* repository = nullptr;
     };
     virtual Task<Status> clone(ClonePlan plan) = 0;
     virtual Task<Result<Divergence>> compare(const Upstream& source) = 0;
@@ -126,6 +128,8 @@ public:
     // What these server processes (of clients) are doing, in their own words: the query of each
     // that is still there. Empty where it cannot be told.
     virtual Task<std::map<int, std::string>> queries_of(std::vector<int> pids) = 0;
+    // What the archiver of a server that runs as a primary has done. Errors: it cannot be asked.
+    virtual Task<Result<cluster::ArchiverState>> archiver() = 0;
     // clone() and rewind() make LocalPostgres::voteless true before they change anything; this ends
     // it.
     virtual Task<Status> restore_vote() = 0;

@@ -30,6 +30,9 @@ struct ReplicaMethod {  // `postgresql.<method>`
     bool keep_data = false, no_params = false, no_leader = false;
     CommandOptions
         options;  // all other pairs (without no_params also no_leader, keep_data, as given)
+    // Without a command: the newest backup of the section `backup` is restored. delta: over the old
+    // data, of which only what differs is replaced, instead of beside it.
+    bool from_repository = false, delta = false;
     bool operator==(const ReplicaMethod&) const = default;
 };
 

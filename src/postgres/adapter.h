@@ -50,6 +50,7 @@ public:
     Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
     Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
+    Task<Result<cluster::ArchiverState>> archiver() override;
     Task<Status> restore_vote() override;
     Task<Result<cluster::WalTail>> find_wal_end(cluster::Timeline timeline) override;
     Task<Result<std::string>> read_wal_tail(cluster::Timeline timeline, cluster::Lsn at) override;

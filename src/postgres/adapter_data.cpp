@@ -222,8 +222,12 @@ Task<Status> Adapter::crash_recover_now() {
             "a crashed server");
     // The WAL that is ready goes first. archive_status itself is left as it is: a segment whose
     // .ready file were taken away and that the archive does not have would be recycled and lost.
-    auto archived = co_await interruptible(archive_ready_wal(pool_, config));
-    if (!archived) log::warning("before the recovery: {}", archived.error().message);
+    // Where the next primary archives what it was streamed, it can wait for what compare() finds
+    // out: not all of it need be of the cluster's past.
+    if (!config.archiver_patience) {
+        auto archived = co_await interruptible(archive_ready_wal(pool_, config, std::nullopt));
+        if (!archived) log::warning("before the recovery: {}", archived.error().message);
+    }
     auto removed = co_await pool_.run([&config] { return remove_signal_files(config.data_dir); });
     if (!removed) co_return removed;
     auto recovered = co_await interruptible(server_.single_user());

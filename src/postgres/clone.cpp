@@ -8,14 +8,17 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <memory>
 #include <variant>
 
 #include "base/log.h"
 #include "os/blocking.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "postgres/clone_job.h"
 #include "postgres/commands.h"
 #include "postgres/config_files.h"
+#include "postgres/copy_progress.h"
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
@@ -27,29 +30,43 @@ namespace relevo::postgres {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
+Status check_replaceable(const CloneJob& job) {
+    const std::string& dir = job.config.data_dir;
+    if (!has_content(dir) || job.target_ours || job.plan.replace_existing ||
+        is_a_copy(half_made_by(dir)))
+        return {};
+    return fail(ErrorCode::conflict,
+                fmt::format("{} is not empty: nothing is copied over it", dir));
+}
+
+Status clear_target(CloneJob& job) {
+    const std::string& dir = job.config.data_dir;
+    // A copy has not what this member may have acknowledged, also when nothing stands here any
+    // more.
+    RLV_CHECK(check_replaceable(job));
+    RLV_CHECK(mark_voteless(dir));
+    if (!has_content(dir)) return {};
+    if (job.target_ours) return wipe(dir);
+    if (is_a_copy(half_made_by(dir))) {
+        // A copy that never finished holds nothing anybody needs; what it set aside may.
+        job.moved = moved_earlier(dir, set_aside_suffix);
+        job.target_ours = true;
+        return wipe(dir);
+    }
+    auto moved = move_aside(dir, set_aside_suffix);
+    if (!moved) return std::unexpected(moved.error());
+    job.moved = *std::move(moved);
+    log::info("the old data waits in {}{} until the copy is complete", dir, set_aside_suffix);
+    return {};
+}
+
 namespace {
 
 constexpr int basebackup_attempts = 2;
 constexpr auto between_attempts = 5s;
 constexpr auto progress_interval = 1s;
-const std::string suffix = ".before_clone";
-const std::string by_clone = "clone";  // the marks: what stands here is ours and incomplete
-const std::string by_method =
-    "method";  // ... was whole, and a method with keep_data has begun to change it
 
-// One clone as it goes: what must be known to undo it.
-struct Job {
-    os::Blocking& pool;
-    const ports::PostgresConfig& config;
-    const ports::Postgres::ClonePlan& plan;
-    int version;
-    Moved moved;               // the old content, when it is aside
-    bool target_ours = false;  // what stands in the data directory is a copy's, complete or not
-    bool changed_in_place = false;  // a method with keep_data began to change the old content
-    std::string passfile;
-};
-
-std::string source_conninfo(const Job& job) {
+std::string source_conninfo(const CloneJob& job) {
     if (!job.plan.source) return {};
     std::vector<std::pair<std::string, std::string>> pairs{
         {"dbname", job.config.database},
@@ -63,54 +80,20 @@ std::string source_conninfo(const Job& job) {
     return make_conninfo(pairs);
 }
 
-// Blocking.
-Status check_replaceable(const Job& job) {
-    const std::string& dir = job.config.data_dir;
-    if (!has_content(dir) || job.target_ours || job.plan.replace_existing ||
-        half_made_by(dir) == by_clone)
-        return {};
-    return fail(ErrorCode::conflict,
-                fmt::format("{} is not empty: nothing is copied over it", dir));
-}
-
-// An empty target for a method that wants one. The first time, what was there goes aside; what an
-// earlier method left is wiped. Blocking.
-Status clear_target(Job& job) {
-    const std::string& dir = job.config.data_dir;
-    // A copy has not what this member may have acknowledged, also when nothing stands here any
-    // more.
-    RLV_CHECK(check_replaceable(job));
-    RLV_CHECK(mark_voteless(dir));
-    if (!has_content(dir)) return {};
-    if (job.target_ours) return wipe(dir);
-    if (half_made_by(dir) == by_clone) {
-        // A copy that never finished holds nothing anybody needs; what it set aside may.
-        job.moved = moved_earlier(dir, suffix);
-        job.target_ours = true;
-        return wipe(dir);
-    }
-    auto moved = move_aside(dir, suffix);
-    if (!moved) return std::unexpected(moved.error());
-    job.moved = *std::move(moved);
-    log::info("the old data waits in {}{} until the copy is complete", dir, suffix);
-    return {};
-}
-
 // A method with keep_data works on what is there (a restore of the differences). The mark says that
 // it is no longer whole, and not that it can go.
-Status keep_target(Job& job) {
+Status keep_target(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
     const auto by = half_made_by(dir);
     if (by != by_method) RLV_CHECK(check_replaceable(job));
     RLV_CHECK(mark_voteless(dir));
-    if (!has_content(dir) || job.target_ours) return mark_half_made(dir, by_clone);
-    if (by == by_clone) return {};
+    if (!has_content(dir) || job.target_ours || is_a_copy(by)) return mark_half_made(dir, by_clone);
     job.changed_in_place = true;
     return mark_half_made(dir, by_method);
 }
 
 // Marks the target. The mark comes after the move: it must never stand beside data that is whole.
-Status prepare(Job& job, bool keep_data) {
+Status prepare(CloneJob& job, bool keep_data) {
     if (keep_data) {
         RLV_CHECK(keep_target(job));
     } else {
@@ -124,7 +107,7 @@ Status prepare(Job& job, bool keep_data) {
     return ensure_directory(job.config.data_dir);
 }
 
-Task<Result<os::Finished>> report(Job& job) {
+Task<Result<os::Finished>> report(CloneJob& job, std::string method) {
     asio::steady_timer timer(co_await asio::this_coro::executor);
     for (;;) {
         timer.expires_after(progress_interval);
@@ -132,20 +115,21 @@ Task<Result<os::Finished>> report(Job& job) {
         if (error) co_return fail(ErrorCode::cancelled, "the copy was given up");
         const auto bytes =
             co_await job.pool.run([dir = job.config.data_dir] { return directory_size(dir); });
-        job.plan.progress(bytes, 0);
+        job.plan.progress({.method = method, .done_bytes = bytes, .total_bytes = 0, .percent = {}});
     }
 }
 
-// The command, while the growing directory tells how far it is.
-Task<Result<os::Finished>> run_watched(Job& job, os::Command command) {
+// The command, while the growing directory tells how far it is; of one that says so itself nothing
+// more is asked.
+Task<Result<os::Finished>> run_watched(CloneJob& job, os::Command command, std::string method) {
     using namespace asio::experimental::awaitable_operators;
     command.dies_with_us = true;
-    if (!job.plan.progress) {
+    if (!job.plan.progress || command.on_output) {
         auto finished = co_await os::run(job.pool, std::move(command));
         co_return finished;
     }
     auto running = os::run(job.pool, std::move(command));
-    auto reporting = report(job);
+    auto reporting = report(job, std::move(method));
     auto either = co_await (std::move(running) || std::move(reporting));
     co_return std::visit([](auto& finished) { return std::move(finished); }, either);
 }
@@ -157,7 +141,7 @@ Status outcome(const std::string& what, const Result<os::Finished>& finished) {
     return {};
 }
 
-Task<Status> basebackup_once(Job& job) {
+Task<Status> basebackup_once(CloneJob& job) {
     auto ready = co_await job.pool.run([&job] { return prepare(job, false); });
     if (!ready) co_return ready;
     std::vector<std::string> warnings;
@@ -168,11 +152,16 @@ Task<Status> basebackup_once(Job& job) {
     command.arguments.insert(command.arguments.begin(), program_path(job.config, "pg_basebackup"));
     if (!job.passfile.empty()) command.environment["PGPASSFILE"] = job.passfile;
     command.environment["LC_ALL"] = "C";
-    auto finished = co_await run_watched(job, std::move(command));
+    if (job.plan.progress)
+        command.on_output = [reader = std::make_shared<BasebackupProgress>(),
+                             tell = job.plan.progress](std::string_view piece) {
+            if (reader->read(piece)) tell(reader->progress());
+        };
+    auto finished = co_await run_watched(job, std::move(command), "basebackup");
     co_return outcome("pg_basebackup", finished);
 }
 
-Task<Status> basebackup(Job& job) {
+Task<Status> basebackup(CloneJob& job) {
     if (!job.plan.source)
         co_return fail(ErrorCode::unavailable, "pg_basebackup needs a server to copy from");
     Status done;
@@ -191,7 +180,7 @@ Task<Status> basebackup(Job& job) {
     co_return done;
 }
 
-Task<Status> custom(Job& job, const ports::ReplicaMethod& method) {
+Task<Status> custom(CloneJob& job, const ports::ReplicaMethod& method) {
     auto ready = co_await job.pool.run([&job, &method] { return prepare(job, method.keep_data); });
     if (!ready) co_return ready;
     auto words = replica_method_command(job.config, method, source_conninfo(job));
@@ -199,17 +188,21 @@ Task<Status> custom(Job& job, const ports::ReplicaMethod& method) {
     os::Command command;
     command.arguments = *std::move(words);
     if (!job.passfile.empty()) command.environment["PGPASSFILE"] = job.passfile;
-    auto finished = co_await run_watched(job, std::move(command));
+    auto finished = co_await run_watched(job, std::move(command), method.name);
     co_return outcome(fmt::format("replica method {}", method.name), finished);
 }
 
-Task<Status> run_method(Job& job, const std::string& name) {
+Task<Status> run_method(CloneJob& job, const std::string& name) {
     const auto found = job.config.replica_methods.find(name);
     if (found != job.config.replica_methods.end() && !found->second.command.empty()) {
         if (!job.plan.source && !found->second.no_leader)
             co_return fail(ErrorCode::unavailable,
                            fmt::format("replica method {} needs a leader", name));
         Status done = co_await custom(job, found->second);
+        co_return done;
+    }
+    if (found != job.config.replica_methods.end() && found->second.from_repository) {
+        Status done = co_await clone_from_repository(job, found->second);
         co_return done;
     }
     if (name == "basebackup") {
@@ -221,7 +214,7 @@ Task<Status> run_method(Job& job, const std::string& name) {
 }
 
 // Complete: only now does the old content go. Blocking.
-Status finish(Job& job) {
+Status finish(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
     RLV_CHECK(ConfigFiles(job.config).restore());
     // Whoever starts this copy starts a standby; the source's own recovery files mean nothing here.
@@ -238,11 +231,12 @@ Status finish(Job& job) {
 }
 
 // Failed: the old content comes back, or the directory is emptied. Blocking.
-Status undo(Job& job) {
+Status undo(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
     if (!job.moved.empty()) {
         RLV_CHECK(put_back(job.moved));
     } else if (job.target_ours) {
+        if (half_made_by(dir) == by_restore) return {};  // the next one goes on with it
         RLV_CHECK(wipe(dir));
     } else {
         return {};  // nothing was touched, or only in place: the mark stays
@@ -254,12 +248,12 @@ Status undo(Job& job) {
 
 Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
                    const ports::Postgres::ClonePlan& plan, int version) {
-    Job job{.pool = pool,
-            .config = config,
-            .plan = plan,
-            .version = version,
-            .moved = {},
-            .passfile = {}};
+    CloneJob job{.pool = pool,
+                 .config = config,
+                 .plan = plan,
+                 .version = version,
+                 .moved = {},
+                 .passfile = {}};
     // A cancelled copy still has to be undone: cancellation comes as an error, never as an
     // exception.
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
@@ -286,9 +280,9 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
 
 Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
     const std::string& dir = config.data_dir;
-    const Moved moved = moved_earlier(dir, suffix);
+    const Moved moved = moved_earlier(dir, set_aside_suffix);
     if (moved.empty()) return false;
-    if (has_content(dir) && half_made_by(dir) != by_clone) {
+    if (has_content(dir) && !is_a_copy(half_made_by(dir))) {
         // The copy was complete; only the old data was still to go.
         RLV_CHECK(remove_moved(moved));
         return false;

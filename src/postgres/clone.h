@@ -19,8 +19,10 @@ namespace relevo::postgres {
 
 // The server is stopped. What is in the data directory already is moved to <data_dir>.before_clone
 // first (only with replace_existing; else conflict), is put back when every method failed, and is
-// removed after success. The result's recovery settings are not written: start() does. Cancelled
-// through the coroutine: the running command is ended with its children.
+// removed after success. What a restore from the repository left, where no old data had to make
+// room, stays with its mark, and the next one goes on with it. The result's recovery settings are
+// not written: start() does. Cancelled through the coroutine: the running command is ended with its
+// children.
 Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
                    const ports::Postgres::ClonePlan& plan, int version);
 

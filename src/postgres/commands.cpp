@@ -112,6 +112,7 @@ std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& confi
                                        "--dbname=" + conninfo};
     bool checkpoint = false;
     bool syncs = false;
+    bool tells = false;
     for (const auto& [given, value] : config.basebackup) {
         std::string name = given;
         while (name.starts_with('-')) name.erase(0, 1);
@@ -123,12 +124,14 @@ std::vector<std::string> basebackup_arguments(const ports::PostgresConfig& confi
             continue;
         }
         checkpoint = checkpoint || name == "checkpoint";
+        tells = tells || name == "progress";
         syncs = syncs || name == "no-sync" || name == "sync-method";
         arguments.push_back(option(name, value));
     }
     // A spread checkpoint on the source lets a new member wait minutes for its first byte.
     if (!checkpoint) arguments.emplace_back("--checkpoint=fast");
     if (!syncs) arguments.emplace_back("--no-sync");
+    if (!tells) arguments.emplace_back("--progress");  // copy_progress.h reads it
     return arguments;
 }
 

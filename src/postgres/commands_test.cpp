@@ -43,7 +43,7 @@ TEST(BasebackupArguments, leave_out_what_the_agent_decides) {
     Words warnings;
     const auto words = basebackup_arguments(config, "host=a", "/d", 150000, warnings);
     EXPECT_EQ(words, (Words{"--pgdata=/d", "-X", "stream", "--dbname=host=a", "--max-rate=100M",
-                            "--checkpoint=spread", "--no-sync"}));
+                            "--checkpoint=spread", "--no-sync", "--progress"}));
     EXPECT_EQ(warnings.size(), 2U);
     config.basebackup = {{"compress", "server-lz4"}};
     EXPECT_TRUE(has(basebackup_arguments(config, "host=a", "/d", 150000, warnings),

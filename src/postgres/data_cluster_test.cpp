@@ -294,7 +294,7 @@ TEST_F(DataCluster, keeps_the_old_data_when_a_copy_fails_or_is_given_up) {
     ports::Postgres::ClonePlan plan;
     plan.source = upstream(one);
     plan.replace_existing = true;
-    plan.progress = [](std::uint64_t, std::uint64_t) {};
+    plan.progress = [](const cluster::CopyProgress&) {};
     boost::asio::co_spawn(loop.io(), clone(loop.pool(), two, plan, version),
                           boost::asio::bind_cancellation_slot(
                               cancel.slot(), [&](const std::exception_ptr& thrown, Status status) {
@@ -315,6 +315,120 @@ TEST_F(DataCluster, keeps_the_old_data_when_a_copy_fails_or_is_given_up) {
     EXPECT_FALSE(fs::exists(two.data_dir + "/precious"));
     EXPECT_FALSE(fs::exists(two.data_dir + ".before_clone"));
     EXPECT_TRUE(fs::exists(two.data_dir + "/standby.signal"));
+}
+
+// Restores what a stopped copy of the primary holds, or a part of it and then fails.
+class FakeRepository final : public ports::CopySource {
+public:
+    std::string from;
+    Status there, outcome;
+    std::vector<bool> deltas;
+    cluster::WalLine line;
+
+    Task<Result<cluster::BackupRecord>> newest(cluster::WalLine asked) override {
+        line = std::move(asked);
+        if (!there) co_return std::unexpected(there.error());
+        co_return cluster::BackupRecord{};
+    }
+    Task<Status> restore(Restore what) override {
+        deltas.push_back(what.delta);
+        const auto over = fs::copy_options::recursive | fs::copy_options::overwrite_existing;
+        if (outcome)
+            fs::copy(from, what.into, over);
+        else
+            fs::copy(from + "/PG_VERSION", what.into, over);
+        co_return outcome;
+    }
+    void end_restore(const std::string&) override {}
+};
+
+TEST_F(DataCluster, makes_a_replica_out_of_the_repository) {
+    const auto one = member("pg1");
+    const auto base = member("base");
+    auto two = member("pg2");
+    make_primary(one);
+    ASSERT_TRUE(copy(base, one));
+    FakeRepository repository;
+    repository.from = base.data_dir;
+    two.create_replica_methods = {"pgbackrest"};
+    two.replica_methods["pgbackrest"].name = "pgbackrest";
+    two.replica_methods["pgbackrest"].from_repository = true;
+    ports::Postgres::ClonePlan plan;
+    plan.source = upstream(one);
+    plan.repository = &repository;
+    const auto restore = [&] { return loop.run(clone(loop.pool(), two, plan, version)); };
+
+    repository.there = fail(ErrorCode::conflict, "the repository belongs to another cluster");
+    auto done = restore();
+    ASSERT_FALSE(done);
+    EXPECT_TRUE(done.error().message.contains("another cluster")) << done.error().message;
+    EXPECT_FALSE(half_made_by(two.data_dir));
+    EXPECT_FALSE(is_voteless(two.data_dir)) << "nothing was touched";
+
+    repository.there = {};
+    repository.outcome = fail(ErrorCode::failed, "no answer");
+    ASSERT_FALSE(restore());
+    EXPECT_EQ(half_made_by(two.data_dir), "restore") << "what is there is not lost";
+    EXPECT_TRUE(is_voteless(two.data_dir));
+    repository.outcome = {};
+    done = restore();
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(repository.deltas, (std::vector{false, true})) << "and is gone on with";
+    EXPECT_EQ(repository.line.system_id, read_control_file(one)->data.system_id);
+    EXPECT_EQ(repository.line.timeline, 1U);
+    EXPECT_FALSE(half_made_by(two.data_dir));
+    EXPECT_TRUE(fs::exists(two.data_dir + "/standby.signal"));
+
+    EXPECT_EQ(restore().error().code, ErrorCode::conflict) << "data that is whole stays";
+}
+
+TEST_F(DataCluster, falls_back_from_the_repository_and_restores_in_place_only_when_told) {
+    const auto one = member("pg1");
+    auto two = member("pg2");
+    make_primary(one);
+    ASSERT_TRUE(copy(two, one));
+    FakeRepository repository;
+    repository.from = two.data_dir + ".base";
+    fs::copy(two.data_dir, repository.from, fs::copy_options::recursive);
+    two.create_replica_methods = {"pgbackrest", "basebackup"};
+    auto& method = two.replica_methods["pgbackrest"];
+    method.name = "pgbackrest";
+    method.from_repository = true;
+    ports::Postgres::ClonePlan plan;
+    plan.source = upstream(one);
+    plan.replace_existing = true;
+    plan.repository = &repository;
+    const auto restore = [&] { return loop.run(clone(loop.pool(), two, plan, version)); };
+
+    std::ofstream(two.data_dir + "/precious") << "1";
+    repository.outcome = fail(ErrorCode::denied, "wrong passphrase");
+    auto done = restore();
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_FALSE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(fs::exists(two.data_dir + ".before_clone"));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+    EXPECT_EQ(repository.deltas, std::vector{false}) << "beside the old data";
+
+    two.create_replica_methods = {"pgbackrest"};
+    std::ofstream(two.data_dir + "/precious") << "1";
+    ASSERT_FALSE(restore());
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious")) << "which comes back";
+    EXPECT_FALSE(half_made_by(two.data_dir));
+
+    method.delta = true;
+    ASSERT_FALSE(restore());
+    EXPECT_EQ(half_made_by(two.data_dir), "method");
+    repository.outcome = {};
+    done = restore();
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(repository.deltas, (std::vector{false, false, true, true}));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+
+    fs::create_directories(root + "/tablespace");
+    fs::create_directory_symlink(root + "/tablespace", two.data_dir + "/pg_tblspc/16400");
+    repository.outcome = fail(ErrorCode::failed, "no answer");
+    ASSERT_FALSE(restore());
+    EXPECT_EQ(repository.deltas.back(), false) << "a tablespace may be another member's";
 }
 
 TEST_F(DataCluster, brings_back_the_old_data_after_a_crash_in_the_middle_of_a_copy) {

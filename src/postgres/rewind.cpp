@@ -20,6 +20,7 @@
 #include "postgres/config_files.h"
 #include "postgres/connection.h"
 #include "postgres/half_made.h"
+#include "postgres/line_of.h"
 #include "postgres/pgpass.h"
 #include "postgres/recovery_settings.h"
 #include "postgres/voteless.h"
@@ -58,9 +59,9 @@ std::unexpected<Error> no_primary(const cluster::Upstream& source) {
 
 // What the source says of its timeline, over a replication connection: no more rights than
 // streaming needs.
-Task<Result<PrimaryTimeline>> ask_primary(os::Blocking& pool, const ports::PostgresConfig& config,
-                                          const cluster::Upstream& source,
-                                          const std::string& system_id) {
+Task<Result<cluster::WalLine>> ask_primary(os::Blocking& pool, const ports::PostgresConfig& config,
+                                           const cluster::Upstream& source,
+                                           const std::string& system_id) {
     ConnectOptions options = remote_options(config, config.replication, source.host, source.port,
                                             config.name + " compare");
     options.replication = true;
@@ -74,28 +75,36 @@ Task<Result<PrimaryTimeline>> ask_primary(os::Blocking& pool, const ports::Postg
     if (!recovery) co_return within("asking the primary for its timeline", recovery.error());
     if (recovery->value() != "off") co_return no_primary(source);
 
-    auto identity = co_await primary.query("IDENTIFY_SYSTEM", query_patience);
-    if (!identity) co_return within("asking the primary for its timeline", identity.error());
-    const auto& row = identity->rows.at(0);
-    if (!system_id.empty() && row[0].value_or("") != system_id)
+    auto line = co_await line_of(primary);
+    if (!line) co_return line;
+    if (!system_id.empty() && line->system_id != system_id)
         co_return fail(
             ErrorCode::invalid,
             fmt::format("{}:{} belongs to another cluster: its system identifier is {}, ours {}",
-                        source.host, source.port, row[0].value_or("?"), system_id));
-    PrimaryTimeline timeline;
-    timeline.timeline =
-        static_cast<cluster::Timeline>(parse_decimal(row[1].value_or("")).value_or(0));
-    timeline.lsn = cluster::parse_lsn(row[2].value_or("")).value_or(cluster::Lsn{});
-    if (timeline.timeline <= 1) co_return timeline;
+                        source.host, source.port, line->system_id, system_id));
+    co_return line;
+}
 
-    auto history = co_await primary.query(fmt::format("TIMELINE_HISTORY {}", timeline.timeline),
-                                          query_patience);
-    if (!history)
-        co_return within("asking the primary for its timeline's history", history.error());
-    auto lines = cluster::parse_history_file(history->rows.at(0).at(1).value_or(""));
-    if (!lines) co_return within("reading the primary's history", lines.error());
-    timeline.history = *std::move(lines);
-    co_return timeline;
+// Before a member that left the line loses it, what it has of the line goes to the archive.
+Task<Status> archive_before_rewind(os::Blocking& pool, const ports::PostgresConfig& config,
+                                   const cluster::Upstream& source, const std::string& system_id) {
+    std::optional<cluster::WalLine> line;
+    if (config.archiver_patience) {
+        auto asked = co_await ask_primary(pool, config, source, system_id);
+        if (!asked) {
+            log::warning("before the rewind nothing is archived: {}", asked.error().message);
+            co_return Status();
+        }
+        line = *std::move(asked);
+    }
+    auto archived = co_await archive_ready_wal(pool, config, std::move(line));
+    if (!archived && archived.error().code == ErrorCode::cancelled)
+        co_return std::unexpected(archived.error());
+    if (!archived)
+        log::warning("before the rewind: {}", archived.error().message);
+    else if (*archived > 0)
+        log::info("before the rewind {} WAL files were archived", *archived);
+    co_return Status();
 }
 
 // The source can be rewound to: a primary, whose pg_control already names its timeline (pg_rewind
@@ -323,13 +332,8 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
     if (!control.checksums && !control.wal_log_hints)
         co_return fail(ErrorCode::invalid,
                        "pg_rewind needs data checksums or wal_log_hints, and neither is on here");
-    auto archived = co_await archive_ready_wal(pool, config);
-    if (!archived && archived.error().code == ErrorCode::cancelled)
-        co_return std::unexpected(archived.error());
-    if (!archived)
-        log::warning("before the rewind: {}", archived.error().message);
-    else if (*archived > 0)
-        log::info("before the rewind {} WAL files were archived", *archived);
+    Status archived = co_await archive_before_rewind(pool, config, source, control.system_id);
+    if (!archived) co_return archived;
 
     Status ready = co_await source_ready(pool, config, source);
     if (!ready) co_return ready;
@@ -368,9 +372,10 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
         divergence.why =
             "the server did not stop cleanly: its position is only known after a recovery";
     } else {
-        auto primary = co_await ask_primary(pool, config, source, control.system_id);
-        if (!primary) co_return std::unexpected(primary.error());
-        if (needs_checkpoint_end(*local, *primary)) {
+        auto line = co_await ask_primary(pool, config, source, control.system_id);
+        if (!line) co_return std::unexpected(line.error());
+        const PrimaryTimeline primary{line->timeline, line->end, line->history};
+        if (needs_checkpoint_end(*local, primary)) {
             auto end = co_await pool.run([&] {
                 return checkpoint_end(config.data_dir + "/pg_wal", control.checkpoint,
                                       control.checkpoint_timeline);
@@ -380,9 +385,14 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
             else
                 log::warning("{}", end.error().message);
         }
-        divergence = decide_rewind(*local, *primary);
-        if (auto twin = co_await find_twin(pool, config, source, *local, *primary))
+        divergence = decide_rewind(*local, primary);
+        if (auto twin = co_await find_twin(pool, config, source, *local, primary))
             divergence = *std::move(twin);
+        // Not a twin's: all that is of its timeline would seem to be on the line.
+        if (!running && !divergence.twin && config.archiver_patience) {
+            auto archived = co_await archive_ready_wal(pool, config, *std::move(line));
+            if (!archived) log::warning("what this server left: {}", archived.error().message);
+        }
     }
     divergence.can_rewind = !divergence.twin && config.use_pg_rewind &&
                             (control.checksums || control.wal_log_hints) && version >= 90500;
@@ -404,9 +414,22 @@ Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
     co_return done;
 }
 
-Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config) {
-    auto ready = co_await pool.run(
-        [&] { return ready_wal_files(config.data_dir + "/pg_wal/archive_status"); });
+Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config,
+                                    std::optional<cluster::WalLine> line) {
+    const auto ready = co_await pool.run([&] {
+        const std::string wal_dir = config.data_dir + "/pg_wal";
+        auto waiting = ready_wal_files(wal_dir + "/archive_status");
+        if (!line) return waiting;
+        auto wanted = those_on_line(waiting, *line, wal_segment_bytes(wal_dir));
+        if (const auto left = waiting.size() - wanted.size(); left > 0)
+            log::warning(
+                "{} WAL files that wait for the archive are not of timeline {}'s past and are not "
+                "archived, from {}",
+                left, line->timeline, *std::ranges::find_if(waiting, [&](const std::string& name) {
+                    return std::ranges::find(wanted, name) == wanted.end();
+                }));
+        return wanted;
+    });
     if (ready.empty()) co_return 0;
     const std::string mode = co_await configured_value(pool, config, "archive_mode");
     const std::string archive_command = co_await configured_value(pool, config, "archive_command");

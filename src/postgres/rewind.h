@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
+#include "cluster/wal_line.h"
 #include "ports/postgres_config.h"
 #include "ports/task.h"
 #include "postgres/rewind_decision.h"
@@ -21,7 +22,9 @@ namespace relevo::postgres {
 
 // `running`: where a running standby stands (timeline and replay position of observe()); absent:
 // the server is stopped and `control` decides. unavailable: the source cannot be asked; conflict:
-// it is no primary, or one of another cluster.
+// it is no primary, or one of another cluster. Where the next primary archives what this one left
+// (archiver_patience), a stopped server's segments that wait and are on the source's line are
+// archived on the way: only now it is known which these are.
 Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::PostgresConfig& config,
                                           const cluster::Upstream& source,
                                           const std::optional<LocalEnd>& running,
@@ -37,7 +40,10 @@ Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
                     int version);
 
 // Archives the segments that wait in archive_status with the configured archive_command, oldest
-// first, and stops at the first that fails. How many went.
-Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config);
+// first, and stops at the first that fails. How many went. With a line only what is on it: a
+// segment that this member wrote after the others had left it would stand in the archive under the
+// name of one that recovery may ask for.
+Task<Result<int>> archive_ready_wal(os::Blocking& pool, const ports::PostgresConfig& config,
+                                    std::optional<cluster::WalLine> line);
 
 }  // namespace relevo::postgres

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 
 #include "os/file.h"
@@ -126,6 +127,37 @@ cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t b
         if (parsed.ec == std::errc{}) newest = std::max(newest, timeline);
     }
     return newest;
+}
+
+std::uint64_t wal_segment_bytes(const std::string& wal_dir) {
+    return segment_size(wal_dir).value_or(0);
+}
+
+std::vector<std::string> those_on_line(const std::vector<std::string>& names,
+                                       const cluster::WalLine& line, std::uint64_t segment_bytes) {
+    const auto number = [](std::string_view digits) {
+        std::uint64_t value = 0;
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+        return value;
+    };
+    const auto lies_on = [&](const std::string& name) {
+        if (name.size() < 8 || !hexadecimal(std::string_view(name).substr(0, 8))) return false;
+        const auto timeline =
+            static_cast<cluster::Timeline>(number(std::string_view(name).substr(0, 8)));
+        if (name.ends_with(".history")) return line.knows(timeline);
+        if (timeline == line.timeline) return true;
+        constexpr std::size_t digits = 24;
+        if (segment_bytes == 0 || !is_segment(std::string_view(name).substr(0, digits)))
+            return false;
+        const std::uint64_t begins = (number(std::string_view(name).substr(8, 8)) << 32U) +
+                                     number(std::string_view(name).substr(16, 8)) * segment_bytes;
+        // A .partial or .backup is no segment that recovery would read beyond the fork.
+        const bool whole = name.size() == digits;
+        return line.has(timeline, cluster::Lsn{begins + (whole ? segment_bytes : 0)});
+    };
+    std::vector<std::string> out;
+    std::ranges::copy_if(names, std::back_inserter(out), lies_on);
+    return out;
 }
 
 std::vector<std::string> ready_wal_files(const std::string& archive_status_dir) {

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "cluster/lsn.h"
+#include "cluster/wal_line.h"
 
 namespace relevo::postgres {
 
@@ -38,5 +39,13 @@ cluster::Timeline newest_timeline_at(const std::string& wal_dir, std::uint64_t b
 // Names with a .ready file, in the order in which they are to be archived: histories first, then by
 // age.
 std::vector<std::string> ready_wal_files(const std::string& archive_status_dir);
+
+// Those of such names that may be archived beside what the line's server archives: segments that
+// lie wholly on the line, and histories of its timelines. segment_bytes 0 (not known): no segment
+// that is not of the line's own timeline.
+std::vector<std::string> those_on_line(const std::vector<std::string>& names,
+                                       const cluster::WalLine& line, std::uint64_t segment_bytes);
+// As large as those in that directory; 0: there is none.
+std::uint64_t wal_segment_bytes(const std::string& wal_dir);
 
 }  // namespace relevo::postgres

@@ -254,6 +254,10 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .tail = view.tail,
             .disk = view.disk.get(),
             .disk_age = view.disk ? control.now() - view.disk->measured : Duration{},
+            .copy = view.copy,
+            .archive = view.archive,
+            .backups = view.backups,
+            .now = control.wall(),
             .scheduled_restart = view.scheduled_restart};
 }
 
@@ -378,7 +382,9 @@ Response RestApi::Impl::journal(const Request& request) const {
 // Ours alone: what the repository holds. Whoever asks needs no key to it: this member has one.
 Task<Response> RestApi::Impl::look_at_backups() {
     const auto repository = co_await control.backups();
-    if (repository) co_return json_answer(cluster::to_json(*repository));
+    if (repository)
+        co_return json_answer(
+            cluster::to_json(*repository, control.view()->archive, control.wall()));
     const auto& why = repository.error();
     co_return text_answer(why.code == ErrorCode::invalid ? 404 : 503, why.message);
 }

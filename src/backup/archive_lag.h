@@ -1,0 +1,31 @@
+// How old the oldest transaction is that the archive has not: measured, not derived from settings.
+// Pure: what the archiver and the server said, moment by moment, goes in.
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "cluster/backup.h"
+
+namespace relevo::backup {
+
+class ArchiveLag {
+public:
+    // As of `now`; looks come in the order of time, from one server in one run as the primary.
+    void look(const cluster::ArchiverState& seen, WallTime now);
+    // Never too young. Too old by an interval between looks, and in a server that has become idle
+    // for as long as it takes to be sure: until its last checkpoint, and archive_timeout.
+    const cluster::ArchiveStatus& status() const { return status_; }
+
+private:
+    struct Moment {
+        WallTime at;
+        cluster::Lsn written;
+        std::uint64_t next_xid = 0;
+    };
+    std::deque<Moment> moments_;  // the newest that the archive has all of, and those after it
+    cluster::Lsn archived_;       // up to there, or nothing of interest before it; 0: not known
+    cluster::ArchiveStatus status_;
+};
+
+}  // namespace relevo::backup
