@@ -11,7 +11,7 @@ TEST_JOBS ?= $(JOBS)
 chaos_options = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MEMBERS),--members $(MEMBERS)) \
                 $(if $(SOAK),--soak $(SOAK)) $(CHAOS)
 
-.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover bench-gateway bench-client asan tsan coverage lint format clean
+.PHONY: help deps build test unit demo demo-failover chaos bench bench-failover bench-gateway bench-client bench-backup asan tsan coverage lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,10 @@ bench-failover: build ## how long nobody can write, fault by fault; needs root
 
 bench-client: build ## librelevo beside bare libpq
 	tools/bench-client
+
+# make bench-backup BENCH='--size 500 --repeat 1'
+bench-backup: build ## backups and replicas beside pgBackRest and pg_basebackup by hand
+	tools/bench-backup $(BENCH)
 
 bench-gateway: build ## what applications behind a gateway see, beside PgBouncer by hand; needs root
 	tools/bench-gateway $(BENCH)
