@@ -35,8 +35,9 @@ Task<void> ArchiveWatch::look() {
     looking_ = false;
     if (stopping_ || serves != serves_) co_return;
     if (!seen) {
-        // What is known gets older, and says so by its time.
         log::debug("{}", seen.error().message);
+        lag_.could_not_look();
+        if (status_) status_ = lag_.status();
         co_return;
     }
     lag_.look(*seen, clock_.wall());

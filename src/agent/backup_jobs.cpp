@@ -123,6 +123,7 @@ void BackupJobs::see(const ports::View& view) {
     self_ = view.name;
     scope_ = view.scope;
     leading_ = view.leading;
+    if (!leading_) newest_.reset();
     lead_until_ = view.lead_until;
     term_ = view.term;
     paused_ = view.settings.pause;
@@ -302,7 +303,7 @@ Task<void> BackupJobs::list() {
     listing_now_ = false;
     if (repository) {
         found.backups = backup::kept(repository->backups);
-        newest_ = repository->times();
+        if (leading_) newest_ = repository->times();
         found.usable = repository->has_stanza();
         found.running_here = repository->backup_running;
         listing_ = std::move(found);

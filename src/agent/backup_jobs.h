@@ -35,7 +35,8 @@ public:
     // The view was replaced; cheap.
     void see(const ports::View& view);
     void reloaded();  // the configuration may be another one
-    // As the newest look into the repository showed it; nothing: there was none yet.
+    // As the newest look into the repository showed it. Only a leader looks now and then; nothing:
+    // it did not yet, or this member leads not.
     const std::optional<cluster::BackupTimes>& newest() const { return newest_; }
     void ask_stop();  // the agent is about to stop: a run ends now
     // Ends what runs, and awaits it and that its end is written, for a few seconds at most. While

@@ -47,6 +47,16 @@ std::string gaps_text(const std::vector<cluster::ArchiveGap>& gaps) {
     return join(parts, ", ");
 }
 
+// Somebody else leads, and has gone as far as to write. Before that the history key does not say
+// where its line leaves the last timeline, and a file of the old one may hold what a former primary
+// wrote alone. A leader that writes tells it in its next breath, long before stuck_after is over.
+bool leads(const cluster::Snapshot& snapshot, const cluster::MemberName& self) {
+    if (!snapshot.leader || snapshot.leader->name == self) return false;
+    const auto* leader = snapshot.leader_member();
+    return leader != nullptr && (leader->role == cluster::Role::primary ||
+                                 leader->role == cluster::Role::standby_leader);
+}
+
 bool is_primary(const ports::View& view, Instant now) {
     return view.lock_valid(now) && view.term != 0 &&
            view.postgres.server == cluster::Server::running && !view.postgres.in_recovery;
@@ -98,8 +108,13 @@ Task<void> Backups::wait_until_rendered() {
 // begins to stream and is refused, several times a second.
 void Backups::see_gate(const ports::View& view, Instant now) {
     const auto& pg = view.postgres;
-    const bool led = view.snapshot && view.snapshot->leader && !view.leading &&
-                     view.snapshot->leader->name != view.name;
+    const bool led = view.snapshot && !view.leading && leads(*view.snapshot, view.name);
+    const auto term = led ? view.snapshot->leader->create_revision : 0;
+    if (term != gate_term_) {
+        gate_term_ = term;
+        gate_wanted_.reset();
+        stuck_since_.reset();
+    }
     const bool recovers = led && pg.server != cluster::Server::stopped && pg.in_recovery;
     const bool behind = led && pg.position() && pg.position() < view.snapshot->status.optime;
     // A copy that has not opened yet: where it is cannot be told, and nobody could be promoted

@@ -57,6 +57,7 @@ private:
     Gate gate_wanted_, gate_;
     bool gate_known_ = false, keeping_gate_ = false;
     bool gate_is_right() const { return gate_known_ && gate_ == gate_wanted_; }
+    cluster::Revision gate_term_ = 0;     // under which leader; 0: under none
     std::optional<Instant> stuck_since_;  // a standby that lacks something has stayed where it is
     cluster::Lsn stuck_at_;
 

@@ -117,7 +117,10 @@ protected:
         view.postgres.replication_state = "streaming";  // or says so
         view.postgres.replay = cluster::Lsn{has};
         cluster::Snapshot snapshot;
-        if (leader != nullptr) snapshot.leader = cluster::LeaderKey{leader, 1, 1, 1};
+        if (leader != nullptr) {
+            snapshot.leader = cluster::LeaderKey{leader, 1, 1, 1};
+            snapshot.members[leader].role = cluster::Role::primary;
+        }
         snapshot.status.optime = cluster::Lsn{100};
         view.snapshot = std::make_shared<const cluster::Snapshot>(snapshot);
         return view;
@@ -236,6 +239,31 @@ TEST_F(BackupsTest, TheGateKnowsWhereTheLeadersLineLeftItsEarlierTimelines) {
     EXPECT_THAT(see(behind({one})), IsEmpty());
     EXPECT_THAT(see(behind({one, two})), ElementsAre("open")) << "another led meanwhile";
     EXPECT_THAT(backup.left, ElementsAre(one, two));
+}
+
+// Where its line left the last timeline is not known until then.
+TEST_F(BackupsTest, UnderANewLeaderTheTimeCountsFromWhenItIsThePrimary) {
+    begin();
+    const auto under = [&](cluster::Revision term, cluster::Role role) {
+        auto view = standby("b", 50);
+        auto snapshot = *view.snapshot;
+        snapshot.leader->create_revision = term;
+        snapshot.members["b"].role = role;
+        view.snapshot = std::make_shared<const cluster::Snapshot>(snapshot);
+        return view;
+    };
+    EXPECT_THAT(see(under(1, cluster::Role::primary)), IsEmpty());
+    clock.at += 10s;
+    EXPECT_THAT(see(under(1, cluster::Role::primary)), ElementsAre("open"));
+    EXPECT_THAT(see(under(2, cluster::Role::replica)), ElementsAre("close"));
+    clock.at += 60s;
+    EXPECT_THAT(see(under(2, cluster::Role::replica)), IsEmpty()) << "it is promoted for long";
+    EXPECT_THAT(see(under(2, cluster::Role::primary)), IsEmpty());
+    clock.at += 9s;
+    EXPECT_THAT(see(under(2, cluster::Role::primary)), IsEmpty());
+    clock.at += 1s;
+    EXPECT_THAT(see(under(2, cluster::Role::primary)), ElementsAre("open"));
+    EXPECT_THAT(see(under(3, cluster::Role::primary)), ElementsAre("close"));
 }
 
 TEST_F(BackupsTest, OneThatGetsOnIsNotStuck) {

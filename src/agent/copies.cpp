@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <csignal>
@@ -66,6 +67,10 @@ Task<Status> Copies::restore(Restore what) {
     co_await boost::asio::this_coro::throw_if_cancelled(false);
     auto clear = co_await pool_.run([&what] { return end_leftovers(what.into); });
     if (!clear) co_return clear;
+    // Meanwhile there was no restore yet that could be told to end.
+    const auto told = co_await boost::asio::this_coro::cancellation_state;
+    if (told.cancelled() != boost::asio::cancellation_type::none)
+        co_return fail(ErrorCode::cancelled, "the restore was given up before it began");
     ports::Backup::RestorePlan plan;
     plan.into = what.into;
     plan.delta = what.delta;

@@ -32,7 +32,7 @@ void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
     if (moments_.size() >= moments_max)
         for (std::size_t at = 1; at < moments_.size(); ++at)
             moments_.erase(moments_.begin() + static_cast<std::ptrdiff_t>(at));
-    moments_.push_back({now, seen.written, seen.next_xid});
+    moments_.push_back({now, seen.written, seen.ended});
     // What no transaction wrote (a checkpoint, what a standby needs to open) does not let
     // PostgreSQL begin another segment; everything else does within archive_timeout. So where no
     // WAL was written for that long, and no segment waits, none of it is missed.
@@ -43,7 +43,7 @@ void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
     while (moments_.size() > 1 && moments_[1].written <= archived_) moments_.pop_front();
 
     const auto& complete = moments_.front();
-    const bool missing = seen.waiting > 0 || seen.next_xid != complete.next_xid;
+    const bool missing = seen.waiting > 0 || seen.ended != complete.ended;
     status_ = {.missing_since = std::nullopt,
                .waiting = seen.waiting,
                .last_archived = seen.last_archived,
@@ -55,6 +55,10 @@ void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
         status_.missing_since = std::min(complete.at, *seen.archived_at);
     if (seen.failed_at && (!seen.archived_at || *seen.failed_at > *seen.archived_at))
         status_.failing = seen.last_failed;
+}
+
+void ArchiveLag::could_not_look() {
+    if (!moments_.empty() && !status_.missing_since) status_.missing_since = moments_.back().at;
 }
 
 }  // namespace relevo::backup

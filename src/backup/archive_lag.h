@@ -13,6 +13,8 @@ class ArchiveLag {
 public:
     // As of `now`; looks come in the order of time, from one server in one run as the primary.
     void look(const cluster::ArchiverState& seen, WallTime now);
+    // The server did not answer: what it wrote since the last look may be missing.
+    void could_not_look();
     // Never too young. Too old by an interval between looks, and in a server that has become idle
     // for as long as it takes to be sure: until its last checkpoint, and archive_timeout.
     const cluster::ArchiveStatus& status() const { return status_; }
@@ -21,7 +23,7 @@ private:
     struct Moment {
         WallTime at;
         cluster::Lsn written;
-        std::uint64_t next_xid = 0;
+        std::uint64_t ended = 0;
     };
     std::deque<Moment> moments_;  // the newest that the archive has all of, and those after it
     cluster::Lsn archived_;       // up to there, or nothing of interest before it; 0: not known

@@ -10,13 +10,12 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t size = 16U << 20U;
 const WallTime start{std::chrono::hours(500'000)};
 
-cluster::ArchiverState at(std::uint64_t written, std::uint64_t next_xid,
-                          const char* archived = "") {
+cluster::ArchiverState at(std::uint64_t written, std::uint64_t ended, const char* archived = "") {
     cluster::ArchiverState seen;
     seen.last_archived = archived;
     if (*archived != 0) seen.archived_at = start - 100s;
     seen.written = cluster::Lsn{written};
-    seen.next_xid = next_xid;
+    seen.ended = ended;
     seen.segment_bytes = size;
     return seen;
 }
@@ -66,6 +65,31 @@ TEST(ArchiveLag, OfAnIdleServerIsNothingOnceArchiveTimeoutWouldHaveActed) {
     again.written = cluster::Lsn{3 * size + 500};
     lag.look(again, start + 220s);
     EXPECT_EQ(lag.status().missing_since, start + 210s);
+}
+
+// It may have committed in what is not archived, though no other one began.
+TEST(ArchiveLag, OfATransactionCountsWhenItEndedAndNotWhenItBegan) {
+    ArchiveLag lag;
+    lag.look(at(2 * size, 10, first), start);
+    lag.look(at(3 * size, 10, second), start + 10s);
+    EXPECT_FALSE(lag.status().missing_since);
+    lag.look(at(3 * size + 100, 11, second), start + 20s);
+    EXPECT_EQ(lag.status().missing_since, start + 10s);
+}
+
+TEST(ArchiveLag, OfAServerThatDoesNotAnswerIsSinceItLastDid) {
+    ArchiveLag lag;
+    lag.could_not_look();
+    EXPECT_FALSE(lag.status().missing_since) << "nothing is known of it";
+    lag.look(at(2 * size, 10, first), start);
+    lag.could_not_look();
+    lag.could_not_look();
+    EXPECT_EQ(lag.status().missing_since, start);
+    lag.look(at(2 * size, 10, first), start + 60s);
+    EXPECT_FALSE(lag.status().missing_since) << "nothing had ended meanwhile";
+    lag.look(at(2 * size + 100, 11, first), start + 70s);
+    lag.could_not_look();
+    EXPECT_EQ(lag.status().missing_since, start + 60s) << "what was known to be missing stays";
 }
 
 TEST(ArchiveLag, AFileThatIsNoSegmentSaysNothingOfHowFarItIs) {

@@ -71,8 +71,8 @@ struct ArchiverState {
     std::optional<WallTime> archived_at;
     std::string last_failed;  // empty: nothing yet
     std::optional<WallTime> failed_at;
-    Lsn written;                 // the end of all WAL
-    std::uint64_t next_xid = 0;  // which the next transaction that writes will have
+    Lsn written;              // the end of all WAL
+    std::uint64_t ended = 0;  // grows with each transaction with an xid that ends, and only then
     std::uint64_t segment_bytes = 0;
     int waiting = 0;                          // segments that are complete and not archived
     std::chrono::seconds archive_timeout{0};  // as it is in force; 0: none

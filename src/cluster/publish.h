@@ -77,8 +77,8 @@ struct StatusInput {
     Duration disk_age{};                   // since it was measured
     std::optional<CopyProgress> copy;      // while this member's data is copied
     std::optional<ArchiveStatus> archive;  // a primary's, with backups configured
-    std::optional<BackupTimes> backups;
-    WallTime now{};  // for ages
+    std::optional<BackupTimes> backups;    // a leader's, with backups configured
+    WallTime now{};                        // for ages
     std::optional<ScheduledRestart> scheduled_restart;
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2
 };

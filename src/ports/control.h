@@ -53,7 +53,7 @@ struct View {
     std::shared_ptr<const cluster::DiskReport> disk;  // null: not measured yet
     std::optional<cluster::CopyProgress> copy;        // while this member's data is copied
     std::optional<cluster::ArchiveStatus> archive;    // a primary's, with a `backup` section
-    std::optional<cluster::BackupTimes> backups;      // as this member last saw the repository
+    std::optional<cluster::BackupTimes> backups;      // a leader's, as it last saw the repository
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }

@@ -13,7 +13,9 @@ constexpr Duration patience = std::chrono::seconds(3);
 constexpr const char* archiver_sql = R"(
 SELECT coalesce(a.last_archived_wal, ''), (extract(epoch FROM a.last_archived_time) * 1e6)::bigint,
        coalesce(a.last_failed_wal, ''), (extract(epoch FROM a.last_failed_time) * 1e6)::bigint,
-       pg_current_wal_flush_lsn(), txid_snapshot_xmax(txid_current_snapshot()),
+       pg_current_wal_flush_lsn(),
+       (SELECT txid_snapshot_xmax(s) - (SELECT count(*) FROM txid_snapshot_xip(s))
+          FROM txid_current_snapshot() AS s),
        (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),
        (SELECT setting FROM pg_settings WHERE name = 'archive_timeout'),
        (SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status') AS f
@@ -48,7 +50,7 @@ Task<Result<cluster::ArchiverState>> Adapter::archiver() {
     state.last_failed = row[2].value_or("");
     state.failed_at = moment(row[3]);
     state.written = cluster::parse_lsn(row[4].value_or("")).value_or(cluster::Lsn{});
-    state.next_xid = static_cast<std::uint64_t>(number(5));
+    state.ended = static_cast<std::uint64_t>(number(5));
     // Before 11 in blocks of 8 kB, since then in bytes.
     state.segment_bytes = static_cast<std::uint64_t>(number(6));
     if (state.segment_bytes < (1U << 20U)) state.segment_bytes *= 8192;

@@ -17,7 +17,9 @@ Task<Result<cluster::WalLine>> line_of(Connection& replication) {
     constexpr const char* doing = "asking a server for its timeline";
     auto identity = co_await replication.query("IDENTIFY_SYSTEM", patience);
     if (!identity) co_return within(doing, identity.error());
-    const auto& row = identity->rows.at(0);
+    if (identity->rows.empty() || identity->rows[0].size() < 3)
+        co_return fail(ErrorCode::failed, fmt::format("{}: its answer is odd", doing));
+    const auto& row = identity->rows[0];
     cluster::WalLine line;
     line.system_id = row[0].value_or("");
     line.timeline = static_cast<cluster::Timeline>(parse_decimal(row[1].value_or("")).value_or(0));
@@ -26,7 +28,9 @@ Task<Result<cluster::WalLine>> line_of(Connection& replication) {
     auto history =
         co_await replication.query(fmt::format("TIMELINE_HISTORY {}", line.timeline), patience);
     if (!history) co_return within("asking a server for its timeline's history", history.error());
-    auto lines = cluster::parse_history_file(history->rows.at(0).at(1).value_or(""));
+    if (history->rows.empty() || history->rows[0].size() < 2)
+        co_return fail(ErrorCode::failed, "asking a server for its history: its answer is odd");
+    auto lines = cluster::parse_history_file(history->rows[0][1].value_or(""));
     if (!lines) co_return within("reading a server's history", lines.error());
     line.history = *std::move(lines);
     co_return line;
