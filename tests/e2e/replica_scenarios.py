@@ -233,8 +233,14 @@ def archive_has_all_that_was_streamed_and_nothing_of_one_alone():
         check("are not archived" in log_of(old), "it says what it keeps back: " + old.agent.tail(20))
         there = [s for s in alone if in_repository(lab, s)]
         check(not there, f"written by one alone, and in the repository: {there}")
-        ready = [n for n in os.listdir(os.path.join(old.data, "pg_wal", "archive_status")) if n[:24] in alone]
+        # The segment of the fork is there as .partial: the new primary's, which pg_rewind brought with its mark.
+        marks = os.listdir(os.path.join(old.data, "pg_wal", "archive_status"))
+        ready = [n for n in marks if n.split(".")[0] in alone and ".partial" not in n]
         check(not ready, f"and would be archived by the next promotion: {ready}")
+        for name in os.listdir(os.path.join(old.data, "pg_wal")):
+            if name.endswith(".partial"):
+                one, two = (open(os.path.join(m.data, "pg_wal", name), "rb").read() for m in (old, other))
+                check(one == two, f"{name} is not the new primary's")
         rows = {r[0] for r in old.sql("select t from mark")}
         check(rows == {"of both"}, f"the returned member shows {rows}")
         done = lab.ctl("backup", "check", timeout=240)
