@@ -168,6 +168,7 @@ void add_server(Page& page, const StatusInput& input) {
 void add_disk(Page& page, const DiskReport& report, Duration age) {
     const auto all = [&](const char* name, const char* help, const auto& value) {
         std::vector<std::pair<std::string, std::string>> values;
+        values.reserve(report.places.size());
         for (const DiskPlace& place : report.places) values.emplace_back(place.what, value(place));
         page.gauge_of(name, help, "place", values);
     };
