@@ -42,7 +42,8 @@ std::optional<cluster::BackupType> backup_type(JobWhat what) {
         case JobWhat::full: return cluster::BackupType::full;
         case JobWhat::differential: return cluster::BackupType::differential;
         case JobWhat::incremental: return cluster::BackupType::incremental;
-        case JobWhat::expire: return std::nullopt;
+        case JobWhat::expire:
+        case JobWhat::verify: return std::nullopt;
     }
     return std::nullopt;
 }
@@ -324,7 +325,9 @@ void BackupJobs::begin_run(const Decision::Begin& what) {
     run_ = backup::Run{what.token, std::nullopt, {}};
     end_reason_.clear();
     log::info("backup: {} begins here{}", to_string(what.what),
-              what.from_standby ? ", from this standby; " + what.primary + " is the primary" : "");
+              what.from_standby && !cluster::reads_only(what.what)
+                  ? ", from this standby; " + what.primary + " is the primary"
+                  : "");
     tasks_.spawn(run(what));
 }
 
@@ -345,7 +348,19 @@ Task<void> BackupJobs::run(Decision::Begin what) {
     act();
 }
 
+Task<Outcome> BackupJobs::verify() {
+    const auto report = co_await backup_->verify();
+    co_return Outcome{.ok = report.has_value(),
+                      .interrupted = !report && report.error().code == ErrorCode::cancelled,
+                      .label = {},
+                      .text = report ? *report : report.error().message};
+}
+
 Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
+    if (what.what == JobWhat::verify) {
+        auto verified = co_await verify();
+        co_return verified;
+    }
     Outcome out;
     if (const auto type = backup_type(what.what)) {
         ports::Backup::Plan plan;

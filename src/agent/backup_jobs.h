@@ -66,6 +66,7 @@ private:
     void begin_run(const backup::Decision::Begin& what);
     Task<void> run(backup::Decision::Begin what);
     Task<backup::Outcome> make(const backup::Decision::Begin& what);
+    Task<backup::Outcome> verify();
     Task<Result<std::string>> expire();
     void end_run(const std::string& why);
     void progress(const cluster::BackupProgress& now);

@@ -119,7 +119,8 @@ struct PlayedBackup final : ports::Backup {
         ++expires;
         co_return std::vector<std::string>{"expire full backup 20260101-010000F"};
     }
-    Task<Result<std::string>> verify() override { co_return std::string(); }
+    Result<std::string> verified = std::string("as it was written");
+    Task<Result<std::string>> verify() override { co_return verified; }
     void end_job() override {
         told = running;
         over.cancel();
@@ -317,6 +318,20 @@ TEST_F(BackupJobsTest, RetentionAloneIsAJobToo) {
     const auto reply = loop.await(jobs.start({JobWhat::expire, true}));
     EXPECT_EQ(reply.code, 200);
     EXPECT_THAT(reply.text, HasSubstr("20260101-010000F"));
+}
+
+TEST_F(BackupJobsTest, WhatVerifyFindsIsTheJobsEnd) {
+    backup.settings.full.clear();
+    begin();
+    EXPECT_EQ(loop.await(jobs.start({JobWhat::verify, false})).code, 202);
+    ASSERT_TRUE(until([&] { return is(JobState::done); }));
+    EXPECT_EQ(job()->result, "as it was written");
+    backup.verified = fail(ErrorCode::failed, "damaged: file missing 'x'");
+    EXPECT_EQ(loop.await(jobs.start({JobWhat::verify, false})).code, 202);
+    ASSERT_TRUE(until([&] { return is(JobState::failed); }));
+    EXPECT_EQ(job()->result, "damaged: file missing 'x'");
+    EXPECT_FALSE(job()->interrupted);
+    EXPECT_EQ(backup.expires, 0);
 }
 
 TEST_F(BackupJobsTest, WithoutTheDcsARequestIsRefused) {

@@ -17,7 +17,7 @@ struct Choice {
 // from: what is wanted. standbys_reach_primary: pgBackRest on a standby can reach the primary's
 // host; else a standby cannot make backups. Members that declined are left out, but the primary
 // serves where a standby is only preferred. Of the standbys one that no commit waits for goes
-// first, then one with less lag, then by name.
+// first, then one with less lag, then by name. What only reads is for a standby, if there is one.
 Choice choose(const Look& look, From from, bool standbys_reach_primary,
               const cluster::BackupJob& job);
 

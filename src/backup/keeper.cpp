@@ -77,7 +77,7 @@ std::optional<std::string> why_end(const Mind& mind, const Facts& f) {
         return "its record in the DCS is gone, or names another run";
     if (f.look.runner_gone()) return "this member's lease ran out meanwhile";
     const auto& job = *f.look.job;
-    if (!f.look.leader.empty() && f.look.leader != job.primary)
+    if (!cluster::reads_only(job.what) && !f.look.leader.empty() && f.look.leader != job.primary)
         return fmt::format("{} leads now, no longer {}", f.look.leader, job.primary);
     if (!mind.heard || f.now >= *mind.heard + patience(seconds(job.ttl_s)))
         return fmt::format("the DCS has not answered for {} s", to_s(patience(seconds(job.ttl_s))));
@@ -159,7 +159,7 @@ void take_on(Mind& mind, const Facts& f, Decision& out) {
     if (f.stopping || f.look.leader.empty() || me == f.look.members.end()) return;
     auto job = *f.look.job;
     const bool fit =
-        f.look.leader == f.self || (me->second.standby && f.policy.standbys_reach_primary);
+        cluster::reads_only(job.what) || f.look.leader == f.self || (me->second.standby && f.policy.standbys_reach_primary);
     if (!fit) {
         job.member.clear();
         job.declined.push_back(f.self);
@@ -300,8 +300,7 @@ Result<cluster::BackupJob> request(const Look& look, JobWhat what, WallTime wall
                     "relevo runs in this cluster, delete it and ask again");
     if (look.job && look.job->active()) {
         const auto& job = *look.job;
-        const bool backup = job.what != JobWhat::expire;
-        const auto name = fmt::format("{}{}", to_string(job.what), backup ? " backup" : "");
+        const auto name = cluster::name_of(job.what);
         return fail(ErrorCode::conflict,
                     job.state == JobState::running
                         ? fmt::format("{} runs on {}, begun {}: wait for its end", name, job.member,

@@ -434,5 +434,32 @@ TEST(Choose, RetentionIsThePrimarys) {
     EXPECT_EQ(choose(three(), From::standby, true, job).member, "pg-0");
 }
 
+TEST(Verify, IsForAStandbyThatNeedsNoWayToThePrimary) {
+    BackupJob job = requested("");
+    job.what = JobWhat::verify;
+    EXPECT_EQ(choose(three(), From::primary, false, job).member, "pg-2");
+    auto alone = three();
+    alone.members.erase("pg-1");
+    alone.members.erase("pg-2");
+    EXPECT_EQ(choose(alone, From::standby, false, job).member, "pg-0");
+
+    Mind mind;
+    auto facts = facts_of("pg-2");
+    facts.policy.standbys_reach_primary = false;
+    job.member = "pg-2";
+    set_job(facts, job);
+    const auto decision = decide(mind, facts);
+    ASSERT_TRUE(decision.write);
+    EXPECT_EQ(decision.write->job.state, JobState::running);
+}
+
+TEST(Verify, GoesOnUnderAnotherLeader) {
+    Runner runner;
+    runner.facts.look.leader = "pg-1";
+    EXPECT_TRUE(runner.decide().end);
+    runner.facts.look.job->what = JobWhat::verify;
+    EXPECT_FALSE(runner.decide().end);
+}
+
 }  // namespace
 }  // namespace relevo::backup

@@ -243,7 +243,8 @@ private:
         if (!agent.up) return;
         auto job = request(
             agent.look,
-            std::array{JobWhat::full, JobWhat::incremental, JobWhat::expire}[dice_.below(3)],
+            std::array{JobWhat::full, JobWhat::incremental, JobWhat::expire,
+                       JobWhat::verify}[dice_.below(4)],
             wall(agent));
         if (!job) return;
         commit(agent, cluster::keys::put_backup(*job, agent.look.job_revision, std::nullopt),
@@ -257,7 +258,8 @@ private:
             Outcome outcome;
             outcome.ok = !process.told && process.will_succeed;
             outcome.interrupted = process.told;
-            if (outcome.ok && process.what != JobWhat::expire) outcome.label = add_backup(process);
+            if (outcome.ok && process.what != JobWhat::expire && process.what != JobWhat::verify)
+                outcome.label = add_backup(process);
             if (agent.up && agent.run && agent.run->token == process.token) {
                 agent.run->outcome = outcome;
                 agent.decide_at = now_;

@@ -20,7 +20,7 @@ std::optional<Enum> find_word(std::string_view text, const Enum (&all)[N]) {
 }
 
 constexpr JobWhat whats[] = {JobWhat::full, JobWhat::differential, JobWhat::incremental,
-                             JobWhat::expire};
+                             JobWhat::expire, JobWhat::verify};
 constexpr JobState states[] = {JobState::requested, JobState::running, JobState::done,
                                JobState::failed};
 constexpr JobAsker askers[] = {JobAsker::schedule, JobAsker::operator_};
@@ -99,8 +99,17 @@ const char* to_string(JobWhat what) {
         case JobWhat::differential: return "differential";
         case JobWhat::incremental: return "incremental";
         case JobWhat::expire: return "expire";
+        case JobWhat::verify: return "verify";
     }
     return "?";
+}
+
+bool reads_only(JobWhat what) { return what == JobWhat::verify; }
+
+std::string name_of(JobWhat what) {
+    const bool backup = what == JobWhat::full || what == JobWhat::differential ||
+                        what == JobWhat::incremental;
+    return fmt::format("{}{}", to_string(what), backup ? " backup" : "");
 }
 
 std::optional<JobWhat> parse_job_what(std::string_view text) {

@@ -17,8 +17,12 @@
 
 namespace relevo::cluster {
 
-enum class JobWhat { full, differential, incremental, expire };
+enum class JobWhat { full, differential, incremental, expire, verify };
 const char* to_string(JobWhat what);
+// It only reads: any member may do it, whoever leads.
+bool reads_only(JobWhat what);
+// "full backup", "expire", "verify": as a sentence calls it.
+std::string name_of(JobWhat what);
 // pgBackRest's short words too: diff, incr.
 std::optional<JobWhat> parse_job_what(std::string_view text);
 

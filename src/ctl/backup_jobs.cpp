@@ -25,7 +25,7 @@ constexpr Duration expire_deadline = std::chrono::minutes(5);
 
 std::string name_of(const Node& job) {
     const auto what = text_of(job, "what");
-    return what == "expire" ? "expire" : what + " backup";
+    return what == "expire" || what == "verify" ? what : what + " backup";
 }
 
 std::string state_text(const Node& job) {

@@ -17,6 +17,7 @@ struct BackupRunCommand : BackupCommand {
     bool wait = false;
 };
 Outcome backup_run(Context& context, const BackupRunCommand& command);
+// `verify` is a job like a backup: type is "verify".
 
 Outcome backup_schedule(Context& context, const BackupCommand& command);
 

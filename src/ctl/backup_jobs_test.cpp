@@ -172,5 +172,19 @@ TEST_F(Backup, wordsThatMakeNoCommand) {
     EXPECT_THAT(terminal.output, HasSubstr("--wait"));
 }
 
+TEST_F(Backup, verifyIsAJobAndItsVerdictNamesTheDamage) {
+    const auto verify = [](std::string text) {
+        const std::string before = "incremental";
+        text.replace(text.find(before), before.size(), "verify");
+        return text;
+    };
+    http.answer("POST db-a /backup", 202, verify(asked));
+    http.answer("GET db-a /backup/schedule", 200,
+                shown(verify(job("failed", R"(,"result":"damaged: file missing 'x'")"))));
+    EXPECT_EQ(run({"backup", "verify", "--wait"}), 1);
+    EXPECT_EQ(http.sent.front(), R"(POST db-a /backup {"type":"verify"})");
+    EXPECT_EQ(terminal.errors, "Error: verify on db-b failed: damaged: file missing 'x'\n");
+}
+
 }  // namespace
 }  // namespace relevo::ctl

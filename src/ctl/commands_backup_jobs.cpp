@@ -30,6 +30,15 @@ void add_backup_job_commands(CommandTree& tree) {
         tree.chosen = [run](Context& context) { return backup_run(context, *run); };
     });
 
+    auto verify = std::make_shared<BackupRunCommand>();
+    verify->type = "verify";
+    command = add_to_backup(
+        tree, "verify", "Read all of the repository, and name what is damaged or missing", *verify);
+    command->add_flag("--wait", verify->wait, "Wait for its end, and say what was found");
+    command->callback([&tree, verify] {
+        tree.chosen = [verify](Context& context) { return backup_run(context, *verify); };
+    });
+
     auto schedule = std::make_shared<BackupCommand>();
     add_to_backup(tree, "schedule", "Show when backups are due, and the job that runs or ran last",
                   *schedule)

@@ -22,6 +22,7 @@
 #include "pgbackrest/failure.h"
 #include "pgbackrest/info.h"
 #include "pgbackrest/progress.h"
+#include "pgbackrest/verified.h"
 
 namespace relevo::pgbackrest {
 
@@ -317,16 +318,14 @@ Task<Result<std::vector<std::string>>> PgBackRest::expire(bool dry_run) {
 Task<Result<std::string>> PgBackRest::verify() {
     const auto now = impl_->settings();
     if (!now) co_return std::unexpected(now.error());
-    auto words = arguments(*now, "verify");
+    auto words = arguments(*now, "verify", "info");
     words.insert(words.end(), {"--output=text", "--verbose"});
     auto said =
         co_await impl_->ask(*now, impl_->command(*now, std::move(words)), true, "verifying");
     if (!said) co_return std::unexpected(said.error());
-    auto report = redacted(*std::move(said), *now);
-    // It succeeds in finding what is broken, too.
-    if (!report.contains("status: ok"))
-        co_return fail(ErrorCode::failed, "verifying: the repository is damaged.\n" + report);
-    co_return report;
+    const auto found = verified(redacted(*std::move(said), *now));
+    if (!found.ok) co_return fail(ErrorCode::failed, describe(found));
+    co_return describe(found);
 }
 
 Task<Status> PgBackRest::restore(RestorePlan plan) {

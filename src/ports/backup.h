@@ -90,8 +90,8 @@ public:
     // Removes what retention no longer wants. The lines that say what was (dry run: would be)
     // removed.
     virtual Task<Result<std::vector<std::string>>> expire(bool dry_run) = 0;
-    // Reads all of the repository and compares its checksums. Its report, as pgBackRest words it;
-    // failed: with what is wrong.
+    // Reads all of the repository and compares its checksums: what it read, in one sentence.
+    // failed: the damaged files, named.
     virtual Task<Result<std::string>> verify() = 0;
     // The job that runs here (run, expire, verify) is told to end: SIGTERM to pgBackRest and all it
     // started, SIGKILL after 2 s. It answers `cancelled`. Nothing happens when none runs.

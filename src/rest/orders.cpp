@@ -217,7 +217,8 @@ Parsed<ports::BackupOrder> parse_backup(std::string_view body) {
     const auto what = cluster::parse_job_what(type);
     if (!what || *what == cluster::JobWhat::expire)
         return refuse(400,
-                      fmt::format("type must be full, diff or incr, not {}", shown(json(type))));
+                      fmt::format("type must be full, diff, incr or verify, not {}",
+                                  shown(json(type))));
     order.what = *what;
     return order;
 }

@@ -32,7 +32,7 @@ struct ReinitializeOrder {
 };
 Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
 
-// An empty body is a full backup; a body {"type": "full" | "diff" | "incr"}.
+// An empty body is a full backup; a body {"type": "full" | "diff" | "incr" | "verify"}.
 Parsed<ports::BackupOrder> parse_backup(std::string_view body);
 Parsed<ports::BackupOrder> parse_expire(std::string_view body);  // {"dry_run": true}
 
