@@ -23,7 +23,9 @@ Agent::Agent(asio::io_context& io, Parts parts)
               [this](core::Event event) { feed(std::move(event)); }),
       journal_(io, parts_.blocking, parts_.configuration.local().name),
       poolers_(io, parts_.clock),
-      backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup),
+      proofs_(io, parts_.clock, parts_.backup, parts_.blocking,
+              [this]() -> const auto& { return parts_.configuration.postgres(); }),
+      backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup, &proofs_),
       backups_(io, parts_.clock, parts_.backup),
       restores_(io, parts_.clock, parts_.backup, parts_.blocking,
                 [this] { return parts_.configuration.local().postgres.data_dir; }),
@@ -318,6 +320,7 @@ void Agent::show() {
     view->copy = copy_;
     view->archive = archive_watch_.status();
     view->backups = backup_jobs_.newest();
+    view->proofs = backup_jobs_.seen_proofs();
     view_ = std::move(view);
     backup_jobs_.see(*view_);
     backups_.see(*view_);

@@ -23,6 +23,7 @@
 #include "agent/group.h"
 #include "agent/journal.h"
 #include "agent/poolers.h"
+#include "agent/proofs.h"
 #include "agent/pulses.h"
 #include "agent/restores.h"
 #include "agent/witness.h"
@@ -95,6 +96,7 @@ public:
     }
     ports::Reply restore_state() const override { return restores_.state(); }
     ports::Reply cancel_restore() override { return restores_.cancel(); }
+    Task<ports::Reply> backup_proofs() override { return backup_jobs_.proofs(); }
     Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return journal_.answer(wall(), now(), since, limit);
@@ -145,6 +147,7 @@ private:
     Witness witness_;
     Journal journal_;
     Poolers poolers_;
+    Proofs proofs_;
     BackupJobs backup_jobs_;
     Backups backups_;
     Restores restores_;

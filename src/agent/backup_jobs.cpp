@@ -43,7 +43,8 @@ std::optional<cluster::BackupType> backup_type(JobWhat what) {
         case JobWhat::differential: return cluster::BackupType::differential;
         case JobWhat::incremental: return cluster::BackupType::incremental;
         case JobWhat::expire:
-        case JobWhat::verify: return std::nullopt;
+        case JobWhat::verify:
+        case JobWhat::proof: return std::nullopt;
     }
     return std::nullopt;
 }
@@ -86,11 +87,12 @@ Reply not_configured() { return {404, "this member has no `backup` section in it
 }  // namespace
 
 BackupJobs::BackupJobs(asio::io_context& io, ports::Clock& clock, ports::Dcs& dcs,
-                       ports::Backup* backup)
+                       ports::Backup* backup, Proofs* proofs)
     : io_(io),
       clock_(clock),
       dcs_(dcs),
       backup_(backup),
+      proofs_(proofs),
       tasks_(io),
       wake_(io, [this] { act(); }),
       ended_(io),
@@ -98,7 +100,15 @@ BackupJobs::BackupJobs(asio::io_context& io, ports::Clock& clock, ports::Dcs& dc
 
 void BackupJobs::begin() {
     begun_ = true;
+    clean_up();
     act();
+}
+
+// Once: what an earlier life of this agent left of a proof.
+void BackupJobs::clean_up() {
+    if (cleaning_ || !begun_ || proofs_ == nullptr) return;
+    cleaning_ = true;
+    tasks_.spawn(proofs_->clean());
 }
 
 // ---- what is seen
@@ -116,6 +126,8 @@ void BackupJobs::take(backup::Look look, cluster::Revision revision) {
     if (revision < look_revision_) return;
     look_ = std::move(look);
     look_revision_ = revision;
+    if (!shown_proofs_ || *shown_proofs_ != look_.proofs)
+        shown_proofs_ = std::make_shared<const std::vector<cluster::ProofRecord>>(look_.proofs);
 }
 
 void BackupJobs::see(const ports::View& view) {
@@ -139,6 +151,7 @@ void BackupJobs::reloaded() {
     list_complained_.clear();
     waits_.clear();
     must_read_ = true;
+    clean_up();
     act();
 }
 
@@ -155,6 +168,9 @@ void BackupJobs::prepare_policy() {
     else
         log::error("backup.schedule.timezone: {}; the schedule is taken to be in UTC",
                    zone.error().message);
+    policy_.proof.when = cron_of("proof", config.proof.schedule);
+    policy_.proof.on = config.proof.on;
+    policy_.proof.on_only_member = config.proof.on_only_member;
     policy_.from = from_of(config.from);
     const auto why_not = backup_->why_not_from_standby();
     policy_.standbys_reach_primary = why_not.empty();
@@ -277,7 +293,11 @@ Task<void> BackupJobs::read_once() {
 
 Task<void> BackupJobs::write(Decision::Write what) {
     must_read_ = true;  // whatever comes of it
-    const auto txn = cluster::keys::put_backup(what.job, what.known, what.term);
+    auto txn = cluster::keys::put_backup(what.job, what.known, what.term);
+    // As they were when that key was read: they are written together with it, and never else.
+    if (what.proof)
+        txn.writes.push_back({cluster::Write::What::put, cluster::proofs_key,
+                              to_json(with_proof(look_.proofs, *what.proof)), false});
     const auto done = co_await dcs_.commit(txn, dcs_deadline);
     if (done && done->succeeded && what.job.state == JobState::failed && what.job.interrupted)
         log::warning("backup: the {} job {} was interrupted: {}", to_string(what.job.what),
@@ -306,7 +326,8 @@ Task<void> BackupJobs::list() {
         found.backups = backup::kept(repository->backups);
         if (leading_) newest_ = repository->times();
         found.usable = repository->has_stanza();
-        found.running_here = repository->backup_running;
+        found.running_here =
+            repository->backup_running || (proofs_ != nullptr && proofs_->may_be_at_work());
         listing_ = std::move(found);
         list_complained_.clear();
     } else {
@@ -335,12 +356,13 @@ Task<void> BackupJobs::run(Decision::Begin what) {
     auto outcome = co_await make(what);
     if (!end_reason_.empty() && !outcome.ok) {
         outcome.interrupted = true;
+        outcome.proof.reset();
         outcome.text = "ended by its agent: " + end_reason_;
     }
     if (outcome.ok)
         log::info("backup: {} is done{}: {}", to_string(what.what),
                   outcome.label.empty() ? "" : ", " + outcome.label, outcome.text);
-    else
+    else if (!outcome.proof)  // else it has been said, with what to do
         log::error("backup: {} {}: {}", to_string(what.what),
                    outcome.interrupted ? "was interrupted" : "failed", outcome.text);
     if (run_ && run_->token == what.token) run_->outcome = std::move(outcome);
@@ -356,10 +378,29 @@ Task<Outcome> BackupJobs::verify() {
                       .text = report ? *report : report.error().message};
 }
 
+Task<Outcome> BackupJobs::prove(const Decision::Begin& what) {
+    Outcome out;
+    if (proofs_ == nullptr) {
+        out.text = "this agent makes no proofs of restore";
+        co_return out;
+    }
+    Proofs::Ask ask{.id = what.id, .due = what.due, .timeline = timeline(), .progress = {}};
+    ask.progress = [this](const cluster::BackupProgress& now) { progress(now); };
+    auto proof = co_await proofs_->prove(std::move(ask));
+    out.interrupted = !proof;
+    out.ok = proof && proof->ok;
+    out.text = proof ? proof->result : proof.error().message;
+    if (!proof) co_return out;
+    out.label = proof->backup;
+    out.proof = *std::move(proof);
+    co_return out;
+}
+
 Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
-    if (what.what == JobWhat::verify) {
-        auto verified = co_await verify();
-        co_return verified;
+    if (cluster::reads_only(what.what)) {
+        const bool proof = what.what == JobWhat::proof;
+        auto read = co_await (proof ? prove(what) : verify());
+        co_return read;
     }
     Outcome out;
     if (const auto type = backup_type(what.what)) {
@@ -421,9 +462,15 @@ void BackupJobs::end_run(const std::string& why) {
         log::warning("backup: the run is ended: {}", why);
     }
     backup_->end_job();
+    if (proofs_ != nullptr) proofs_->end();
     pause_.cancel();
     // Once more soon: between its two parts there was nothing to end.
     end_again_ = clock_.now() + std::chrono::milliseconds(200);
+}
+
+cluster::Timeline BackupJobs::timeline() const {
+    const auto* leader = snapshot_ ? snapshot_->leader_member() : nullptr;
+    return leader != nullptr ? leader->timeline : 0;
 }
 
 std::optional<ports::Endpoint> BackupJobs::server_of(const std::string& name) const {
@@ -448,7 +495,10 @@ Task<void> BackupJobs::stop() {
     }
     stopped_ = true;
     wake_.cancel();
-    if (run_ && !run_->outcome) backup_->end_job();
+    if (run_ && !run_->outcome) {
+        backup_->end_job();
+        if (proofs_ != nullptr) proofs_->end();
+    }
 }
 
 Task<void> BackupJobs::wait() { co_await tasks_.wait(); }
@@ -457,6 +507,10 @@ Task<void> BackupJobs::wait() { co_await tasks_.wait(); }
 
 Task<Reply> BackupJobs::start(ports::BackupOrder order) {
     if (!configured()) co_return not_configured();
+    if (order.cancel) {
+        auto cancelled = co_await cancel();
+        co_return cancelled;
+    }
     if (order.dry_run) {
         auto lines = co_await would_expire();
         co_return lines;
@@ -480,6 +534,21 @@ Task<Reply> BackupJobs::start(ports::BackupOrder order) {
     if (look->leader.empty())
         log::info("backup: {} was asked for; it begins when the cluster has a leader",
                   to_string(order.what));
+    co_return Reply{202, to_json(*job)};
+}
+
+Task<Reply> BackupJobs::cancel() {
+    const auto look = co_await read(dcs_deadline);
+    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
+    const auto job = backup::cancel_proof(*look, clock_.wall());
+    if (!job) co_return Reply{409, job.error().message};
+    const auto done = co_await dcs_.commit(
+        cluster::keys::put_backup(*job, look->job_revision, std::nullopt), dcs_deadline);
+    ++writes_;
+    must_read_ = true;
+    act();
+    if (!done) co_return Reply{503, "it is not known whether that was written: ask again"};
+    if (!done->succeeded) co_return Reply{409, "the job has just changed: ask again"};
     co_return Reply{202, to_json(*job)};
 }
 
@@ -507,6 +576,19 @@ Task<Reply> BackupJobs::schedule() {
     shown.waits = waits_;
     shown.now = clock_.wall();
     co_return Reply{200, schedule_json(shown)};
+}
+
+Task<Reply> BackupJobs::proofs() {
+    if (!configured()) co_return not_configured();
+    const auto look = co_await read(dcs_deadline);
+    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
+    prepare_policy();
+    co_return Reply{200, proofs_json(scope_, policy_.proof, policy_.schedule.zone, look->proofs,
+                                     clock_.wall())};
+}
+
+std::shared_ptr<const std::vector<cluster::ProofRecord>> BackupJobs::seen_proofs() const {
+    return configured() ? shown_proofs_ : nullptr;
 }
 
 }  // namespace relevo::agent

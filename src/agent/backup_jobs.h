@@ -13,6 +13,7 @@
 #include <string>
 
 #include "agent/group.h"
+#include "agent/proofs.h"
 #include "backup/keeper.h"
 #include "os/boot_timer.h"
 #include "ports/backup.h"
@@ -24,9 +25,9 @@ namespace relevo::agent {
 
 class BackupJobs {
 public:
-    // backup: null where the program has none. All outlive this.
+    // backup: null where the program has none; proofs: where it makes none. All outlive this.
     BackupJobs(boost::asio::io_context& io, ports::Clock& clock, ports::Dcs& dcs,
-               ports::Backup* backup);
+               ports::Backup* backup, Proofs* proofs = nullptr);
 
     // Before it, everything is only seen: who has our name may be another agent.
     void begin();
@@ -48,6 +49,9 @@ public:
     // `backup` section, 409 a job is active, 503 the DCS or the repository does not answer.
     Task<ports::Reply> start(ports::BackupOrder order);
     Task<ports::Reply> schedule();
+    Task<ports::Reply> proofs();  // GET /backup/proofs, codes as above
+    // As last seen, for the view; null: no `backup` section.
+    std::shared_ptr<const std::vector<cluster::ProofRecord>> seen_proofs() const;
 
 private:
     bool configured() const { return backup_ != nullptr && backup_->configured(); }
@@ -67,18 +71,25 @@ private:
     Task<void> run(backup::Decision::Begin what);
     Task<backup::Outcome> make(const backup::Decision::Begin& what);
     Task<backup::Outcome> verify();
+    Task<backup::Outcome> prove(const backup::Decision::Begin& what);
+    Task<ports::Reply> cancel();
+    void clean_up();
     Task<Result<std::string>> expire();
     void end_run(const std::string& why);
     void progress(const cluster::BackupProgress& now);
     void say_waits(const std::string& why);
     void prepare_policy();
     Task<ports::Reply> would_expire();
+    cluster::Timeline timeline() const;  // the leader's; 0: not known
     std::optional<ports::Endpoint> server_of(const std::string& member) const;
 
     boost::asio::io_context& io_;
     ports::Clock& clock_;
     ports::Dcs& dcs_;
     ports::Backup* backup_;
+    Proofs* proofs_;
+    std::shared_ptr<const std::vector<cluster::ProofRecord>> shown_proofs_;
+    bool cleaning_ = false;
     Group tasks_;
     os::BootTimer wake_;
     boost::asio::steady_timer ended_;

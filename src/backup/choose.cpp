@@ -6,13 +6,10 @@
 
 namespace relevo::backup {
 
-namespace {
-
 bool declined(const cluster::BackupJob& job, const MemberName& name) {
     return std::ranges::find(job.declined, name) != job.declined.end();
 }
 
-// Of the standbys that are fit, the one whose work nobody waits for.
 MemberName best_standby(const Look& look, const cluster::BackupJob& job) {
     using Rank = std::tuple<bool, std::uint64_t, MemberName>;
     std::vector<Rank> fit;
@@ -21,8 +18,6 @@ MemberName best_standby(const Look& look, const cluster::BackupJob& job) {
             fit.emplace_back(member.synchronous, member.lag, name);
     return fit.empty() ? MemberName() : std::get<MemberName>(*std::ranges::min_element(fit));
 }
-
-}  // namespace
 
 Choice choose(const Look& look, From from, bool standbys_reach_primary,
               const cluster::BackupJob& job) {

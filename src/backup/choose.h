@@ -21,4 +21,10 @@ struct Choice {
 Choice choose(const Look& look, From from, bool standbys_reach_primary,
               const cluster::BackupJob& job);
 
+// Was chosen for that job, and cannot or did not begin.
+bool declined(const cluster::BackupJob& job, const MemberName& name);
+// Of the standbys that are fit the one that no commit waits for, then the one with less lag; empty:
+// none is.
+MemberName best_standby(const Look& look, const cluster::BackupJob& job);
+
 }  // namespace relevo::backup

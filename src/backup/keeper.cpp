@@ -50,6 +50,15 @@ std::string new_id(const Look& look, WallTime wall) {
                        look.job_revision);
 }
 
+// What the next job is to know of the proof that was ended for a backup.
+std::optional<WallTime> made_way(const Look& look) {
+    if (!look.job) return std::nullopt;
+    const auto& job = *look.job;
+    const bool ended = job.what == JobWhat::proof && job.state == JobState::failed &&
+                       job.interrupted && !job.stop.empty() && job.due;
+    return ended ? job.due : job.made_way;
+}
+
 BackupJob failed(BackupJob job, std::string why, WallTime wall) {
     job.state = JobState::failed;
     job.interrupted = true;
@@ -77,6 +86,9 @@ std::optional<std::string> why_end(const Mind& mind, const Facts& f) {
         return "its record in the DCS is gone, or names another run";
     if (f.look.runner_gone()) return "this member's lease ran out meanwhile";
     const auto& job = *f.look.job;
+    if (!job.stop.empty()) return job.stop;
+    if (job.what == JobWhat::proof && f.look.leader == f.self && job.primary != f.self)
+        return "this member leads now, and a proof is not made beside the primary";
     if (!cluster::reads_only(job.what) && !f.look.leader.empty() && f.look.leader != job.primary)
         return fmt::format("{} leads now, no longer {}", f.look.leader, job.primary);
     if (!mind.heard || f.now >= *mind.heard + patience(seconds(job.ttl_s)))
@@ -101,7 +113,7 @@ void tend(Mind& mind, const Facts& f, Decision& out) {
         if (names_run(f.look, f.run->token, f.self))
             out.write =
                 Decision::Write{ended(*f.look.job, *f.run->outcome, f.run->progress, f.wall),
-                                f.look.job_revision, std::nullopt};
+                                f.look.job_revision, std::nullopt, f.run->outcome->proof};
         else
             out.forget_run = true;
         return;
@@ -137,7 +149,8 @@ void take_up(Mind& mind, const Facts& f, Decision& out) {
         }
         if (!mind.heard || f.now >= *mind.heard + patience(seconds(job.ttl_s))) return;
         mind.begun = true;
-        out.begin = Decision::Begin{job.run, job.what, job.primary != f.self, job.primary, job.due};
+        out.begin =
+            Decision::Begin{job.run, job.id, job.what, job.primary != f.self, job.primary, job.due};
         return;
     }
     // An earlier life's. The kernel has ended its pgBackRest; but what that had started may live a
@@ -158,8 +171,11 @@ void take_on(Mind& mind, const Facts& f, Decision& out) {
     const auto me = f.look.members.find(f.self);
     if (f.stopping || f.look.leader.empty() || me == f.look.members.end()) return;
     auto job = *f.look.job;
+    const bool proves = job.what == JobWhat::proof;
     const bool fit =
-        cluster::reads_only(job.what) || f.look.leader == f.self || (me->second.standby && f.policy.standbys_reach_primary);
+        (proves && may_prove(f.look, f.policy.proof, f.self)) || job.what == JobWhat::verify ||
+        (!proves &&
+         (f.look.leader == f.self || (me->second.standby && f.policy.standbys_reach_primary)));
     if (!fit) {
         job.member.clear();
         job.declined.push_back(f.self);
@@ -183,7 +199,9 @@ void take_on(Mind& mind, const Facts& f, Decision& out) {
 // ---- who leads
 
 void give(const Facts& f, BackupJob job, Decision& out) {
-    const auto choice = choose(f.look, f.policy.from, f.policy.standbys_reach_primary, job);
+    const auto choice = job.what == JobWhat::proof
+                            ? choose_for_proof(f.look, f.policy.proof, job)
+                            : choose(f.look, f.policy.from, f.policy.standbys_reach_primary, job);
     out.waits = choice.why_not;
     const auto& now = f.look.job;
     if (now && now->state == JobState::requested && now->id == job.id &&
@@ -214,6 +232,7 @@ BackupJob fresh_job(const Facts& f, JobWhat what, JobAsker asker) {
     job.what = what;
     job.asker = asker;
     job.requested = f.wall;
+    job.made_way = made_way(f.look);
     return job;
 }
 
@@ -227,23 +246,57 @@ bool has_listing(const Facts& f, Duration lasts, Decision& out) {
     return false;
 }
 
-void keep_schedule(const Facts& f, Decision& out) {
-    if (f.policy.schedule.empty() || f.paused) return;
-    wake(out, f.now + calendar_again);
-    if (!has_listing(f, listing_lasts, out)) return;
-    const auto next = next_instant(f.policy.schedule, f.wall);
-    if (next && *next - f.wall < calendar_again) wake(out, f.now + (*next - f.wall));
+// What is due now. proof_rests: one has just failed.
+std::optional<Due> wanted_now(const Facts& f, bool proof_rests) {
     std::optional<MadeFor> made;
     const auto& last = f.look.job;
-    if (last && last->state == JobState::done && last->due) made = {last->label, *last->due};
-    const auto wanted = due(f.policy.schedule, f.listing->backups, made, f.wall);
+    if (last && last->state == JobState::done && last->due && !cluster::reads_only(last->what))
+        made = {last->label, *last->due};
+    // A backup before a proof: one waits for its turn, the other is late.
+    if (auto backup = due(f.policy.schedule, f.listing->backups, made, f.wall)) return backup;
+    if (proof_rests || f.listing->backups.empty()) return std::nullopt;
+    const auto proof = proof_due(f.policy.proof, f.policy.schedule.zone, f.look.proofs, f.wall);
+    return proof ? std::optional(Due{JobWhat::proof, proof}) : std::nullopt;
+}
+
+// Not before the calendar can have changed what is due.
+void wake_by_calendar(const Facts& f, Decision& out) {
+    wake(out, f.now + calendar_again);
+    for (const auto& next :
+         {next_instant(f.policy.schedule, f.wall),
+          next_proof(f.policy.proof, f.policy.schedule.zone, f.look.proofs, f.wall)})
+        if (next && *next - f.wall < calendar_again) wake(out, f.now + (*next - f.wall));
+}
+
+void keep_schedule(const Facts& f, bool proof_rests, Decision& out) {
+    if ((f.policy.schedule.empty() && !f.policy.proof.when) || f.paused) return;
+    wake(out, f.now + calendar_again);
+    if (!has_listing(f, listing_lasts, out)) return;
+    wake_by_calendar(f, out);
+    const auto wanted = wanted_now(f, proof_rests);
     if (!wanted || !has_listing(f, listing_is_fresh, out)) return;
     auto job = fresh_job(f, wanted->what, JobAsker::schedule);
     job.due = wanted->since;
-    if (last && last->state == JobState::failed && last->asker == JobAsker::schedule)
+    const auto& last = f.look.job;
+    const bool same = last && (last->what == JobWhat::proof) == (job.what == JobWhat::proof);
+    if (same && last->state == JobState::failed && last->asker == JobAsker::schedule)
         job.attempts = last->attempts;
     give(f, std::move(job), out);
     if (out.write && out.write->job.member.empty()) out.write.reset();
+}
+
+// WAL is archived while a proof goes on, and nothing is lost by a backup that is late; but it is
+// not late by hours. The schedule's own proof is ended once only for less than a full backup: where
+// one is made every hour none would ever come to its end.
+void make_way_for_backups(const Facts& f, Decision& out) {
+    const auto& job = *f.look.job;
+    if (f.stopping || f.paused || !job.stop.empty() || !job.begun) return;
+    const auto wanted = fell_due(f.policy.schedule, *job.begun, f.wall);
+    const bool again = job.asker == JobAsker::operator_ || (job.due && job.due == job.made_way);
+    if (!wanted || (again && *wanted != JobWhat::full)) return wake_by_calendar(f, out);
+    auto next = job;
+    next.stop = fmt::format("it makes way for the {} that is due", cluster::name_of(*wanted));
+    out.write = Decision::Write{std::move(next), f.look.job_revision, f.term, std::nullopt};
 }
 
 void lead(Mind& mind, const Facts& f, Decision& out) {
@@ -255,19 +308,24 @@ void lead(Mind& mind, const Facts& f, Decision& out) {
     }
     const auto& job = f.look.job;
     if (job && job->state == JobState::running) {
-        if (f.look.runner_gone()) bury(mind, f, out);
+        if (f.look.runner_gone()) return bury(mind, f, out);
+        if (job->what == JobWhat::proof) make_way_for_backups(f, out);
         return;
     }
     if (job && job->state == JobState::requested) return hurry(mind, f, out);
     if (f.stopping) return;
+    bool proof_rests = false;
     if (job && job->state == JobState::failed) {
-        const bool again = job->asker == JobAsker::operator_ && job->interrupted;
+        const bool again =
+            job->asker == JobAsker::operator_ && job->interrupted && job->stop.empty();
         if (again || job->asker == JobAsker::schedule) {
             const auto what = fmt::format("{} {}", job->id, f.look.job_revision);
             const Instant over = since(mind.failed, what, f.now) + backoff(*job);
-            if (f.now < over) return wake(out, over);
+            proof_rests = job->what == JobWhat::proof && f.now < over;
+            if (f.now < over) wake(out, over);
+            if (f.now < over && !proof_rests) return;
         }
-        if (again) {
+        if (again && !proof_rests) {
             // Under the same id: somebody may wait for its end.
             auto next = fresh_job(f, job->what, job->asker);
             next.id = job->id;
@@ -276,7 +334,7 @@ void lead(Mind& mind, const Facts& f, Decision& out) {
             return give(f, std::move(next), out);
         }
     }
-    keep_schedule(f, out);
+    keep_schedule(f, proof_rests, out);
 }
 
 }  // namespace
@@ -288,6 +346,13 @@ void heard(Mind& mind, const Look& look, const MemberName& self, Instant began) 
 
 Duration backoff(const cluster::BackupJob& job) {
     const int times = std::clamp(job.attempts - 1, 0, 10);
+    if (job.what == JobWhat::proof) {
+        // It restores everything; after a verdict the proofs themselves tell when it is due. One
+        // that was ended for a backup begins after that, whose record takes the place of this.
+        if (!job.interrupted) return {};
+        if (!job.stop.empty()) return minutes(60);
+        return std::min<Duration>(seconds(5) * (1 << times), minutes(60));
+    }
     if (job.interrupted) return std::min<Duration>(seconds(1) * (1 << times), minutes(1));
     // A repository that was away for hours is not left alone for hours more.
     return std::min<Duration>(minutes(1) * (1 << times), minutes(15));
@@ -303,8 +368,11 @@ Result<cluster::BackupJob> request(const Look& look, JobWhat what, WallTime wall
         const auto name = cluster::name_of(job.what);
         return fail(ErrorCode::conflict,
                     job.state == JobState::running
-                        ? fmt::format("{} runs on {}, begun {}: wait for its end", name, job.member,
-                                      job.begun ? to_iso(*job.begun) : "just now")
+                        ? fmt::format("{} runs on {}, begun {}: wait for its end{}", name,
+                                      job.member, job.begun ? to_iso(*job.begun) : "just now",
+                                      job.what == JobWhat::proof
+                                          ? ", or end it (relevoctl backup prove --cancel)"
+                                          : "")
                         : fmt::format("{} has been asked for and is about to begin: wait for its "
                                       "end",
                                       name));
@@ -314,6 +382,17 @@ Result<cluster::BackupJob> request(const Look& look, JobWhat what, WallTime wall
     job.what = what;
     job.asker = JobAsker::operator_;
     job.requested = wall;
+    job.made_way = made_way(look);
+    return job;
+}
+
+Result<cluster::BackupJob> cancel_proof(const Look& look, WallTime wall) {
+    if (!look.job || !look.job->active() || look.job->what != JobWhat::proof)
+        return fail(ErrorCode::not_found, "no proof of restore goes on");
+    auto job = *look.job;
+    job.stop = "an operator ended it";
+    if (job.state == JobState::requested)
+        return failed(std::move(job), "an operator ended it", wall);
     return job;
 }
 

@@ -15,6 +15,7 @@
 
 #include "backup/choose.h"
 #include "backup/look.h"
+#include "backup/proof.h"
 #include "backup/schedule.h"
 
 namespace relevo::backup {
@@ -32,6 +33,7 @@ struct Policy {
     Schedule schedule;
     From from = From::prefer_standby;
     bool standbys_reach_primary = false;
+    ProofPolicy proof;
     std::chrono::seconds ttl{30};
 };
 
@@ -40,8 +42,10 @@ struct Listing {
     Instant at;
     Revision job_revision = 0;  // the newest sight of the job's key before it
     std::vector<Kept> backups;
-    bool usable = false;        // there is a stanza, of this cluster
-    bool running_here = false;  // a backup holds pgBackRest's lock on this host
+    bool usable = false;  // there is a stanza, of this cluster
+    // A backup holds pgBackRest's lock on this host, or what a proof of an earlier life started may
+    // still be there.
+    bool running_here = false;
 };
 
 // How a run of this agent ended.
@@ -49,6 +53,7 @@ struct Outcome {
     bool ok = false;
     bool interrupted = false;  // not by pgBackRest's verdict
     std::string label, text;
+    std::optional<cluster::ProofRecord> proof{};  // the verdict of one
 };
 
 // pgBackRest as this agent started it. No outcome: it is alive.
@@ -97,9 +102,11 @@ struct Decision {
         cluster::BackupJob job;
         Revision known = 0;            // of the key as it must still be
         std::optional<Revision> term;  // of the leader that writes
+        // Added to the proofs in the same moment, or nothing is written.
+        std::optional<cluster::ProofRecord> proof{};
     };
     struct Begin {
-        std::string token;
+        std::string token, id;
         cluster::JobWhat what = cluster::JobWhat::full;
         bool from_standby = false;
         MemberName primary;
@@ -119,6 +126,9 @@ Decision decide(Mind& mind, const Facts& facts);
 // What an operator's request writes; an error (conflict): a job is active, or the key cannot be
 // read.
 Result<cluster::BackupJob> request(const Look& look, cluster::JobWhat what, WallTime wall);
+
+// What ends the proof that is asked for or goes on; an error (not_found): none is.
+Result<cluster::BackupJob> cancel_proof(const Look& look, WallTime wall);
 
 // How long a job that failed so often is not made again.
 Duration backoff(const cluster::BackupJob& failed);

@@ -41,6 +41,8 @@ Look look_at(const cluster::KeyTree& tree, const cluster::Snapshot& snapshot) {
             out.job->revision = out.job_revision;
         }
     }
+    if (const auto at = tree.keys.find(cluster::proofs_key); at != tree.keys.end())
+        if (auto proofs = cluster::parse_proofs(at->second.value)) out.proofs = *std::move(proofs);
     for (const auto& [name, member] : snapshot.members) {
         const auto key = tree.keys.find(cluster::keys::member(name));
         if (key != tree.keys.end())

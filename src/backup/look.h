@@ -4,8 +4,10 @@
 
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "cluster/backup_job.h"
+#include "cluster/backup_proof.h"
 #include "cluster/snapshot.h"
 
 namespace relevo::backup {
@@ -26,6 +28,7 @@ struct Look {
     std::optional<cluster::BackupJob> job;  // absent: there is none, or it cannot be read
     Revision job_revision = 0;              // mod revision of the key; 0: there is none
     bool unreadable = false;                // somebody wrote what this version does not understand
+    std::vector<cluster::ProofRecord> proofs;  // oldest first; what cannot be read counts as none
     std::map<MemberName, MemberSeen> members;
     MemberName leader;  // empty: nobody leads
     Revision term = 0;

@@ -107,6 +107,9 @@ public:
         policy_.schedule.full = *cluster::Cron::parse("*/15 * * * *");
         policy_.schedule.differential = *cluster::Cron::parse("*/5 * * * *");
         policy_.schedule.incremental = *cluster::Cron::parse("* * * * *");
+        // It must come to its end among backups that are due every minute.
+        policy_.proof.when = *cluster::Cron::parse("*/7 * * * *");
+        policy_.proof.on_only_member = dice_.chance(2);
     }
 
     void run() {
@@ -130,6 +133,7 @@ public:
     int runs() const { return runs_; }
     int interrupted() const { return interrupted_; }
     int made() const { return made_; }
+    int proven() const { return proven_; }
 
 private:
     // ---- the world
@@ -241,11 +245,10 @@ private:
 
     void ask(Agent& agent) {
         if (!agent.up) return;
-        auto job = request(
-            agent.look,
-            std::array{JobWhat::full, JobWhat::incremental, JobWhat::expire,
-                       JobWhat::verify}[dice_.below(4)],
-            wall(agent));
+        auto job = request(agent.look,
+                           std::array{JobWhat::full, JobWhat::incremental, JobWhat::expire,
+                                      JobWhat::verify, JobWhat::proof}[dice_.below(5)],
+                           wall(agent));
         if (!job) return;
         commit(agent, cluster::keys::put_backup(*job, agent.look.job_revision, std::nullopt),
                [](bool) {});
@@ -258,7 +261,8 @@ private:
             Outcome outcome;
             outcome.ok = !process.told && process.will_succeed;
             outcome.interrupted = process.told;
-            if (outcome.ok && process.what != JobWhat::expire && process.what != JobWhat::verify)
+            if (process.what == JobWhat::proof && !process.told) outcome.proof = verdict(process);
+            if (outcome.ok && process.what != JobWhat::expire && !reads_only(process.what))
                 outcome.label = add_backup(process);
             if (agent.up && agent.run && agent.run->token == process.token) {
                 agent.run->outcome = outcome;
@@ -266,6 +270,15 @@ private:
             }
             return true;
         });
+    }
+
+    cluster::ProofRecord verdict(const Process& process) {
+        cluster::ProofRecord out;
+        out.id = "proof-" + std::to_string(++proven_);
+        out.begun = process.begun;
+        out.due = process.due;
+        out.ok = process.will_succeed;
+        return out;
     }
 
     std::string add_backup(const Process& process) {
@@ -310,6 +323,14 @@ private:
             trouble_ =
                 std::string("not made: ") + to_string(missing->what) + ", job: " + at->second.value;
         if (!job) trouble_ = "the job cannot be read: " + at->second.value;
+        // It takes up to 40 s, and waits for no more than a backup; a failed one may be the last.
+        const auto proofs = tree.keys.find(cluster::proofs_key);
+        const auto read = proofs != tree.keys.end() ? cluster::parse_proofs(proofs->second.value)
+                                                    : std::vector<cluster::ProofRecord>();
+        if (!read ||
+            proof_due(policy_.proof, {}, *read, wall(agents_.front()) - std::chrono::minutes(4)))
+            trouble_ = "no proof was made: " + (read ? to_json(*read) : read.error().message) +
+                       ", job: " + at->second.value;
     }
 
     // ---- one agent
@@ -358,6 +379,8 @@ private:
             look.job_revision = at->second.mod_revision;
             look.job = *cluster::parse_backup_job(at->second.value);
         }
+        if (const auto at = tree.keys.find(cluster::proofs_key); at != tree.keys.end())
+            look.proofs = *cluster::parse_proofs(at->second.value);
         if (const auto at = tree.keys.find(cluster::keys::leader); at != tree.keys.end()) {
             look.leader = at->second.value;
             look.term = at->second.create_revision;
@@ -431,11 +454,14 @@ private:
         if (what.job.interrupted) ++interrupted_;
         const int number = agent.number;
         const Instant began = now_;
-        commit(agent, cluster::keys::put_backup(what.job, what.known, what.term),
-               [this, number, began](bool) {
-                   auto& one = agents_[static_cast<std::size_t>(number)];
-                   if (one.busy_since == began) one.busy = false;
-               });
+        auto txn = cluster::keys::put_backup(what.job, what.known, what.term);
+        if (what.proof)
+            txn.writes.push_back({cluster::Write::What::put, cluster::proofs_key,
+                                  to_json(with_proof(agent.look.proofs, *what.proof)), false});
+        commit(agent, std::move(txn), [this, number, began](bool) {
+            auto& one = agents_[static_cast<std::size_t>(number)];
+            if (one.busy_since == began) one.busy = false;
+        });
     }
 
     void list(Agent& agent) {
@@ -500,7 +526,8 @@ private:
         process.what = what.what;
         process.begun = wall(agent);
         process.due = what.due;
-        process.ends_at = now_ + seconds(2) + dice_.upto(seconds(28));
+        const bool proof = what.what == JobWhat::proof;
+        process.ends_at = now_ + seconds(proof ? 20 : 2) + dice_.upto(seconds(proof ? 20 : 28));
         process.will_succeed = repository_down_until_ <= now_ && !(faulty() && dice_.chance(4));
         processes_.push_back(process);
     }
@@ -525,7 +552,7 @@ private:
     std::vector<Kept> backups_;
     Instant repository_down_until_{};
     std::string trouble_;
-    int runs_ = 0, interrupted_ = 0, made_ = 0, tokens_ = 0;
+    int runs_ = 0, interrupted_ = 0, made_ = 0, proven_ = 0, tokens_ = 0;
 };
 
 std::uint64_t number_from(const char* name, std::uint64_t without) {
@@ -537,7 +564,7 @@ TEST(BackupModel, NeverTwoAtOnceAndWhatIsDueIsMade) {
     const auto only = number_from("RELEVO_MODEL_SEED", 0);
     const auto first = only != 0 ? only : 1;
     const auto count = only != 0 ? 1 : number_from("RELEVO_MODEL_SEEDS", 30);
-    int runs = 0, interrupted = 0, made = 0;
+    int runs = 0, interrupted = 0, made = 0, proven = 0;
     for (std::uint64_t seed = first; seed < first + count; ++seed) {
         Model model(seed, Bug::none);
         model.run();
@@ -545,12 +572,14 @@ TEST(BackupModel, NeverTwoAtOnceAndWhatIsDueIsMade) {
         runs += model.runs();
         interrupted += model.interrupted();
         made += model.made();
+        proven += model.proven();
     }
-    std::printf("%llu schedules: %d runs, %d backups, %d interruptions written\n",
-                static_cast<unsigned long long>(count), runs, made, interrupted);
+    std::printf("%llu schedules: %d runs, %d backups, %d proofs, %d interruptions written\n",
+                static_cast<unsigned long long>(count), runs, made, proven, interrupted);
     if (only != 0) return;
     // It is about something: most schedules have a run that did not end by itself.
     EXPECT_GT(made, static_cast<int>(count) * 5);
+    EXPECT_GT(proven, static_cast<int>(count));
     EXPECT_GT(interrupted, static_cast<int>(count));
 }
 

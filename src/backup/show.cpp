@@ -55,6 +55,7 @@ std::string job_json(const BackupJob& job, WallTime now) {
     if (const auto left = left_to_run(job, now))
         out.number("eta_s", static_cast<std::uint64_t>(left->count()));
     if (job.state == JobState::failed) out.flag("interrupted", job.interrupted);
+    set_text(out, "stop", job.stop);
     set_text(out, "label", job.label);
     set_text(out, "result", job.result);
     return out.take();
@@ -74,6 +75,50 @@ std::optional<seconds> left_to_run(const BackupJob& job, WallTime now) {
     const double gone = std::chrono::duration<double>(now - *job.begun).count();
     constexpr double most = 366.0 * 86'400;
     return seconds(static_cast<std::int64_t>(std::clamp(all - gone, 0.0, most)));
+}
+
+namespace {
+
+std::string proof_json(const cluster::ProofRecord& proof) {
+    Object out;
+    const auto set_number = [&](const char* key, const std::optional<std::int64_t>& number) {
+        if (number && *number >= 0) out.number(key, static_cast<std::uint64_t>(*number));
+    };
+    out.text("id", proof.id);
+    out.text("begun", to_iso(proof.begun));
+    set_time(out, "due", proof.due);
+    out.text("member", proof.member);
+    set_text(out, "backup", proof.backup);
+    out.flag("ok", proof.ok);
+    set_text(out, "step", proof.step);
+    set_text(out, "result", proof.result);
+    set_text(out, "unchecked", proof.unchecked);
+    if (proof.bytes > 0) out.number("bytes", proof.bytes);
+    set_number("restore_ms", proof.restore_ms);
+    set_number("recovery_ms", proof.recovery_ms);
+    set_number("checks_ms", proof.checks_ms);
+    set_number("took_ms", proof.took_ms());
+    if (proof.restored_to) out.text("restored_to", to_string(proof.restored_to));
+    set_time(out, "newest", proof.newest);
+    if (const auto age = proof.newest_age()) set_number("newest_age_s", age->count());
+    return out.take();
+}
+
+}  // namespace
+
+std::string proofs_json(const std::string& scope, const ProofPolicy& policy,
+                        const cluster::Zone& zone, const std::vector<cluster::ProofRecord>& proofs,
+                        WallTime now) {
+    Object out;
+    out.text("cluster", scope);
+    out.text("now", to_iso(now));
+    if (policy.when) out.text("schedule", policy.when->text());
+    set_time(out, "next", next_proof(policy, zone, proofs, now));
+    std::string list;
+    for (auto proof = proofs.rbegin(); proof != proofs.rend(); ++proof)
+        list += (list.empty() ? "" : ",") + proof_json(*proof);
+    out.json("proofs", '[' + list + ']');
+    return out.take();
 }
 
 std::string schedule_json(const Shown& shown) {

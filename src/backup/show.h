@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "backup/proof.h"
 #include "backup/schedule.h"
 
 namespace relevo::backup {
@@ -19,6 +20,12 @@ struct Shown {
 // {"cluster": ..., "now": ..., "timezone": ..., "schedule": [{"type", "cron", "last", "next"}],
 // "job": {as in the DCS, and "percent", "eta_s", "elapsed_s"}}
 std::string schedule_json(const Shown& shown);
+
+// {"cluster", "now", "schedule", "next", "proofs": [{as in the DCS, and "newest_age_s",
+// "took_ms"}]}, the newest first. schedule and next: only where proofs are made by a schedule.
+std::string proofs_json(const std::string& scope, const ProofPolicy& policy,
+                        const cluster::Zone& zone, const std::vector<cluster::ProofRecord>& proofs,
+                        WallTime now);
 
 // How long a run that goes on as it did will take. nullopt: it is too early to say.
 std::optional<std::chrono::seconds> left_to_run(const cluster::BackupJob& job, WallTime now);

@@ -19,8 +19,8 @@ std::optional<Enum> find_word(std::string_view text, const Enum (&all)[N]) {
     return std::nullopt;
 }
 
-constexpr JobWhat whats[] = {JobWhat::full, JobWhat::differential, JobWhat::incremental,
-                             JobWhat::expire, JobWhat::verify};
+constexpr JobWhat whats[] = {JobWhat::full,   JobWhat::differential, JobWhat::incremental,
+                             JobWhat::expire, JobWhat::verify,       JobWhat::proof};
 constexpr JobState states[] = {JobState::requested, JobState::running, JobState::done,
                                JobState::failed};
 constexpr JobAsker askers[] = {JobAsker::schedule, JobAsker::operator_};
@@ -100,15 +100,17 @@ const char* to_string(JobWhat what) {
         case JobWhat::incremental: return "incremental";
         case JobWhat::expire: return "expire";
         case JobWhat::verify: return "verify";
+        case JobWhat::proof: return "proof";
     }
     return "?";
 }
 
-bool reads_only(JobWhat what) { return what == JobWhat::verify; }
+bool reads_only(JobWhat what) { return what == JobWhat::verify || what == JobWhat::proof; }
 
 std::string name_of(JobWhat what) {
-    const bool backup = what == JobWhat::full || what == JobWhat::differential ||
-                        what == JobWhat::incremental;
+    const bool backup =
+        what == JobWhat::full || what == JobWhat::differential || what == JobWhat::incremental;
+    if (what == JobWhat::proof) return "proof of restore";
     return fmt::format("{}{}", to_string(what), backup ? " backup" : "");
 }
 
@@ -167,9 +169,11 @@ std::string to_json(const BackupJob& job) {
     set_time(out, "begun", job.begun);
     set_time(out, "ended", job.ended);
     if (job.progress != JobProgress{}) out["progress"] = progress_json(job.progress);
+    set_text(out, "stop", job.stop);
     if (job.interrupted) out["interrupted"] = true;
     set_text(out, "label", job.label);
     set_text(out, "result", job.result);
+    set_time(out, "made_way", job.made_way);
     return json::compact(out);
 }
 
@@ -195,9 +199,11 @@ Result<BackupJob> parse_backup_job(std::string_view text) {
     read_time(fields, "begun", job.begun);
     read_time(fields, "ended", job.ended);
     RLV_CHECK(read_progress(fields, job.progress));
+    fields.text("stop", job.stop);
     fields.flag("interrupted", job.interrupted);
     read_name(fields, "label", job.label);
     fields.text("result", job.result);
+    read_time(fields, "made_way", job.made_way);
     RLV_CHECK(fields.status());
 
     const auto known_what = find_word(what, whats);
@@ -216,6 +222,7 @@ Result<BackupJob> parse_backup_job(std::string_view text) {
     job.ttl_s = std::min(job.ttl_s, count_max);
     job.attempts = std::min(job.attempts, count_max);
     job.result = job_sentence(job.result);
+    job.stop = job_sentence(job.stop);
     return job;
 }
 

@@ -17,11 +17,11 @@
 
 namespace relevo::cluster {
 
-enum class JobWhat { full, differential, incremental, expire, verify };
+enum class JobWhat { full, differential, incremental, expire, verify, proof };
 const char* to_string(JobWhat what);
 // It only reads: any member may do it, whoever leads.
 bool reads_only(JobWhat what);
-// "full backup", "expire", "verify": as a sentence calls it.
+// "full backup", "verify", "proof of restore": as a sentence calls it.
 std::string name_of(JobWhat what);
 // pgBackRest's short words too: diff, incr.
 std::optional<JobWhat> parse_job_what(std::string_view text);
@@ -59,11 +59,15 @@ struct BackupJob {
     int attempts = 0;    // runs that were begun since one ended well, this one included
     std::optional<WallTime> begun, ended;
     JobProgress progress;
+    std::string stop;  // why its runner is to end it; empty: it is to go on
 
     // Of its end.
     bool interrupted = false;  // failed, and not by pgBackRest's verdict: by a failover, a restart
     std::string label;         // of the backup that was made
     std::string result;        // a sentence for people
+    // The schedule's proof of restore that was last ended for a backup: it is not ended again for
+    // anything but a full one. Carried on from job to job.
+    std::optional<WallTime> made_way;
 
     Revision revision = 0;  // mod revision of the key, as read; not in the text
 

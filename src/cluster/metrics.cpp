@@ -223,6 +223,27 @@ void add_backups(Page& page, const StatusInput& input) {
                epoch(input.backups->newest_full));
 }
 
+// Of the cluster's backups; every member that has them configured knows.
+void add_proofs(Page& page, const StatusInput& input) {
+    if (!input.proofs) return;
+    const auto* good = last_good(*input.proofs);
+    page.gauge("relevo_backup_proof_last_good_time",
+               "When the last good proof of restore began, in seconds since the epoch, or 0.",
+               epoch(good != nullptr ? std::optional(good->begun) : std::nullopt));
+    if (input.proofs->empty()) return;
+    const auto& last = input.proofs->back();
+    page.gauge("relevo_backup_proof_ok", "1 if the last proof of restore was good, 0 otherwise.",
+               last.ok);
+    if (good == nullptr) return;
+    page.gauge("relevo_backup_proof_seconds",
+               "How long the last good proof took from restore to the last check (measured RTO).",
+               fmt::format("{:.3f}", static_cast<double>(good->took_ms()) / 1000));
+    if (const auto age = good->newest_age())
+        page.number("relevo_backup_proof_newest_age_seconds",
+                    "Age of the newest transaction in it when it began (measured RPO).",
+                    age->count());
+}
+
 void add_state(Page& page, const StatusInput& input) {
     const bool answers = input.postgres.server == Server::running;
     const State state = !answers && input.state == State::running ? State::unknown : input.state;
@@ -257,6 +278,7 @@ std::string metrics_text(const StatusInput& input) {
     if (input.disk != nullptr) add_disk(page, *input.disk, input.disk_age);
     add_state(page, input);
     add_backups(page, input);
+    add_proofs(page, input);
     return page.take();
 }
 

@@ -4,6 +4,7 @@
 // Patroni's API has it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "base/time.h"
 #include "cluster/backup.h"
+#include "cluster/backup_proof.h"
 #include "cluster/disk.h"
 #include "cluster/member.h"
 #include "cluster/peer.h"
@@ -79,6 +81,7 @@ struct StatusInput {
     std::optional<ArchiveStatus> archive;  // a primary's, with backups configured
     std::optional<BackupTimes> backups;    // a leader's, with backups configured
     WallTime now{};                        // for ages
+    std::shared_ptr<const std::vector<ProofRecord>> proofs;  // null: no backups are configured
     std::optional<ScheduledRestart> scheduled_restart;
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2
 };

@@ -173,6 +173,30 @@ void read_when(Reader& section, const char* key, std::string& out) {
     }
 }
 
+// By a schedule only where the section is there.
+void read_proof(Reader& section, BackupConfig::Proof& out) {
+    if (!section.has("proof")) return;
+    Reader proof = section.section("proof");
+    out.schedule = "0 4 * * 0";
+    read_when(proof, "schedule", out.schedule);
+    proof.text("on", out.on);
+    if (out.on == "replica") out.on.clear();
+    proof.boolean("on_only_member", out.on_only_member);
+    proof.text("directory", out.directory);
+    if (!out.directory.empty() && !out.directory.starts_with('/'))
+        proof.wrong("directory", "an absolute path, as in /srv/proofs");
+    proof.text("check", out.check);
+    proof.text("check_file", out.check_file);
+    if (!out.check_file.empty() && !out.check_file.starts_with('/'))
+        proof.wrong("check_file", "an absolute path, as in /etc/relevo/check.sql");
+    if (!out.check.empty() && !out.check_file.empty())
+        proof.problem("check_file", "found beside check: give one of them");
+    proof.text("database", out.database);
+    if (out.database.empty()) proof.wrong("database", "a database's name");
+    proof.boolean("amcheck", out.amcheck);
+    proof.seconds("timeout", out.timeout, 60);
+}
+
 void read_from(Reader& section, BackupConfig& out) {
     std::string from = "prefer-standby";
     section.word("from", from, {"prefer-standby", "standby", "primary"});
@@ -241,6 +265,7 @@ void read_backup(const Node& tree, const std::string& scope, BackupConfig& out,
         schedule.problem("timezone", zone.error().message);
     read_from(section, out);
     section.seconds("archive_timeout", out.archive_timeout, 1);
+    read_proof(section, out.proof);
 }
 
 std::string backup_directory(const LocalConfig& local) {

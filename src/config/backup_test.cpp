@@ -295,5 +295,37 @@ TEST(Origin, WhatIsMisspeltOrUnclearIsRefused) {
     EXPECT_THAT(origin_problems("{stanza: old, config: p.conf}"), HasSubstr("an absolute path"));
 }
 
+TEST(BackupProof, IsMadeByAScheduleOnlyWhereTheSectionIsThere) {
+    const auto plain = load_text(minimal + "backup: {options: {repo1-path: /r}}\n");
+    EXPECT_EQ(plain->backup.proof.schedule, "");
+    const auto weekly =
+        load_text(minimal + "backup: {options: {repo1-path: /r}, proof: {on: replica}}\n");
+    EXPECT_EQ(weekly->backup.proof.schedule, "0 4 * * 0");
+    EXPECT_EQ(weekly->backup.proof.on, "");
+    const auto asked = load_text(minimal + R"(
+backup:
+  options: {repo1-path: /r}
+  proof: {schedule: false, on: pg-9, directory: /srv/p, check: SELECT true, database: app,
+          amcheck: false, timeout: 2h, on_only_member: true}
+)");
+    const auto& proof = asked->backup.proof;
+    EXPECT_EQ(proof.schedule, "");
+    EXPECT_EQ(proof.on, "pg-9");
+    EXPECT_EQ(proof.check, "SELECT true");
+    EXPECT_EQ(proof.timeout, std::chrono::hours(2));
+    EXPECT_TRUE(proof.on_only_member);
+    EXPECT_FALSE(proof.amcheck);
+}
+
+TEST(BackupProof, WhatIsWrongIsNamed) {
+    const auto with = [](const char* proof) {
+        return problems_of(minimal + "backup: {options: {repo1-path: /r}, proof: " + proof + "}\n");
+    };
+    EXPECT_THAT(with("{directory: here}"), HasSubstr("backup.proof.directory"));
+    EXPECT_THAT(with("{check: SELECT 1, check_file: /a}"), HasSubstr("give one of them"));
+    EXPECT_THAT(with("{schedule: \"0 25 * * *\"}"), HasSubstr("backup.proof.schedule"));
+    EXPECT_THAT(with("{timeout: 1}"), HasSubstr("backup.proof.timeout"));
+}
+
 }  // namespace
 }  // namespace relevo::config

@@ -57,8 +57,10 @@ const Keys dns_keys = {"primary",     "replica", "ttl",    "addresses",
                        "maximum_lag", "zone",    "update", "responder"};
 const Keys dns_update_keys = {"servers", "key_file"};
 const Keys dns_responder_keys = {"listen"};
-const Keys backup_keys = {"stanza",       "program",  "config", "options",
-                          "primary_host", "schedule", "from",   "archive_timeout"};
+const Keys backup_keys = {"stanza",   "program", "config",          "options", "primary_host",
+                          "schedule", "from",    "archive_timeout", "proof"};
+const Keys backup_proof_keys = {"schedule",   "on",       "on_only_member", "directory", "check",
+                                "check_file", "database", "amcheck",        "timeout"};
 const Keys backup_schedule_keys = {"full", "differential", "incremental", "timezone"};
 const Keys watchdog_keys = {"mode", "device", "safety_margin", "driver"};
 const Keys postgresql_keys = {"listen",
@@ -119,6 +121,7 @@ const Section sections[] = {{"", &top_keys},
                             {"dns.responder", &dns_responder_keys},
                             {"backup", &backup_keys},
                             {"backup.schedule", &backup_schedule_keys},
+                            {"backup.proof", &backup_proof_keys},
                             {"postgresql", &postgresql_keys},
                             {"postgresql.authentication", &authentication_keys},
                             {"postgresql.callbacks", &callback_keys}};

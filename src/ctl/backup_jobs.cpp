@@ -25,6 +25,7 @@ constexpr Duration expire_deadline = std::chrono::minutes(5);
 
 std::string name_of(const Node& job) {
     const auto what = text_of(job, "what");
+    if (what == "proof") return "proof of restore";
     return what == "expire" || what == "verify" ? what : what + " backup";
 }
 
@@ -36,7 +37,9 @@ std::string state_text(const Node& job) {
                (member.empty() ? ": no member is chosen yet" : ": " + member + " is to begin");
     if (state == "running") {
         const auto progress = progress_text(job);
-        return fmt::format("{} on {}{}", name, member, progress.empty() ? "" : ": " + progress);
+        const auto stop = text_of(job, "stop");
+        return fmt::format("{} on {}{}{}", name, member, progress.empty() ? "" : ": " + progress,
+                           stop.empty() ? "" : "; it ends: " + stop);
     }
     if (state == "done") {
         const auto label = text_of(job, "label");
@@ -64,8 +67,9 @@ Result<Node> schedule_of(Context& context, const Loaded& loaded, const std::stri
 
 bool is_over(const Node& job) {
     const auto state = text_of(job, "state");
-    // An interrupted one is made again by whoever leads.
-    return state == "done" || (state == "failed" && text_of(job, "interrupted") != "true");
+    // An interrupted one is made again by whoever leads, unless somebody had it ended.
+    return state == "done" || (state == "failed" && (text_of(job, "interrupted") != "true" ||
+                                                     !text_of(job, "stop").empty()));
 }
 
 Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& id, bool quiet) {
@@ -113,6 +117,57 @@ std::string time_text(Context& context, const Node& node, const char* key) {
     return time ? local_text(time->time, context.clock) : "";
 }
 
+std::string proof_took(const Node& proof) {
+    const auto ms = number_of(proof, "took_ms");
+    if (!ms || *ms <= 0) return "";
+    constexpr double minute_ms = 60'000;
+    return *ms < minute_ms ? fmt::format("{:.1f} s", *ms / 1000) : duration_text(*ms / 1000);
+}
+
+std::vector<Cell> proof_row(Context& context, const Node& proof) {
+    const bool ok = text_of(proof, "ok") == "true";
+    const auto age = number_of(proof, "newest_age_s");
+    const auto left_out = text_of(proof, "unchecked");
+    return {{time_text(context, proof, "begun")},
+            {text_of(proof, "backup")},
+            {text_of(proof, "member")},
+            {proof_took(proof)},
+            {text_of(proof, "restored_to")},
+            {age ? duration_text(*age) + " old" : ""},
+            ok ? Cell{left_out.empty() ? "ok" : "ok, in part", Tone::good}
+               : Cell{"failed: " + text_of(proof, "step"), Tone::bad}};
+}
+
+// What a table has no room for, of the newest.
+std::string proof_details(const Node& proof) {
+    std::string out;
+    if (const auto result = text_of(proof, "result"); !result.empty())
+        out += "Last:        " + result + "\n";
+    if (const auto left_out = text_of(proof, "unchecked"); !left_out.empty())
+        out += "Not checked: " + left_out + "\n";
+    return out;
+}
+
+std::string proofs_text(Context& context, const Node& shown) {
+    Table table;
+    table.title = "Proofs of restore: " + text_of(shown, "cluster");
+    table.columns = {{"Begun"},       {"Backup"},
+                     {"Member"},      {"Took", Align::right},
+                     {"Restored to"}, {"Newest transaction"},
+                     {"Result"}};
+    const auto* proofs = shown.find("proofs");
+    for (const auto& proof : proofs->items) table.rows.push_back(proof_row(context, proof));
+    std::string out;
+    if (table.rows.empty())
+        out = "No backup was proven to restore yet: `relevoctl backup prove --wait` does it now\n";
+    else
+        out = draw(table, context.terminal.colour()) + proof_details(proofs->items.front());
+    const auto next = time_text(context, shown, "next");
+    return out + (next.empty() ? "Schedule:    none (backup.proof.schedule)\n"
+                               : fmt::format("Schedule:    {}; the next one is due {}\n",
+                                             text_of(shown, "schedule"), next));
+}
+
 Table schedule_table(Context& context, const Node& shown) {
     Table table;
     table.title = fmt::format("Cluster: {} (schedule in {}, from {})", text_of(shown, "cluster"),
@@ -146,6 +201,31 @@ Outcome backup_run(Context& context, const BackupRunCommand& command) {
              : fmt::format("Success: {} asked for; `relevoctl backup schedule {}` shows how "
                            "it goes\n",
                            name_of(job), loaded.name()));
+    return Exit::ok;
+}
+
+Outcome backup_prove(Context& context, const BackupProveCommand& command) {
+    if (!command.cancel)
+        return backup_run(context, {{command.cluster, command.format}, "proof", command.wait});
+    RLV_TRY(auto loaded, load(context, command.cluster));
+    RLV_TRY(const auto answered,
+            call_any(context, loaded, "POST", "/backup", R"({"type":"proof","cancel":true})"));
+    RLV_TRY(const auto job, parsed(answered.answer, 202));
+    context.terminal.out(command.format == "json" ? to_spaced_json(job) + "\n"
+                                                  : "Success: the proof of restore ends\n");
+    return Exit::ok;
+}
+
+Outcome backup_proofs(Context& context, const BackupCommand& command) {
+    RLV_TRY(const auto loaded, load(context, command.cluster));
+    RLV_TRY(const auto answered, call_any(context, loaded, "GET", "/backup/proofs", ""));
+    RLV_TRY(const auto shown, parsed(answered.answer, 200));
+    const auto* proofs = shown.find("proofs");
+    if (proofs == nullptr || !proofs->is(Node::Kind::list))
+        return fail(ErrorCode::failed,
+                    "the member knows no proofs of restore: is it an older agent, or Patroni's?");
+    context.terminal.out(command.format == "json" ? to_spaced_json(shown) + "\n"
+                                                  : proofs_text(context, shown));
     return Exit::ok;
 }
 

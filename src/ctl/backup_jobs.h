@@ -19,6 +19,13 @@ struct BackupRunCommand : BackupCommand {
 Outcome backup_run(Context& context, const BackupRunCommand& command);
 // `verify` is a job like a backup: type is "verify".
 
+struct BackupProveCommand : BackupCommand {
+    bool wait = false, cancel = false;
+};
+Outcome backup_prove(Context& context, const BackupProveCommand& command);
+// What came of the proofs of restore, newest first.
+Outcome backup_proofs(Context& context, const BackupCommand& command);
+
 Outcome backup_schedule(Context& context, const BackupCommand& command);
 
 struct BackupExpireCommand : BackupCommand {

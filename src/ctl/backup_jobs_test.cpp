@@ -186,5 +186,46 @@ TEST_F(Backup, verifyIsAJobAndItsVerdictNamesTheDamage) {
     EXPECT_EQ(terminal.errors, "Error: verify on db-b failed: damaged: file missing 'x'\n");
 }
 
+constexpr const char* two_proofs =
+    R"({"cluster":"orders","now":"2026-05-14T12:00:00+00:00","schedule":"0 4 * * 0",)"
+    R"("next":"2026-05-17T04:00:00+00:00","proofs":[)"
+    R"({"id":"p2","begun":"2026-05-14T10:00:00+00:00","member":"db-b","backup":"20260514-010000F",)"
+    R"("ok":true,"result":"it restores","bytes":23068672,"restore_ms":9000,"recovery_ms":2500,)"
+    R"("checks_ms":600,"took_ms":12100,"restored_to":"0/5000028","newest_age_s":7},)"
+    R"({"id":"p1","begun":"2026-05-10T04:00:00+00:00","member":"db-c","ok":false,"step":"room",)"
+    R"("result":"room: there is not enough room for /d","took_ms":0}]})";
+
+TEST_F(Backup, proofsAreATableNewestFirst) {
+    http.answer("GET db-a /backup/proofs", 200, two_proofs);
+    EXPECT_EQ(run({"backup", "proofs"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output, HasSubstr("| 20260514-010000F | db-b   |"));
+    EXPECT_THAT(terminal.output, HasSubstr("| 12.1 s | 0/5000028   | 7 s old            | ok "));
+    EXPECT_THAT(terminal.output, HasSubstr("failed: room"));
+    EXPECT_LT(terminal.output.find("db-b"), terminal.output.find("db-c"));
+    EXPECT_THAT(terminal.output, HasSubstr("the next one is due"));
+}
+
+TEST_F(Backup, proofsAsJsonAreAsTheMemberTellsThem) {
+    http.answer("GET db-a /backup/proofs", 200, two_proofs);
+    EXPECT_EQ(run({"backup", "proofs", "-f", "json"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output, HasSubstr(R"("took_ms": 12100)"));
+}
+
+TEST_F(Backup, proofsSayWhenThereIsNone) {
+    http.answer("GET db-a /backup/proofs", 200,
+                R"({"cluster":"orders","now":"2026-05-14T12:00:00+00:00","proofs":[]})");
+    EXPECT_EQ(run({"backup", "proofs"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output, HasSubstr("relevoctl backup prove"));
+}
+
+TEST_F(Backup, proveIsAJobAndCanBeCancelled) {
+    http.answer("POST db-a /backup", 202, asked);
+    EXPECT_EQ(run({"backup", "prove"}), 0) << terminal.errors;
+    EXPECT_EQ(http.sent.back(), R"(POST db-a /backup {"type":"proof"})");
+    http.answer("POST db-a /backup", 202, asked);
+    EXPECT_EQ(run({"backup", "prove", "--cancel"}), 0) << terminal.errors;
+    EXPECT_EQ(http.sent.back(), R"(POST db-a /backup {"type":"proof","cancel":true})");
+}
+
 }  // namespace
 }  // namespace relevo::ctl

@@ -1,4 +1,4 @@
-// The words of `relevoctl backup run`, `schedule` and `expire`.
+// The words of `relevoctl backup run`, `verify`, `prove`, `proofs`, `schedule` and `expire`.
 #include "ctl/backup_jobs.h"
 #include "ctl/command_tree.h"
 
@@ -38,6 +38,24 @@ void add_backup_job_commands(CommandTree& tree) {
     command->callback([&tree, verify] {
         tree.chosen = [verify](Context& context) { return backup_run(context, *verify); };
     });
+
+    auto prove = std::make_shared<BackupProveCommand>();
+    command = add_to_backup(tree, "prove",
+                            "Restore the newest backup beside a standby, check it, and remove it",
+                            *prove);
+    auto* wait =
+        command->add_flag("--wait", prove->wait, "Wait for its end, and say what came of it");
+    command->add_flag("--cancel", prove->cancel, "End the proof that goes on")->excludes(wait);
+    command->callback([&tree, prove] {
+        tree.chosen = [prove](Context& context) { return backup_prove(context, *prove); };
+    });
+
+    auto proofs = std::make_shared<BackupCommand>();
+    add_to_backup(tree, "proofs", "Show whether backups restored, how long that took, and to when",
+                  *proofs)
+        ->callback([&tree, proofs] {
+            tree.chosen = [proofs](Context& context) { return backup_proofs(context, *proofs); };
+        });
 
     auto schedule = std::make_shared<BackupCommand>();
     add_to_backup(tree, "schedule", "Show when backups are due, and the job that runs or ran last",

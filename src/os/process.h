@@ -40,6 +40,8 @@ struct Command {
     // Killed by the kernel when we die, however we die: for what writes into a data directory,
     // where our successor would meet it. Only the program itself, not what it has started.
     bool dies_with_us = false;
+    // It and what it starts get processor and disk when nobody else wants them.
+    bool gentle = false;
 };
 
 struct Finished {

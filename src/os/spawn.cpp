@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -115,6 +116,13 @@ void die_with(pid_t parent) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
 }
 
+// Inherited by all that it starts. A kernel that does not know one of them goes on without.
+void be_gentle() {
+    constexpr int least = 19, who_process = 1, idle = 3, class_shift = 13;  // ioprio_set(2)
+    (void)::setpriority(PRIO_PROCESS, 0, least);
+    (void)::syscall(SYS_ioprio_set, who_process, 0, idle << class_shift);
+}
+
 // What is protected from the kernel's memory killer is the agent, not what it runs.
 void be_killable() {
     const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -205,6 +213,7 @@ Result<Child> spawn(const Command& command) {
             ::setpgid(0, 0);
             if (is_protected) be_killable();
             if (command.dies_with_us) die_with(self);
+            if (command.gentle) be_gentle();
             child_exec(made, input.read, output.write, errors.write, report.write);
         }
     }

@@ -339,6 +339,7 @@ Task<Status> PgBackRest::restore(RestorePlan plan) {
         co_return fail(ErrorCode::conflict, doing + ": somebody does that already");
     auto command = impl_->command(*now, *std::move(words));
     command.output_limit = 64UL << 10U;  // a line for each file: the reader has had them
+    command.gentle = plan.gentle;
     auto reader = std::make_shared<ProgressReader>();
     command.on_output = [reader, tell = std::move(plan.progress)](std::string_view piece) {
         if (reader->read(piece) && tell) tell(reader->progress());

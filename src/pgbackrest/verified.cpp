@@ -28,8 +28,8 @@ std::string_view damage(std::string_view line) {
         if (at == std::string_view::npos) continue;
         const auto said = trim(line.substr(at + level.size()));
         const bool names_one = said.contains('\'') && !said.starts_with("verify command");
-        for (const std::string_view bad : {"missing", "invalid", "duplicate", "unable", "mismatch",
-                                           "does not"})
+        for (const std::string_view bad :
+             {"missing", "invalid", "duplicate", "unable", "mismatch", "does not"})
             if (names_one && said.contains(bad)) return said;
     }
     return {};
@@ -68,9 +68,10 @@ std::string describe(const Verified& found) {
     const auto more = found.damaged.size() > most
                           ? fmt::format(" and {} more", found.damaged.size() - most)
                           : std::string();
-    return fmt::format("the repository is damaged: {}{}. Backups that need these files cannot be "
-                       "restored: make a full one now (relevoctl backup run). {}",
-                       join(first, ", "), more, looked_at);
+    return fmt::format(
+        "the repository is damaged: {}{}. Backups that need these files cannot be "
+        "restored: make a full one now (relevoctl backup run). {}",
+        join(first, ", "), more, looked_at);
 }
 
 }  // namespace relevo::pgbackrest

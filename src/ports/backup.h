@@ -115,6 +115,7 @@ public:
         // Where tablespaces go, each as a directory of its own name (OID). Empty: where they were
         // when the backup was made, which on this host is perhaps another server's.
         std::string tablespaces;
+        bool gentle = false;  // others on this host go first
         // A part is done; on the loop, a few times a second at most. May be empty.
         std::function<void(const cluster::BackupProgress&)> progress;
     };

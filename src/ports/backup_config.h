@@ -27,6 +27,19 @@ struct BackupConfig {
     std::string timezone = "UTC";  // that they are meant in, an IANA name
     From from = From::prefer_standby;
     std::chrono::seconds archive_timeout{60};
+    // Proving that backups restore. By its schedule only with a section of its own: a restore of
+    // everything needs room and traffic of which only the operator knows.
+    struct Proof {
+        std::string schedule;         // a cron expression; empty: only when somebody asks
+        std::string on;               // a member's name; empty: a standby's host
+        bool on_only_member = false;  // where there is no other, beside the primary
+        std::string directory;        // to restore in a directory below it; empty: beside the data
+        std::string check, check_file;      // SQL of the operator's whose last row must be true
+        std::string database = "postgres";  // that it is run in
+        bool amcheck = true;
+        std::chrono::seconds timeout{43'200};  // for all of one proof
+        bool operator==(const Proof&) const = default;
+    } proof;
     bool operator==(const BackupConfig&) const = default;
 };
 

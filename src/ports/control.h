@@ -7,11 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/backup.h"
 #include "cluster/backup_job.h"
+#include "cluster/backup_proof.h"
 #include "cluster/disk.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
@@ -54,6 +56,7 @@ struct View {
     std::optional<cluster::CopyProgress> copy;        // while this member's data is copied
     std::optional<cluster::ArchiveStatus> archive;    // a primary's, with a `backup` section
     std::optional<cluster::BackupTimes> backups;      // a leader's, as it last saw the repository
+    std::shared_ptr<const std::vector<cluster::ProofRecord>> proofs;  // null: no `backup` section
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }
@@ -75,6 +78,7 @@ struct SwitchoverOrder {
 struct BackupOrder {
     cluster::JobWhat what = cluster::JobWhat::full;
     bool dry_run = false;  // of expire: only say what would go
+    bool cancel = false;   // of a proof: end the one that goes on
 };
 
 struct RestoreOrder {
@@ -131,6 +135,8 @@ public:
     // active. And the schedule with the job as JSON.
     virtual Task<Reply> start_backup(BackupOrder order) = 0;
     virtual Task<Reply> backup_schedule() = 0;
+    // What came of the proofs of restore, as JSON: {"cluster", "now", "proofs": [...]}.
+    virtual Task<Reply> backup_proofs() = 0;
     // What the backup repository holds (docs/adr/0015-backups.md). invalid: this member has no
     // `backup` section; other errors: as ports/backup.h has them. May take a minute.
     virtual Task<Result<cluster::Repository>> backups() = 0;

@@ -55,8 +55,9 @@ public:
     Task<ports::Reply> failsafe(std::string json) override { co_return noted("failsafe " + json); }
     Task<ports::Reply> start_backup(ports::BackupOrder order) override {
         co_return noted(std::string("backup ") + to_string(order.what) +
-                        (order.dry_run ? " dry_run" : ""));
+                        (order.dry_run ? " dry_run" : "") + (order.cancel ? " cancel" : ""));
     }
+    Task<ports::Reply> backup_proofs() override { co_return noted("backup proofs"); }
     Task<ports::Reply> backup_schedule() override { co_return noted("backup schedule"); }
     ports::Reply pulse(const cluster::Pulse& from) override {
         pulse_from = from;

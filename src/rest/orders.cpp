@@ -216,10 +216,12 @@ Parsed<ports::BackupOrder> parse_backup(std::string_view body) {
     if (type.empty()) return order;
     const auto what = cluster::parse_job_what(type);
     if (!what || *what == cluster::JobWhat::expire)
-        return refuse(400,
-                      fmt::format("type must be full, diff, incr or verify, not {}",
-                                  shown(json(type))));
+        return refuse(400, fmt::format("type must be full, diff, incr, verify or proof, not {}",
+                                       shown(json(type))));
     order.what = *what;
+    RLV_TRY(order.cancel, flag_of(object, "cancel"));
+    if (order.cancel && order.what != cluster::JobWhat::proof)
+        return refuse(400, "only a proof can be cancelled: a backup is ended with its agent");
     return order;
 }
 

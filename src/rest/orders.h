@@ -32,7 +32,8 @@ struct ReinitializeOrder {
 };
 Parsed<ReinitializeOrder> parse_reinitialize(std::string_view body);  // an empty body: neither
 
-// An empty body is a full backup; a body {"type": "full" | "diff" | "incr" | "verify"}.
+// An empty body is a full backup; a body {"type": "full" | "diff" | "incr" | "verify" | "proof"}, a
+// proof with "cancel": true.
 Parsed<ports::BackupOrder> parse_backup(std::string_view body);
 Parsed<ports::BackupOrder> parse_expire(std::string_view body);  // {"dry_run": true}
 

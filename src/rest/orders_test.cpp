@@ -133,6 +133,8 @@ TEST(Orders, ABackupIsAFullOneUnlessItSaysMore) {
     EXPECT_EQ(parse_backup(R"({"type":"incr"})")->what, cluster::JobWhat::incremental);
     EXPECT_EQ(parse_backup(R"({"type":"differential"})")->what, cluster::JobWhat::differential);
     EXPECT_EQ(parse_backup(R"({"type":"verify"})")->what, cluster::JobWhat::verify);
+    EXPECT_TRUE(parse_backup(R"({"type":"proof","cancel":true})")->cancel);
+    EXPECT_EQ(status(parse_backup(R"({"type":"full","cancel":true})")), 400);
     EXPECT_EQ(status(parse_backup(R"({"type":"expire"})")), 400);
     EXPECT_EQ(status(parse_backup(R"({"type":7})")), 400);
     EXPECT_FALSE(parse_expire("")->dry_run);

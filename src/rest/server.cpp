@@ -212,6 +212,10 @@ Task<Response> RestApi::Impl::look(const Request& request) {
         auto reply = co_await control.backup_schedule();
         co_return to_response(std::move(reply));
     }
+    if (request.path == "/backup/proofs") {
+        auto reply = co_await control.backup_proofs();
+        co_return to_response(std::move(reply));
+    }
     if (name == "liveness") co_return bare(liveness_code(*view, control.now()));
     if (name == "readiness") co_return bare(readiness_code(request.query, *view, control.now()));
     if (name == "failsafe") co_return failsafe_members();
@@ -258,6 +262,7 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .archive = view.archive,
             .backups = view.backups,
             .now = control.wall(),
+            .proofs = view.proofs,
             .scheduled_restart = view.scheduled_restart};
 }
 

@@ -90,6 +90,15 @@ const Corpus backup_jobs = {
     R"("interrupted":true,"label":"20260514-010000F","result":"its runner pg-1 is gone"})",
 };
 
+const Corpus proofs = {
+    R"({"proofs":[{"id":"20260514T010000Z-7","begun":"2026-05-14T01:00:00.5+00:00",)"
+    R"("due":"2026-05-14T01:00:00+00:00","member":"pg-1","backup":"20260514-010000F","ok":false,)"
+    R"("step":"check","result":"check: the last row is f","unchecked":"no amcheck",)"
+    R"("bytes":23000000,"restore_ms":1200,"recovery_ms":300,"checks_ms":40,)"
+    R"("restored_to":"0/5000028","newest":"2026-05-14T00:59:58.25+00:00"}]})",
+    R"({"proofs":[]})",
+};
+
 const Corpus crons = {
     "0 1 * * *",    "*/15 9-17/2 1,15 jan-mar,dec mon",
     "@weekly",      "59 23 31 12 7",
@@ -166,6 +175,7 @@ void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) 
     }
 }
 
+TEST(Fuzz, ProofsNeverThrowAndSettle) { run(proofs, 20'000, backup_proofs); }
 TEST(Fuzz, BackupJobsNeverThrowAndSettle) { run(backup_jobs, 20'000, backup_job); }
 TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "cluster/backup_job.h"
+#include "cluster/backup_proof.h"
 #include "cluster/cron.h"
 #include "cluster/journal.h"
 #include "cluster/member.h"
@@ -60,6 +61,14 @@ void backup_job(std::string_view text) {
     RLV_ASSERT(*again == *read);
     RLV_ASSERT(!read->id.empty() && read->ttl_s >= 0 && read->attempts >= 0);
     RLV_ASSERT(read->state != JobState::running || !read->run.empty());
+}
+
+void backup_proofs(std::string_view text) {
+    const auto read = parse_proofs(text);
+    if (!read) return;
+    const auto again = parse_proofs(to_json(*read));
+    RLV_ASSERT(again && *again == *read);
+    for (const auto& proof : *read) RLV_ASSERT(proof.took_ms() >= 0);
 }
 
 void cron(std::string_view text) {
