@@ -108,7 +108,14 @@ void BackupJobs::begin() {
 void BackupJobs::clean_up() {
     if (cleaning_ || !begun_ || proofs_ == nullptr) return;
     cleaning_ = true;
-    tasks_.spawn(proofs_->clean());
+    tasks_.spawn(clean());
+}
+
+Task<void> BackupJobs::clean() {
+    co_await proofs_->clean();
+    // What the listing says of this host is older: a job of the earlier life can be ended now.
+    listing_.reset();
+    act();
 }
 
 // ---- what is seen

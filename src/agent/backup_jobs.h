@@ -74,6 +74,7 @@ private:
     Task<backup::Outcome> prove(const backup::Decision::Begin& what);
     Task<ports::Reply> cancel();
     void clean_up();
+    Task<void> clean();
     Task<Result<std::string>> expire();
     void end_run(const std::string& why);
     void progress(const cluster::BackupProgress& now);

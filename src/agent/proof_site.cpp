@@ -76,11 +76,14 @@ Status judge_place(const ProofSite& site) {
 // outlive it for a moment, name it.
 std::vector<pid_t> at_work(const ProofSite& site) {
     const auto data = site.data();
+    // As the kernel tells it: links on the way to it are followed.
+    std::error_code ignored;
+    const auto real = fs::weakly_canonical(data, ignored).string();
     std::vector<pid_t> out;
     for (const auto& process : os::all_processes()) {
-        const bool inside = process.directory == data ||
-                            process.directory.starts_with(data + "/") ||
-                            process.directory == data + " (deleted)";
+        const bool inside = !real.empty() && (process.directory == real ||
+                                              process.directory.starts_with(real + "/") ||
+                                              process.directory == real + " (deleted)");
         const bool helps = process.title.contains(data) && process.title.contains("restore:local");
         if (inside || helps) out.push_back(process.pid);
     }

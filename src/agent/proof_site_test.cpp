@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstdint>
 
 #include "os/file.h"
@@ -68,7 +70,10 @@ TEST_F(ProofSiteTest, RoomIsLookedAtFirst) {
 
 TEST_F(ProofSiteTest, WhatAnEarlierLifeLeftIsEndedAndRemovedWhereverItWas) {
     EXPECT_EQ(*clear_left_proof(site), "");
-    const auto elsewhere = proof_site(home, "orders", "pg-1", home + "/data");
+    // Through a link: the kernel tells where a process really works.
+    ASSERT_TRUE(os::make_directory(home + "/disk", 0700));
+    ASSERT_EQ(::symlink((home + "/disk").c_str(), (home + "/proofs").c_str()), 0);
+    const auto elsewhere = proof_site(home + "/proofs", "orders", "pg-1", home + "/data");
     ASSERT_TRUE(begin_proof(elsewhere, 1000));
     os::Detached server;
     server.command.arguments = {"sleep", "600"};

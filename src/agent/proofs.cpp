@@ -11,7 +11,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "cluster/archive_gaps.h"
 #include "config/validate.h"
 #include "os/file.h"
 
@@ -23,6 +22,9 @@ namespace {
 
 constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 constexpr Duration info_deadline = std::chrono::seconds(75);
+// With several processes pgBackRest archives a segment before the one that precedes it, and no
+// event tells that this one has come. One that is missing for so long is not on its way.
+constexpr Duration overtaking = std::chrono::seconds(5);
 // Of what a program says.
 constexpr std::size_t words_max = 400;
 
@@ -57,12 +59,10 @@ const char* remedy(const std::string& step) {
                "backup (relevoctl backup run)";
     if (step == "recovery")
         return "WAL is missing or damaged: look at `relevoctl backup check`, and make a full "
-               "backup "
-               "(relevoctl backup run)";
+               "backup (relevoctl backup run)";
     if (step == "amcheck")
         return "look for the same damage on the primary (pg_amcheck): the backup has it from "
-               "there, "
-               "or from the standby it was made on";
+               "there, or from the standby it was made on";
     if (step == "check") return "the data restores; what the check asks for is not in it";
     return "then try again (relevoctl backup prove)";
 }
@@ -180,6 +180,22 @@ Task<void> Proofs::clean() {
 
 // ---- its steps
 
+Task<Result<cluster::ArchiveReach>> Proofs::look_at_archive(const cluster::ArchiveRange& range,
+                                                            const cluster::BackupRecord& backup,
+                                                            cluster::Timeline line) {
+    const auto archived = co_await backup_.archived(range, info_deadline);
+    if (!archived) co_return std::unexpected(archived.error());
+    std::vector<cluster::HistoryLine> history;
+    if (line > 1) {
+        RLV_CO_TRY(history, co_await backup_.history(range, line, info_deadline));
+    }
+    constexpr std::uint64_t usual = 16U << 20U;
+    const auto bytes = archived->segment_bytes != 0 ? archived->segment_bytes : usual;
+    auto reach = cluster::archive_reach(archived->segments, history, line, backup.wal_start, bytes);
+    if (!reach) co_return within("the archive", reach.error());
+    co_return *std::move(reach);
+}
+
 // How far the archive leads from that backup on. PostgreSQL takes a segment that is missing for the
 // end of the archive, and says nothing of it.
 Task<Status> Proofs::find_reach(const cluster::Repository& repository,
@@ -192,28 +208,27 @@ Task<Status> Proofs::find_reach(const cluster::Repository& repository,
                        fmt::format("the repository has no WAL that goes with backup {}: archiving "
                                    "does not work",
                                    backup.label));
-    const auto archived = co_await backup_.archived(*range, info_deadline);
-    if (!archived) co_return std::unexpected(archived.error());
-    std::vector<cluster::HistoryLine> history;
-    if (line > 1) {
-        RLV_CO_TRY(history, co_await backup_.history(*range, line, info_deadline));
+    RLV_CO_TRY(auto reach, co_await look_at_archive(*range, backup, line));
+    if (reach.missing) {
+        const auto missing = reach.missing;
+        event_.expires_after(overtaking);
+        co_await event_.async_wait(quietly);
+        RLV_CO_CHECK(still_wanted());
+        RLV_CO_TRY(reach, co_await look_at_archive(*range, backup, line));
+        // Another one is on its way meanwhile.
+        if (reach.missing != missing) reach.missing.reset();
     }
-    constexpr std::uint64_t usual = 16U << 20U;
-    const auto bytes = archived->segment_bytes != 0 ? archived->segment_bytes : usual;
-    const auto reach =
-        cluster::archive_reach(archived->segments, history, line, backup.wal_start, bytes);
-    if (!reach) co_return within("the archive", reach.error());
-    if (reach->last.empty())
+    if (reach.last.empty())
         co_return fail(ErrorCode::not_found,
                        fmt::format("WAL segment {}, which backup {} begins with, is not in the "
                                    "archive",
-                                   reach->first, backup.label));
-    if (reach->missing)
+                                   reach.first, backup.label));
+    if (reach.missing)
         co_return fail(ErrorCode::not_found,
                        fmt::format("WAL segment {} is missing in the archive, and what came after "
                                    "it is there: backup {} restores to {} and no further",
-                                   *reach->missing, backup.label, to_string(reach->end)));
-    reach_ = reach->end;
+                                   *reach.missing, backup.label, to_string(reach.end)));
+    reach_ = reach.end;
     co_return Status{};
 }
 
@@ -299,7 +314,9 @@ Task<Status> Proofs::recover(ProofRecord& record) {
 
 // Dies with us; its log is the event that tells how far it is.
 Task<void> Proofs::serve(os::Command command) {
-    command.dies_with_us = true;
+    // Immediate shutdown: its data goes, and SIGTERM would wait for those who ask it something. Not
+    // killed, so that it gives its System V shared memory back.
+    command.end_signal = SIGQUIT;
     command.on_output = [this](std::string_view piece) {
         log_.read(piece);
         if (log_.ready()) event_.cancel();

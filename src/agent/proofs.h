@@ -1,7 +1,8 @@
-// Proves that a backup restores (docs/adr/0016-backup-jobs.md): restores the newest one and all WAL
-// there is into a directory of its own on this host, starts a server on it that can reach nothing
-// and nobody (backup/proof_server.h), waits for the end of its recovery, has it checked, and
-// removes all of it. When that is to be done, and that nobody else does it, is backup/keeper.h's.
+// Proves that a backup restores (docs/adr/0021-proof-of-restore.md): restores the newest one and
+// all WAL there is into a directory of its own on this host, starts a server on it that can reach
+// nothing and nobody (backup/proof_server.h), waits for the end of its recovery, has it checked,
+// and removes all of it. When that is to be done, and that nobody else does it, is
+// backup/keeper.h's.
 //
 // One thread, one proof at a time.
 #pragma once
@@ -18,6 +19,7 @@
 #include "agent/group.h"
 #include "agent/proof_site.h"
 #include "backup/proof_server.h"
+#include "cluster/archive_gaps.h"
 #include "cluster/backup_proof.h"
 #include "os/blocking.h"
 #include "os/process.h"
@@ -53,6 +55,9 @@ private:
 
     Task<Status> work(const Ask& ask, cluster::ProofRecord& record);
     Task<Status> restore(const Ask& ask, cluster::ProofRecord& record);
+    Task<Result<cluster::ArchiveReach>> look_at_archive(const cluster::ArchiveRange& range,
+                                                        const cluster::BackupRecord& backup,
+                                                        cluster::Timeline line);
     Task<Status> find_reach(const cluster::Repository& repository,
                             const cluster::BackupRecord& backup, cluster::Timeline line);
     Task<Status> recover(cluster::ProofRecord& record);

@@ -351,7 +351,7 @@ Duration backoff(const cluster::BackupJob& job) {
         // that was ended for a backup begins after that, whose record takes the place of this.
         if (!job.interrupted) return {};
         if (!job.stop.empty()) return minutes(60);
-        return std::min<Duration>(seconds(5) * (1 << times), minutes(60));
+        return seconds(1) * (1 << times);  // up to 17 minutes
     }
     if (job.interrupted) return std::min<Duration>(seconds(1) * (1 << times), minutes(1));
     // A repository that was away for hours is not left alone for hours more.

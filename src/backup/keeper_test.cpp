@@ -605,6 +605,10 @@ TEST(Proof, ThatWasInterruptedHoldsUpNoBackup) {
     job.interrupted = true;
     set_job(leader.facts, job);
     EXPECT_FALSE(leader.decide().write);  // it rests
+    job.attempts = 1;
+    EXPECT_EQ(backoff(job), seconds(1));
+    job.attempts = 100;
+    EXPECT_EQ(backoff(job), seconds(1024));
     leader.facts.listing->backups = {full_backup("2026-05-13T01:00:00Z")};
     ASSERT_TRUE(leader.decide().write);
     EXPECT_EQ(leader.decide().write->job.what, JobWhat::full);

@@ -123,6 +123,8 @@ std::string proof_config(const ProofServer& server) {
     if (server.version >= 18) set("max_active_replication_origins", "1000");
     // As little as does it: a server that others need is on this host.
     set("shared_buffers", "64MB");
+    // What one that was killed leaves goes with its directory.
+    set("dynamic_shared_memory_type", "mmap");
     set("maintenance_work_mem", "64MB");
     set("huge_pages", "off");
     set("min_wal_size", fmt::format("{}MB", std::max<std::uint64_t>(80, 2 * segment_mb)));
@@ -212,15 +214,17 @@ void ServerLog::read_line(std::string_view line) {
     if (complaint_.size() > complaint_max) complaint_.resize(complaint_max);
 }
 
+// A row that is NULL is an empty line, and counts: an older row that is true is not the last one.
 Status judge_check(std::string_view output) {
-    const auto lines = split(trim(output), '\n');
-    const auto last = trim(lines.empty() ? std::string_view() : std::string_view(lines.back()));
+    if (output.empty())
+        return fail(ErrorCode::failed, "the check returned no row; its last one must be true");
+    if (output.ends_with('\n')) output.remove_suffix(1);
+    const auto last = trim(output.substr(output.rfind('\n') + 1));
     if (last == "t") return {};
     constexpr std::size_t most = 100;
     return fail(ErrorCode::failed,
-                last.empty() ? std::string("the check returned no row; its last one must be true")
-                             : fmt::format("the last row of the check is {}, and not true",
-                                           last.substr(0, most)));
+                fmt::format("the last row of the check is {}, and not true",
+                            last.empty() ? "NULL or empty" : last.substr(0, most)));
 }
 
 }  // namespace relevo::backup

@@ -122,6 +122,8 @@ TEST(Check, ItsLastRowMustBeTrue) {
     EXPECT_THAT(judge_check("f\n").error().message, HasSubstr("is f, and not true"));
     EXPECT_THAT(judge_check("").error().message, HasSubstr("no row"));
     EXPECT_FALSE(judge_check("t|t\n"));
+    EXPECT_THAT(judge_check("t\n\n").error().message, HasSubstr("is NULL or empty"));
+    EXPECT_FALSE(judge_check("\n"));
 }
 
 }  // namespace

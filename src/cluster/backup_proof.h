@@ -1,6 +1,7 @@
 // What came of proving that a backup restores, as the key `proofs` in the DCS remembers it: the
 // last dozen, and the last good one if that is older. Written together with the end of the job that
-// made it (docs/adr/0016-backup-jobs.md). No secrets: `result` is a sentence that the log has too.
+// made it (docs/adr/0021-proof-of-restore.md). No secrets: `result` is a sentence that the log has
+// too.
 #pragma once
 
 #include <cstdint>

@@ -42,6 +42,9 @@ struct Command {
     bool dies_with_us = false;
     // It and what it starts get processor and disk when nobody else wants them.
     bool gentle = false;
+    // Asks the group to end when the coroutine is cancelled or the deadline passed: for a program
+    // that takes SIGTERM for something slower.
+    int end_signal = SIGTERM;
 };
 
 struct Finished {
@@ -56,8 +59,8 @@ struct Finished {
 std::string describe(const Finished& finished);
 
 // Runs the command in a process group of its own. not_found/denied/failed: it could not be started.
-// Whatever it ended with is a value. When the coroutine is cancelled: SIGTERM to the group, SIGKILL
-// after 2 s, and the answer is the error `cancelled` once it is gone.
+// Whatever it ended with is a value. When the coroutine is cancelled: end_signal to the group,
+// SIGKILL after 2 s, and the answer is the error `cancelled` once it is gone.
 Task<Result<Finished>> run(Blocking& pool, Command command);
 
 // The same for code that is in the thread pool already. Blocks; no on_output.

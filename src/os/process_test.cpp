@@ -111,6 +111,29 @@ TEST(Process, cancelling_the_coroutine_ends_the_command_first) {
     EXPECT_FALSE(PidHandle::open(child)) << "it is gone and reaped";
 }
 
+TEST(Process, it_is_asked_to_end_in_its_own_way) {
+    TestLoop t;
+    boost::asio::cancellation_signal cancel;
+    std::optional<Result<Finished>> result;
+    std::string said;
+    auto command =
+        shell("trap '' TERM; trap 'echo bye; exit 0' QUIT; echo up; while :; do sleep 0.05; done");
+    command.end_signal = SIGQUIT;
+    command.on_output = [&](std::string_view text) {
+        if (said.empty()) cancel.emit(boost::asio::cancellation_type::all);
+        said += text;
+    };
+    boost::asio::co_spawn(
+        t.loop, run(t.pool, std::move(command)),
+        boost::asio::bind_cancellation_slot(cancel.slot(),
+                                            [&](std::exception_ptr thrown, Result<Finished> value) {
+                                                EXPECT_FALSE(thrown);
+                                                result = std::move(value);
+                                            }));
+    ASSERT_TRUE(t.until([&] { return result.has_value(); }, 10s));
+    EXPECT_EQ(said, "up\nbye\n");
+}
+
 TEST(Process, a_detached_one_belongs_to_init_and_its_end_is_seen_at_once) {
     TestLoop t;
     auto started = start_detached({shell("exec sleep 60"), 077});

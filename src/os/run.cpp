@@ -59,11 +59,11 @@ public:
         }
     }
 
-    // SIGTERM now, SIGKILL later; nothing when it is ending already.
+    // end_signal now, SIGKILL later; nothing when it is ending already.
     void end() {
         if (ending_ || gone_) return;
         ending_ = true;
-        ::kill(-process_.pid(), SIGTERM);
+        ::kill(-process_.pid(), command_.end_signal);
         alarm_.expires_after(grace_after_term);
         alarm_.async_wait([self = shared_from_this()](error_code error) {
             if (!error && !self->gone_) ::kill(-self->process_.pid(), SIGKILL);

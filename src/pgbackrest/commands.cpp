@@ -212,7 +212,12 @@ Result<Arguments> restore_arguments(const Settings& settings,
     if (plan.delta) out.emplace_back("--delta");
     if (plan.backup) out.push_back("--set=" + *plan.backup);
     if (plan.repository > 0) out.push_back(fmt::format("--repo={}", plan.repository));
-    if (!plan.tablespaces.empty()) out.push_back("--tablespace-map-all=" + plan.tablespaces);
+    if (!plan.tablespaces.empty()) {
+        // Whatever the operator's file says: where links and tablespaces led when the backup was
+        // made is on this host perhaps the running server's, and delta would clear it away first.
+        out.insert(out.end(), {"--no-link-all", "--reset-link-map", "--reset-tablespace-map",
+                               "--no-delta", "--tablespace-map-all=" + plan.tablespaces});
+    }
     if (plan.as_standby) {
         out.emplace_back("--type=standby");
         out.push_back("--target-timeline=" + to_string(plan.target.timeline));

@@ -85,7 +85,8 @@ TEST(Commands, ARestoreNamesDirectoryBackupAndTarget) {
                               Contains("--target-exclusive"), Contains("--target-action=promote")));
     EXPECT_THAT(*words, AllOf(Contains("--target-timeline=latest"),
                               Contains("--tablespace-map-all=/srv/restored.tablespaces"),
-                              Not(Contains("--delta"))));
+                              Contains("--no-link-all"), Contains("--reset-link-map"),
+                              Contains("--reset-tablespace-map"), Contains("--no-delta")));
 }
 
 TEST(Commands, EachKindOfTargetHasItsOwnWords) {

@@ -112,8 +112,9 @@ public:
         // Instead: the server becomes a standby, and takes from its leader what the archive has
         // not. The target's timeline counts, and nothing else of it.
         bool as_standby = false;
-        // Where tablespaces go, each as a directory of its own name (OID). Empty: where they were
-        // when the backup was made, which on this host is perhaps another server's.
+        // Where tablespaces go, each as a directory of its own name (OID); then nothing else is
+        // written outside `into` either, links are restored as what they led to. Empty: where they
+        // were when the backup was made, which on this host is perhaps another server's.
         std::string tablespaces;
         bool gentle = false;  // others on this host go first
         // A part is done; on the loop, a few times a second at most. May be empty.
