@@ -26,7 +26,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       proofs_(io, parts_.clock, parts_.backup, parts_.blocking,
               [this]() -> const auto& { return parts_.configuration.postgres(); }),
       backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup, &proofs_),
-      backups_(io, parts_.clock, parts_.backup),
+      backups_(io, parts_.clock, parts_.backup, [this] { backup_jobs_.repository_ready(); }),
       restores_(io, parts_.clock, parts_.backup, parts_.blocking,
                 [this] { return parts_.configuration.local().postgres.data_dir; }),
       disks_(io, disk_parts()),

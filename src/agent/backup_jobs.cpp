@@ -151,6 +151,14 @@ void BackupJobs::see(const ports::View& view) {
     if (news) act();
 }
 
+// A listing that had no stanza is not waited for to grow old.
+void BackupJobs::repository_ready() {
+    if (listing_ && listing_->usable) return;
+    listing_.reset();
+    list_again_ = {};
+    act();
+}
+
 void BackupJobs::reloaded() {
     policy_ready_ = false;
     listing_.reset();

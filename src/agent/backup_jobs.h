@@ -35,7 +35,8 @@ public:
     void see(const cluster::KeyTree& tree, std::shared_ptr<const cluster::Snapshot> snapshot);
     // The view was replaced; cheap.
     void see(const ports::View& view);
-    void reloaded();  // the configuration may be another one
+    void repository_ready();  // the stanza is there since now
+    void reloaded();          // the configuration may be another one
     // As the newest look into the repository showed it. Only a leader looks now and then; nothing:
     // it did not yet, or this member leads not.
     const std::optional<cluster::BackupTimes>& newest() const { return newest_; }

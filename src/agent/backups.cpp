@@ -64,8 +64,14 @@ bool is_primary(const ports::View& view, Instant now) {
 
 }  // namespace
 
-Backups::Backups(asio::io_context& io, ports::Clock& clock, ports::Backup& backup)
-    : clock_(clock), backup_(backup), tasks_(io), again_(io), answered_(io) {
+Backups::Backups(asio::io_context& io, ports::Clock& clock, ports::Backup& backup,
+                 std::function<void()> ready)
+    : clock_(clock),
+      backup_(backup),
+      ready_(std::move(ready)),
+      tasks_(io),
+      again_(io),
+      answered_(io) {
     answered_.expires_at(asio::steady_timer::time_point::max());
 }
 
@@ -180,6 +186,7 @@ Task<void> Backups::keep_stanza() {
             complained_.clear();
             log::info("backup: the stanza {} is there, and WAL reaches the repository",
                       backup_.config().stanza);
+            if (ready_) ready_();
             break;
         }
         if (done.error().message != complained_)

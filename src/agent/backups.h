@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +21,9 @@ namespace relevo::agent {
 
 class Backups {
 public:
-    Backups(boost::asio::io_context& io, ports::Clock& clock, ports::Backup& backup);
+    // ready: called when this primary's stanza is there and WAL reaches it; may be empty.
+    Backups(boost::asio::io_context& io, ports::Clock& clock, ports::Backup& backup,
+            std::function<void()> ready = {});
 
     // The view was replaced; cheap. Also begins what has to be begun.
     void see(const ports::View& view);
@@ -48,6 +51,7 @@ private:
 
     ports::Clock& clock_;
     ports::Backup& backup_;
+    std::function<void()> ready_;
     Group tasks_;
     bool stopping_ = false;
     bool rendered_ = false, rendering_ = false;
