@@ -149,6 +149,10 @@ Txn clear_failover(std::optional<Revision> known) {
     return {if_known(failover, known), {put(failover, "{}")}};
 }
 
+Txn ask_handover(const FailoverRequest& request, Revision known, Revision term) {
+    return {{unchanged(failover, known), under_term(term)}, {put(failover, to_json(request))}};
+}
+
 Txn put_sync(const SyncState& value, Revision known, Revision term) {
     return {{unchanged(sync, known), under_term(term)}, {put(sync, to_json(value))}};
 }

@@ -76,6 +76,8 @@ Txn put_config_if_absent(const std::string& json);
 Txn put_config(const std::string& json, std::optional<Revision> known);
 Txn put_failover(const FailoverRequest& request, std::optional<Revision> known);
 Txn clear_failover(std::optional<Revision> known);
+// By the leader itself, where the key is as it knows it. known: as clear_failover's.
+Txn ask_handover(const FailoverRequest& request, Revision known, Revision term);
 Txn put_sync(const SyncState& sync, Revision known,
              Revision term);  // known: mod revision, 0 absent
 Txn remove_sync(Revision known, Revision term);

@@ -127,6 +127,12 @@ TEST(Failover, IsWrittenAndResetButNeverRemoved) {
     EXPECT_EQ(put_failover(request, 0),
               (Txn{{created("failover", 0)}, {put("failover", R"({"leader":"a","member":"b"})")}}));
     EXPECT_EQ(clear_failover(3), (Txn{{modified("failover", 3)}, {put("failover", "{}")}}));
+    FailoverRequest asked;
+    asked.leader = "a";
+    asked.member = "b";
+    EXPECT_EQ(ask_handover(asked, 0, 7).compares,
+              (std::vector<Compare>{{"failover", Compare::What::create_revision, 0, {}},
+                                    {"leader", Compare::What::create_revision, 7, {}}}));
     EXPECT_EQ(clear_failover(std::nullopt), (Txn{{}, {put("failover", "{}")}}));
 }
 

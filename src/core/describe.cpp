@@ -30,6 +30,7 @@ const char* name(CommitFor purpose) {
         case CommitFor::cancel_initialize: return "cancel initialize";
         case CommitFor::finish_bootstrap: return "finish bootstrap";
         case CommitFor::clear_failover: return "clear failover";
+        case CommitFor::failover_due: return "the switchover is due";
     }
     return "?";
 }

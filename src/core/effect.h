@@ -40,6 +40,7 @@ enum class CommitFor {
     cancel_initialize,
     finish_bootstrap,
     clear_failover,
+    failover_due,
 };
 struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
     CommitFor purpose{};

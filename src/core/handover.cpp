@@ -23,6 +23,8 @@ constexpr Duration confirm_again_after = std::chrono::milliseconds(30);
 // an operator what is possible a moment later. Nothing waits meanwhile but he.
 constexpr Duration validate_within = std::chrono::milliseconds(1500);
 constexpr Duration validate_again_after = std::chrono::milliseconds(100);
+// A scheduled request whose time has come is written anew, where that failed.
+constexpr Duration due_again_after = std::chrono::milliseconds(500);
 
 bool is_candidate(const Mind& m, const cluster::MemberRecord& member,
                   const cluster::FailoverRequest& request) {
@@ -84,6 +86,23 @@ bool due(Mind& m, const cluster::FailoverRequest& request) {
     return true;
 }
 
+// The time of a scheduled one has come: from now on it is one like any other. Those who elect when
+// the key is free go by what it says, and their clocks are not ours.
+bool now_due(Mind& m, cluster::FailoverRequest request) {
+    State& s = m.s;
+    if (m.committing(CommitFor::failover_due)) return false;
+    if (m.now.mono < s.due_again_at) {
+        m.wake_by(s.due_again_at);
+        return false;
+    }
+    s.due_again_at = m.now.mono + due_again_after;
+    request.scheduled_at.reset();
+    request.scheduled_at_text.clear();
+    m.commit(CommitFor::failover_due,
+             cluster::keys::ask_handover(request, s.dcs->failover_revision, s.lead->term));
+    return false;
+}
+
 // A new request in the key: is it for us, and is it possible at all?
 bool consider(Mind& m) {
     State& s = m.s;
@@ -105,6 +124,7 @@ bool consider(Mind& m) {
         clear_request(m, "in maintenance mode a candidate must be named");
         return false;
     }
+    if (request.scheduled_at) return now_due(m, request);
     auto asked = candidates(m, request);
     const bool none = std::ranges::none_of(
         asked, [&](const ProbePeers::Peer& peer) { return is_candidate(m, peer.member, request); });

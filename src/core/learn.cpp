@@ -233,7 +233,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::claim_initialize:
         case CommitFor::put_initialize:
         case CommitFor::cancel_initialize:
-        case CommitFor::clear_failover: break;
+        case CommitFor::clear_failover:
+        case CommitFor::failover_due: break;
     }
 }
 

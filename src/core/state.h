@@ -184,6 +184,7 @@ struct State {
     cluster::Revision unfinished_claim = 0;
 
     DiskSeen disk;  // as last told
+    Instant due_again_at{};  // a scheduled switchover's key (handover.cpp)
 
     // Local PostgreSQL.
     Instant killed_at{};    // what was begun before it is dead or will fail

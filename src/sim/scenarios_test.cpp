@@ -110,6 +110,22 @@ TEST(Story, ASwitchoverLosesNothingAndIsShort) {
 
 // PostgreSQL makes one checkpoint after the other, and a stop waits for them, with clients waiting:
 // a switchover right after another one lets the checkpoint of the promotion end before.
+// Whoever else would be preferred.
+TEST(Story, AScheduledSwitchoverGoesToWhomItNames) {
+    Story story(calm_plan(30s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    const int candidate = (old + 1) % 3, other = (old + 2) % 3;
+    story.c.members[static_cast<std::size_t>(other)]->set_tag("failover_priority", "9");
+    story.c.faults.switchover(story.c.world.name(old), story.c.world.name(candidate), 20s);
+    story.pass(15s);
+    EXPECT_TRUE(story.primaries.empty());
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_EQ(story.primaries.front().second, candidate);
+    EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+    story.settles(60s);
+}
+
 TEST(Story, ASwitchoverStopsNothingWhileACheckpointRuns) {
     Story story(calm_plan(30s, 300s));
     story.begin();
