@@ -89,14 +89,14 @@ Task<void> Disks::take(DiskSeen seen) {
     const bool noted = report_ && !report_->note.empty();
     const bool fine = std::ranges::all_of(
         report.places, [](const DiskPlace& place) { return place.state == DiskState::ok; });
-    const bool changes = report.state != before || noted == fine;
+    const bool first = !report_, changes = report.state != before || noted == fine;
     if (!changes) report.note = report_ ? report_->note : std::string();
     if (changes && !fine) report.note = co_await note_for(report);
     report_ = std::make_shared<const DiskReport>(std::move(report));
     parts_.measured();
-    if (!changes) co_return;
-    tell(*report_);
-    parts_.changed({report_->state, report_->note});
+    if (changes) tell(*report_);
+    // That there is room is news to an agent whose server refuses writes since before it came.
+    if (first || changes) parts_.changed({report_->state, report_->note});
 }
 
 DiskReport Disks::judge(const DiskSeen& seen, Instant at) {

@@ -30,7 +30,8 @@ public:
         std::function<std::string()> wal_keep_size;
         std::function<std::shared_ptr<const ports::View>()> view;
         std::function<void()> measured;  // report() was replaced; called often, so it must be cheap
-        std::function<void(core::DiskSeen)> changed;  // how it stands, only when that changes
+        std::function<void(core::DiskSeen)>
+            changed;  // how it stands: at first, and when that changes
     };
     Disks(boost::asio::io_context& io, Parts parts);
 

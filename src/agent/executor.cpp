@@ -201,6 +201,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.reset_commit_setting(c->setting);
     else if (holds<core::AdmitPg>(effect))
         status = co_await pg.admit();
+    else if (const auto* refuse = std::get_if<core::RefuseWrites>(&effect))
+        status = co_await pg.refuse_writes(refuse->on);
     else if (holds<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);

@@ -37,10 +37,10 @@ struct PeerStatus {
     // leads, and will not before it sees a newer leader key; position is all it has. 0: it may
     // still receive.
     Revision sealed = 0;
-    Revision suspects = 0;  // the term of a leader that it does not hear any more; 0: none
-    DiskState disk = DiskState::ok;
-    bool voteless = false;        // what it has says nothing about what was acknowledged
-    std::optional<WalTail> tail;  // it was the primary, is dead, and gives what it wrote last
+    Revision suspects = 0;          // the term of a leader that it does not hear any more; 0: none
+    std::optional<DiskState> disk;  // nothing: it does not say, or has not measured yet
+    bool voteless = false;          // what it has says nothing about what was acknowledged
+    std::optional<WalTail> tail;    // it was the primary, is dead, and gives what it wrote last
 };
 
 // POST /pulse: a voter listens to its leader, and says whether it follows it (docs/adr/0007).

@@ -191,8 +191,7 @@ void append_once(std::vector<std::string>& notes, std::string note) {
 
 // Settings of the cluster that this version accepts and does not carry out. Each changes what is
 // promised about somebody's data, so each says what holds instead.
-void name_what_has_no_effect(const Node& dynamic, const cluster::Settings& settings,
-                             std::vector<std::string>& notes) {
+void name_what_has_no_effect(const cluster::Settings& settings, std::vector<std::string>& notes) {
     if (settings.standby_cluster)
         notes.emplace_back(
             "standby_cluster is not implemented yet: nobody is promoted while it is set");
@@ -201,13 +200,6 @@ void name_what_has_no_effect(const Node& dynamic, const cluster::Settings& setti
             "logical permanent slots are not implemented yet and have NO EFFECT: they are neither "
             "made nor "
             "copied to replicas, and do not survive a failover");
-    const Node* const disk = dynamic.find("disk");
-    for (const char* key : {"switchover", "refuse_writes"})
-        if (disk != nullptr && disk->is(Node::Kind::map) && disk->find(key) != nullptr)
-            notes.push_back(
-                fmt::format("disk.{} is not implemented yet and has NO EFFECT: a disk "
-                            "that fills is told of, and nothing is done about it",
-                            key));
 }
 
 }  // namespace
@@ -255,7 +247,7 @@ Result<Effective> effective(const LocalConfig& local, std::string_view dynamic_j
     const auto& standby = out.settings.standby_cluster;
     read_postgresql(section, standby ? standby->create_replica_methods : std::vector<std::string>{},
                     postgres, notes);
-    name_what_has_no_effect(*tree, out.settings, notes);
+    name_what_has_no_effect(out.settings, notes);
     const bool agent_owns_names = out.settings.synchronous_mode != cluster::SyncMode::off;
     postgres.agent_owns_names = agent_owns_names;
     fill_parameters(dynamic, own, merged, out.settings, postgres, notes);

@@ -176,9 +176,7 @@ TEST(Effective, SaysWhatHasNoEffectYet) {
     EXPECT_THAT(notes(R"({"slots":{"etl":{"type":"logical","database":"x","plugin":"pgoutput"}}})"),
                 ElementsAre(HasSubstr("logical permanent slots are not implemented yet")));
     EXPECT_THAT(notes(R"({"slots":{"archive":{"type":"physical"}}})"), IsEmpty());
-    EXPECT_THAT(notes(R"({"disk":{"refuse_writes":false}})"),
-                ElementsAre(HasSubstr("disk.refuse_writes is not implemented yet")));
-    EXPECT_THAT(notes(R"({"disk":{"hold_percent":3}})"), IsEmpty());
+    EXPECT_THAT(notes(R"({"disk":{"refuse_writes":false,"switchover":false}})"), IsEmpty());
 }
 
 TEST(Effective, KeepsControlledOnesOutOfTheRolesParameters) {

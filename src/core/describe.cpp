@@ -30,6 +30,7 @@ const char* name(CommitFor purpose) {
         case CommitFor::cancel_initialize: return "cancel initialize";
         case CommitFor::finish_bootstrap: return "finish bootstrap";
         case CommitFor::clear_failover: return "clear failover";
+        case CommitFor::ask_handover: return "ask for a handover";
         case CommitFor::failover_due: return "the switchover is due";
     }
     return "?";
@@ -151,6 +152,9 @@ std::string describe(const Effect& effect) {
             },
             [](const EndSender& e) {
                 return fmt::format("end the walsender of {} ({})", e.application_name, e.pid);
+            },
+            [](const RefuseWrites& e) {
+                return std::string(e.on ? "refuse writes" : "let writes in again");
             },
             [](const AuditCommits&) { return std::string("where synchronous_commit is set"); },
             [](const ResetCommit& e) {

@@ -18,6 +18,7 @@ void admitted(Mind& m, const EffectDone& done);
 void senders_told(Mind& m, const PeerAnswers& answers);
 void commits_audited(Mind& m, const EffectDone& done);
 void commit_reset(Mind& m, const cluster::CommitSetting& setting, const EffectDone& done);
+void writes_refused(Mind& m, const RefuseWrites& effect, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
 
 namespace {
@@ -193,6 +194,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         tail_taken_done(m, done);
     } else if (holds<AdmitPg>(effect)) {
         admitted(m, done);
+    } else if (const auto* refuse = std::get_if<RefuseWrites>(&effect)) {
+        writes_refused(m, *refuse, done);
     } else if (holds<AuditCommits>(effect)) {
         commits_audited(m, done);
     } else if (const auto* reset = std::get_if<ResetCommit>(&effect)) {

@@ -40,6 +40,7 @@ enum class CommitFor {
     cancel_initialize,
     finish_bootstrap,
     clear_failover,
+    ask_handover,
     failover_due,
 };
 struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
@@ -87,6 +88,11 @@ struct RewindPg {
 };
 struct CrashRecoverPg {};
 struct CheckpointPg {};
+// Of a primary. On: transactions can only read unless their session says otherwise, and those of
+// ordinary users that have written are ended, each time that it is asked for.
+struct RefuseWrites {
+    bool on = false;
+};
 struct SetAsidePg {};
 struct SyncSlots {
     cluster::SlotPlan plan;
@@ -191,7 +197,7 @@ using Effect =
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
                  EndSender, AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail,
                  ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog, CheckWatchdog,
-                 Callback, Answer, Note, Exit, HoldPoolers>;
+                 Callback, Answer, Note, Exit, HoldPoolers, RefuseWrites>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

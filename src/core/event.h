@@ -112,7 +112,7 @@ struct LeaderBacked {
     cluster::Revision term = 0;
     Instant until;
 };
-// How this member's disks stand, as the shell measures it; only when that changes.
+// How this member's disks stand, as the shell measures it: at first, and when that changes.
 struct DiskSeen {
     cluster::DiskState state = cluster::DiskState::ok;
     std::string note;  // for people

@@ -67,6 +67,7 @@ std::vector<ProbePeers::Peer> candidates(const Mind& m, const cluster::FailoverR
 void clear_request(Mind& m, const std::string& why) {
     if (m.committing(CommitFor::clear_failover)) return;
     m.tell(Note{Note::Level::warning, "switchover request cleared: " + why, "handover"});
+    room_not_had(m, *m.s.dcs->failover);
     m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(m.s.dcs->failover_revision));
 }
 
@@ -140,6 +141,7 @@ bool consider(Mind& m) {
     p.asked_at = m.now.mono;
     s.handover_failure.clear();
     s.procedure = p;
+    room_asked_for(m, request);
     m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate", "handover"});
     m.emit(ProbePeers{ProbeFor::handover, std::move(asked)});
     return true;
@@ -148,6 +150,7 @@ bool consider(Mind& m) {
 void give_up(Mind& m, const std::string& why) {
     auto& s = m.s;
     s.handover_failure = why;
+    if (const auto* p = procedure<HandingOver>(m)) room_not_had(m, p->request);
     m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
     if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
         m.commit(CommitFor::clear_failover,
@@ -159,6 +162,7 @@ void give_up(Mind& m, const std::string& why) {
 void call_off(Mind& m, HandingOver& p, const std::string& why) {
     p.stage = HandingOver::Stage::call_off;
     p.failure = why;
+    room_given(m, p.request, false);
     if (!m.may_lead()) {
         give_up(m, why + "; the leader key has run out");
         return;
@@ -236,6 +240,9 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             if (!answer || !member || !is_candidate(m, *member, p.request)) continue;
             if (answer->nofailover || answer->watchdog_failed || answer->primary) {
                 why = name + " may not lead";
+            } else if (const auto full = too_full(m, p.request, name, *answer);
+                       p.stage == Stage::validate && !full.empty()) {
+                why = full;
             } else if (answer->timeline != s.led_timeline) {
                 // Positions are comparable on one timeline only.
                 why =
@@ -272,6 +279,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
                 return;
             }
             p.stage = Stage::release;
+            room_given(m, p.request, true);
             cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
             status.optime = p.shutdown_lsn;
             s.hold_start_until = m.now.mono + s.settings.loop_wait;
@@ -281,6 +289,8 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         // There may be another, of a promotion a moment ago: PostgreSQL makes one after the other,
         // and the stop, with clients waiting, would wait for the second.
         if (m.running<CheckpointPg>()) return;
+        if (room_is_gone(m, p.request))
+            return give_up(m, p.request.member + " has no room any more either");
         p.stage = Stage::hold;
         p.hold = m.emit(HoldPoolers{pooler_drain});
     } else if (holds<HoldPoolers>(effect) && p.stage == Stage::hold) {

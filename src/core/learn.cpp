@@ -235,6 +235,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::cancel_initialize:
         case CommitFor::clear_failover:
         case CommitFor::failover_due: break;
+        case CommitFor::ask_handover: handover_asked(m, done); break;
     }
 }
 
@@ -322,10 +323,10 @@ void learn_done(Mind& m, const EffectDone& done) {
         }
     } else if (!holds<ProbePeers>(effect) && !holds<AskFailsafe>(effect) &&
                !holds<ComparePg>(effect) && !holds<SyncSlots>(effect) &&
-               !holds<CheckpointPg>(effect) && !holds<AdmitPg>(effect) &&
-               !holds<AuditCommits>(effect) && !holds<EndSender>(effect) &&
-               !holds<ResetCommit>(effect) && !holds<FindWalEnd>(effect) &&
-               !holds<TakeTail>(effect) &&  // nothing is replayed yet
+               !holds<CheckpointPg>(effect) && !holds<RefuseWrites>(effect) &&
+               !holds<AdmitPg>(effect) && !holds<AuditCommits>(effect) &&
+               !holds<EndSender>(effect) && !holds<ResetCommit>(effect) &&
+               !holds<FindWalEnd>(effect) && !holds<TakeTail>(effect) &&  // nothing is replayed yet
                !holds<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
         ++s.pg_changes;
@@ -400,6 +401,11 @@ void learn(Mind& m, const Event& event) {
         s.doubts.reset();
     } else if (const auto* disk = std::get_if<DiskSeen>(&event)) {
         s.disk = *disk;
+        s.spare.measured = true;
+        if (s.disk.state != cluster::DiskState::hold) {
+            s.spare.pause = {};
+            s.spare.could_not.clear();
+        }
     } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
         // By the longer of both ttls, and whatever is configured later: the leader may not know.
         Instant until = m.now.mono + std::max(ping->ttl, s.settings.ttl);

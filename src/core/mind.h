@@ -120,6 +120,20 @@ void keep_commits(Mind& m);       // commits.cpp: the leader, of synchronous_com
 // admit.cpp: what a new primary holds is confirmed before anybody sees it
 void admit(Mind& m);
 bool needs_gate(const Mind& m);  // of a start or promotion that is about to be
+// disk.cpp: a disk that fills
+void ask_for_room(Mind& m);  // the leader: a handover to a member with room
+bool asked_for_room(const State& s, const cluster::FailoverRequest& request);
+void room_asked_for(Mind& m, const cluster::FailoverRequest& request);  // it begins
+void room_not_had(Mind& m, const cluster::FailoverRequest& request);    // it was called off
+void room_given(Mind& m, const cluster::FailoverRequest& request, bool given);
+bool room_is_gone(const Mind& m, const cluster::FailoverRequest& request);
+void handover_asked(Mind& m, const EffectDone& done);
+// Why not this candidate; empty: its disk is no reason.
+std::string too_full(const Mind& m, const cluster::FailoverRequest& request,
+                     const std::string& name, const cluster::PeerStatus& peer);
+bool roomier(const State& s, const cluster::PeerStatus& peer);    // than this member, which is full
+bool less_room(const State& s, const cluster::PeerStatus& peer);  // the other way about
+void keep_writes(Mind& m);  // the leader: refused while there is no room, and let in again
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease

@@ -14,6 +14,9 @@ constexpr Duration race_again_after = std::chrono::milliseconds(500);
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
 constexpr Duration vote_again_after = std::chrono::milliseconds(30);
+// A member whose disk is full waits so long for one that has the same and room for more. No longer:
+// it may have its reasons not to lead, and all that it has is promised to somebody.
+constexpr Duration room_goes_first = std::chrono::seconds(2);
 // One that was silent once has been waited for already.
 constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
@@ -177,8 +180,13 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     // An operator's choice goes before a priority; the others wait for it already.
     const auto& request = s.dcs->failover;
     const bool chosen = request && !request->scheduled_at && request->member == s.self.name;
-    if (theirs == mine && !led_last && !chosen &&
-        peer.failover_priority > s.self.tags.failover_priority()) {
+    const bool equals = theirs == mine && !led_last && !chosen;
+    if (equals && roomier(s, peer) && s.unlocked_since &&
+        m.now.mono < *s.unlocked_since + room_goes_first) {
+        why = name + " has room on its disk, and mine is full";
+        return true;
+    }
+    if (equals && !less_room(s, peer) && peer.failover_priority > s.self.tags.failover_priority()) {
         why = name + " has a higher failover_priority";
         return true;
     }

@@ -129,8 +129,8 @@ struct Leaving {  // the agent stops
 using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover,
                                Restarting, Reinitializing, Leaving>;
 
-// Rules of docs/adr/0006 that only the core could leave out. Each holds, always: the simulator
-// switches one off to show that it would notice (docs/adr/0008).
+// Rules, of docs/adr/0006 if nothing else is said, that only the core could leave out. Each holds,
+// always: the simulator switches one off to show that it would notice (docs/adr/0008).
 struct Rules {
     bool intersect = true;    // R0: votes and names have a member in common
     bool flushed = true;      // R2: voters hold what was acknowledged before they are written
@@ -139,6 +139,7 @@ struct Rules {
     bool own_writes = true;   // R6, R12: nor is one decided on that lacks what we wrote
     bool fits = true;         // R16: a standby acknowledges nothing that its leader has not sent
     bool vote_read = true;    // R16: a vote comes back after a look at who leads
+    bool roomier = true;      // 0018: a member whose disk is full is not handed over to
     bool leads_alone = true;  // nobody streams from a primary that does not lead
 };
 
@@ -184,6 +185,18 @@ struct State {
     cluster::Revision unfinished_claim = 0;
 
     DiskSeen disk;  // as last told
+    // What the leader does about it (disk.cpp).
+    struct Spare {
+        bool measured = false;  // `disk` is more than a guess
+        // The last handover that it asked for; its revision is 0 while that is not known.
+        std::optional<cluster::FailoverRequest> asked;
+        bool begun = false;  // it is, or was, under way
+        Instant asked_at{}, ask_again_at{}, gave_at{};
+        Duration pause{};                         // after one that was called off
+        std::set<cluster::MemberName> could_not;  // of whom it was called off
+        Instant writes_again_at{};
+    };
+    Spare spare;
     Instant due_again_at{};  // a scheduled switchover's key (handover.cpp)
 
     // Local PostgreSQL.

@@ -122,6 +122,7 @@ void decide(Mind& m) {
     if (bootstrap(m)) return;
     if (fence(m)) return;  // a bootstrap that has just ended has no more right than anybody
     if (watchdog_gives_up(m)) return;
+    ask_for_room(m);
     if (hand_over(m)) return;
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
@@ -150,6 +151,7 @@ Step step(State& state, const Event& event, Now now) {
     if (!state.exiting) watchdog(m);
     if (!state.exiting && state.pg) {
         keep_house(m);
+        keep_writes(m);
         tell_waits(m);
         keep_commits(m);
         end_stale_senders(m);

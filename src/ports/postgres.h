@@ -125,6 +125,11 @@ public:
     // Takes one of them back (RESET), whose can_be_reset() holds. Sessions that are open keep what
     // they began with, but for a server-wide one.
     virtual Task<Status> reset_commit_setting(cluster::CommitSetting setting) = 0;
+    // On a primary: default_transaction_read_only for all sessions, present and future, while it is
+    // on; the configuration's again when it is off. Ended by a start as a standby. On also ends the
+    // transactions of ordinary users that have written and not begun to commit, also when it was on
+    // already: those who set it off for their session. Ok: new transactions go by it.
+    virtual Task<Status> refuse_writes(bool on) = 0;
     // What these server processes (of clients) are doing, in their own words: the query of each
     // that is still there. Empty where it cannot be told.
     virtual Task<std::map<int, std::string>> queries_of(std::vector<int> pids) = 0;

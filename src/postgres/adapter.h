@@ -49,6 +49,7 @@ public:
     Task<Status> end_walsender(int pid, std::string application_name) override;
     Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
     Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
+    Task<Status> refuse_writes(bool on) override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Result<cluster::ArchiverState>> archiver() override;
     Task<Status> restore_vote() override;
@@ -80,6 +81,9 @@ private:
     Task<Result<Told>> tell_names(std::optional<std::string> value);
     Task<Status> tell_names_before_promotion(std::string value);
     Task<void> names_for_start(const cluster::StartPlan& plan);
+    // adapter_writes.cpp
+    bool configured_read_only() const;
+    Task<Status> tell_refusal(Connection& connection, bool changed);
     void forget_waiting();
     void remember_names(std::optional<std::string> value);
     std::optional<std::string> names_in_force();
@@ -130,6 +134,7 @@ private:
     std::optional<std::map<std::string, int>> minimums_;  // pg_control's
     std::optional<std::string> synchronous_standby_names_;
     bool names_told_ = false;       // or learnt; before that a file from before us may know them
+    bool refuses_writes_ = false;   // adapter_writes.cpp; what an agent before us said is learnt
     std::string commits_wait_in_;   // the postmaster whose commits are known to wait for names
     std::string idle_since_in_;     // whose checkpointer was idle since names were set
     bool nobody_written_ = false;   // that nobody is followed stands in the file, by our own hand

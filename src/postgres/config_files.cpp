@@ -220,6 +220,7 @@ Parameters ConfigFiles::effective(const FilesRequest& request, const ParameterCa
     convert_wal_keep(all, request.version);
     if (request.synchronous_standby_names)  // an empty one too: the agent's word is the last
         all["synchronous_standby_names"] = *request.synchronous_standby_names;
+    if (request.refuse_writes) all["default_transaction_read_only"] = "on";
     if (request.bootstrap.hot_standby_off) all["hot_standby"] = "off";
     if (request.recovery) raise_to_control(request, all, notes);
 

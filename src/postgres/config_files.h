@@ -43,6 +43,7 @@ struct FilesRequest {
     std::map<std::string, int> control_minimums;
     // Agent's value in synchronous mode; absent: the configured one.
     std::optional<std::string> synchronous_standby_names;
+    bool refuse_writes = false;  // default_transaction_read_only is on, whatever is configured
     // config_file of a server that was running before we came; its settings stay in force by
     // include.
     std::string adopted_config_file;

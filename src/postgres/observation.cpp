@@ -45,6 +45,10 @@ SELECT r.recovering,
        current_setting('primary_conninfo', true) AS primary_conninfo,
        current_setting('primary_slot_name', true) AS primary_slot_name,
        current_setting('synchronous_standby_names') AS synchronous_standby_names,
+       current_setting('default_transaction_read_only') = 'on' AS only_reads,
+       CASE WHEN current_setting('default_transaction_read_only') = 'on'
+            THEN (SELECT sourcefile FROM pg_settings WHERE name = 'default_transaction_read_only')
+            END AS only_reads_by,
        current_setting('config_file') AS config_file,
        current_setting('hba_file') AS hba_file,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
@@ -116,6 +120,8 @@ void read_server(const Row& row, cluster::LocalPostgres& into, ServerFacts& fact
     facts.config_file = row.text("config_file");
     facts.hba_file = row.text("hba_file");
     into.sync_names = row.text("synchronous_standby_names");
+    into.refuses_writes = !into.in_recovery && row.flag("only_reads");
+    facts.read_only_by = row.text("only_reads_by");
     facts.segment_size = static_cast<std::uint64_t>(row.number("segment_size"));
     if (!into.in_recovery) return;
     if (!row.text("restore_command").empty()) into.replication_state = "in archive recovery";

@@ -56,6 +56,7 @@ std::shared_ptr<const ControlFile> read_control(const ports::PostgresConfig& con
 std::string observing_script();  // the same for 13 to 18
 struct ServerFacts {
     std::string config_file, hba_file;
+    std::string read_only_by;  // the file that sets default_transaction_read_only on; empty: none
     std::uint64_t segment_size = 0;
     bool timeline_received = false;  // a receiver told the timeline; otherwise it is pg_control's
 };

@@ -74,6 +74,8 @@ Task<cluster::LocalPostgres> Adapter::observe(cluster::Look look) {
     learn(seen);
     auto& postgres = seen.postgres;
     if (seen.answered) co_await learn_pending(postgres);
+    // What others set on (the configuration, ALTER SYSTEM) is theirs.
+    postgres.refuses_writes = postgres.refuses_writes && refuses_writes_;
     if (voteless_) postgres.voteless = *voteless_;
     postgres.gated = gated_;
     if (!undo_problem_.empty() && postgres.problem.empty()) postgres.problem = undo_problem_;
@@ -90,6 +92,8 @@ void Adapter::learn(const Observer::Seen& seen) {
     const auto config_path = ConfigFiles(config_()).config_path();
     adopted_config_file_ = seen.facts.config_file == config_path ? "" : seen.facts.config_file;
     if (role_) return;
+    refuses_writes_ = postgres.refuses_writes && seen.facts.read_only_by == config_path &&
+                      !configured_read_only();
     // A server that ran before us: what it is doing stays in force until we are told otherwise.
     role_ = postgres.in_recovery ? cluster::Role::replica : cluster::Role::primary;
     if (postgres.in_recovery && !postgres.upstream_host.empty())
@@ -172,7 +176,10 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     const int version = view->version * 10000;
     auto writing = std::make_optional(co_await writing_.take());
     co_await names_for_start(plan);
+    // A primary that comes back in place has no more room than before.
+    if (!plan.as_primary) refuses_writes_ = false;
     FilesRequest request;
+    request.refuse_writes = refuses_writes_;
     request.role = plan.callback_role;
     request.version = version;
     request.touch_signal_file = true;
@@ -355,6 +362,7 @@ Task<Status> Adapter::follow_unopened(cluster::Upstream upstream, cluster::Role 
 
 Task<Result<FilesRequest>> Adapter::running_request(bool hurry) {
     FilesRequest request;
+    request.refuse_writes = refuses_writes_;
     request.role = role_.value_or(cluster::Role::replica);
     request.version = version_;
     request.server_running = true;

@@ -85,8 +85,7 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     status.suspects = revision_of(object, "suspects");
     status.tail = tail_of(object);
     if (const auto* disk = find(object, "disk"); disk != nullptr && disk->is_object())
-        status.disk =
-            cluster::parse_disk_state(text_of(*disk, "state")).value_or(cluster::DiskState::ok);
+        status.disk = cluster::parse_disk_state(text_of(*disk, "state"));
     const auto* timeline = find(object, "timeline");
     if (timeline != nullptr && timeline->is_number_unsigned()) {
         const auto number = timeline->get<std::uint64_t>();

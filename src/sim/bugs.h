@@ -52,6 +52,10 @@ enum class Bug {
     vote_by_old_view,      // a copied member votes again without a look at who leads
     follows_deposed,       // replicatefrom may name a primary that does not lead any more
     admitted_unconfirmed,  // a new primary is read before what it holds is confirmed
+    // A disk that fills (docs/adr/0018).
+    handed_over_to_full,  // nobody looks whether the one handed over to has room
+    writes_not_refused,   // they are said to be refused and go on
+    refused_for_ever,     // they are said to go on and are refused
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
     watchdog_disarmed_early,  // it is laid to rest when a kill begins, not when it has worked
@@ -62,6 +66,7 @@ enum class Hunt {
     any,         // in schedules drawn from a seed
     aimed,       // in such as are aimed at synchronous replication
     aimed_five,  // the same with five members
+    filling,     // drawn from a seed, and disks fill
     story,       // by its story alone: it takes several things at one moment
 };
 

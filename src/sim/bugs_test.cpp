@@ -24,6 +24,7 @@ TEST_P(DeliberateBugs, AreFound) {
     for (std::uint64_t seed = 1; seed <= seeds_max; ++seed) {
         auto plan =
             aimed ? aimed_plan(seed, five ? 5 : 3) : plan_for(seed, 3, std::chrono::minutes(10));
+        plan.disks = GetParam().hunt == Hunt::filling;
         plan.bug = GetParam().bug;
         const auto outcome = run(plan);
         if (outcome.findings.failures.empty()) continue;

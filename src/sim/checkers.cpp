@@ -139,6 +139,7 @@ void Checkers::on_primary(int index) {
         if (other != index && parts_.postgres.at(other).accepts_writes())
             two_primaries(other, index);
     if (leader() == index || line_ < 0) line_ = data(index).end.branch;
+    if (leader() == index) handed_over_ = {};  // what comes later is no part of it
     // Bootstrap: the key comes a moment later.
     if (leader() < 0 && parts_.dcs.truth()->initialized() == false) line_ = data(index).end.branch;
 }
@@ -249,6 +250,8 @@ void Checkers::check_switchover(int winner, const WalTree::Lost& lost) {
     const auto& world = parts_.world;
     if (handed_over_ == Instant{} || world.now() - handed_over_ > seconds(5)) return;
     if (world.last_fault > handed_over_ - seconds(3)) return;
+    // Where the promotion of whom it was given to failed, this is a failover.
+    if (took_over_ != winner) return;
     fail(fmt::format("{} takes over in a switchover without {} acknowledged commits", name(winner),
                      lost.count));
 }
@@ -300,6 +303,12 @@ void Checkers::check_better_candidate(int winner, WalEnd from, const WalTree::Lo
     if (probe.ends.empty() || world.now() - probe.at > seconds(20)) return;
     if (world.last_fault > probe.at - seconds(2)) return;
     const WalEnd line{line_, cluster::Lsn{~std::uint64_t{0} >> 1U}};
+    // Who led since a leader last told its line goes first (docs/adr/0005). That another led after
+    // it and was gone before it told, nobody knows.
+    const auto& granted = parts_.dcs.truth()->granted;
+    if (parts_.postgres.wal.at(line_).timeline > granted.settled &&
+        parts_.postgres.wal.at(from.branch).timeline > granted.settled)
+        return;
     for (int other = 0; other < world.size(); ++other) {
         const auto i = static_cast<std::size_t>(other);
         if (probe.late[i] > 1) continue;  // it was asked twice
@@ -449,6 +458,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     const auto index = static_cast<std::size_t>(who.index());
     if (leader() >= 0) last_led_ = world.now();
     note_overridden();
+    check_room(who, issued);
     check_pause(who, issued);
     if (changes_server(issued.effect)) check_one_action(who);
     const bool quiet =
@@ -484,8 +494,12 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
                 note_probe(who);  // whether it asked or not
         }
         if (commit->purpose == core::CommitFor::release &&
-            holds<core::HandingOver>(who.state().procedure))
+            holds<core::HandingOver>(who.state().procedure)) {
             handed_over_ = world.now();
+            took_over_ = -1;
+        }
+    } else if (holds<core::PromotePg>(issued.effect) && took_over_ < 0) {
+        took_over_ = who.index();
     }
 }
 
@@ -501,6 +515,7 @@ std::string Checkers::unrest() const {
                        });
     if (!alone && (pg.report().gated || core::keeps_clients_out(member(leads).state())))
         return name(leads) + " leads but lets no client in";
+    if (pg.report().refuses_writes) return name(leads) + " leads and refuses writes";
     if (!pg.data().roles) return name(leads) + " leads a cluster that nobody made the roles of";
     for (int other = 0; other < parts_.world.size(); ++other) {
         if (other == leads) continue;

@@ -18,6 +18,8 @@ struct Findings {
     std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
     int promotions = 0;
     int resets = 0;  // of hosts, by their watchdogs
+    int panics = 0;  // on a full disk
+    int spared = 0;  // handovers for a disk's sake that came as far as the release
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
 };
@@ -38,6 +40,7 @@ public:
     void on_read(int member);  // what nobody had been told of yet
     void on_wipe(int member, const Data& data, const char* how);
 
+    void on_panic(int member);  // it had no room to write
     void on_outside_start(int member);
     void on_reset(int member);  // by its watchdog
 
@@ -81,6 +84,8 @@ private:
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
     void check_electable(int member, const char* what);
+    // checkers_disk.cpp
+    void check_room(Member& who, const core::Issued& issued);
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote
@@ -99,6 +104,12 @@ private:
     Instant cluster_since_ = Instant::max();  // the DCS knows of it; max: it does not
     std::vector<Probe> probes_;
     Instant handed_over_{};
+    int took_over_ = -1;  // the first that was promoted since
+    struct Spared {
+        Instant asked, agent;  // agent: since when it decides
+        bool came_about = false;
+    };
+    std::map<int, Spared> spared_;  // when each last asked for a handover for its disk's sake
     Instant last_led_{};
 };
 

@@ -169,6 +169,11 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         });
     } else if (const auto* reset = std::get_if<core::ResetCommit>(&effect)) {
         pg().reset_commit_setting(reset->setting, finisher(id));
+    } else if (const auto* refuse = std::get_if<core::RefuseWrites>(&effect)) {
+        if (has_bug(refuse->on ? Bug::writes_not_refused : Bug::refused_for_ever))
+            finisher(id)({});
+        else
+            pg().refuse_writes(refuse->on, finisher(id));
     } else if (holds<core::AdmitPg>(effect)) {
         pg().admit(finisher(id));
     } else if (holds<core::RestoreVote>(effect)) {

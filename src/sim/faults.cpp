@@ -13,7 +13,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 Faults::Faults(Parts parts, Checkers& checkers)
-    : parts_(parts), checkers_(checkers), host_dice_(parts.world.plan.seed ^ 0x57A11U) {}
+    : parts_(parts),
+      checkers_(checkers),
+      host_dice_(parts.world.plan.seed ^ 0x57A11U),
+      disk_dice_(parts.world.plan.seed ^ 0xF111ED5U) {}
 
 void Faults::happened(int member, const std::string& what) {
     world().last_fault = world().now();
@@ -422,6 +425,7 @@ void Faults::begin() {
     if (world().plan.profile == Profile::rough &&
         world().plan.watchdog.mode != core::WatchdogUse::Mode::off)
         next_on_host();
+    if (world().plan.profile == Profile::rough && world().plan.disks) next_disk();
 }
 
 void Faults::mend() {
@@ -433,6 +437,7 @@ void Faults::mend() {
     for (int m = 0; m < world().size(); ++m) {
         world().host(m).disk_slow = {};
         world().host(m).disk_full = false;
+        set_disk(m, cluster::DiskState::ok);
         if (world().host(m).frozen) {
             checkers_.excuse(m);
             world().thaw(m);

@@ -35,6 +35,13 @@ public:
     void split(int member, bool one_way, Duration how_long);  // from all others, not from the DCS
     void slow_disk(int member, Duration at_most, Duration how_long);
     void full_disk(int member, Duration how_long);
+    // It fills: from now on a warning, later in hold, then full, and emptied at the end. by_writes:
+    // not full before that much time has passed in which clients could write there.
+    struct Filling {
+        Duration to_hold, to_full, how_long;
+        bool by_writes = false;
+    };
+    void fill_disk(int member, Filling filling);
     void step_clock(int member, Duration by);
     void switchover(const std::string& leader, const std::string& candidate, Duration ahead);
     void pause(bool on);
@@ -50,6 +57,10 @@ private:
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     void next();
     void next_on_host();
+    // faults_disk.cpp
+    void next_disk();
+    void set_disk(int member, cluster::DiskState state);
+    void fill_up(int member, int filling, Duration left, bool by_writes);
     void one();
     void ambush(int member);
     // faults_aimed.cpp
@@ -64,7 +75,8 @@ private:
     Checkers& checkers_;
     int generation_ = 0;
     Instant struck_{};
-    Random host_dice_;  // its own: other schedules of the seed stay as they are
+    // Their own: other schedules of the seed stay as they are.
+    Random host_dice_, disk_dice_;
 };
 
 }  // namespace relevo::sim

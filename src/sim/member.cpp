@@ -54,6 +54,7 @@ void Member::start_agent() {
     state_ = core::State{};
     listener_ = {};
     told_suspects_ = told_alone_ = false;
+    told_disk_.reset();
     back_again_at_ = {};
     state_.self = self_of(parts_.world, index_);
     state_.rules = rules();
@@ -86,6 +87,7 @@ core::Rules Member::rules() const {
     rules.forward = !has_bug(Bug::old_view_believed);
     rules.fits = !has_bug(Bug::followed_unasked);
     rules.vote_read = !has_bug(Bug::vote_by_old_view);
+    rules.roomier = !has_bug(Bug::handed_over_to_full);
     rules.leads_alone = !has_bug(Bug::follows_deposed);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
@@ -111,6 +113,9 @@ void Member::wait_for_dcs() {
             parts_.dcs.watch(index_, [this](SnapshotPtr changed) { see(changed); });
             see(*view);
             feed(core::TimerFired{});
+            // The first look comes after the first of the server, so that what a server refuses
+            // since before this agent is seen before it is known whether it must.
+            if (parts_.world.plan.disks) look_at_disk(milliseconds(300));
             keep_listening();
         });
 }
@@ -231,6 +236,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.watchdog_failed = core::watchdog_failed(state_);
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
+    if (told_disk_) answer.disk = told_disk_;
     answer.suspects = core::suspects_term(state_, parts_.world.mono(index_));
     if (has_bug(Bug::suspects_everybody) && state_.dcs->leader)
         answer.suspects = state_.dcs->leader->create_revision;
@@ -243,6 +249,15 @@ void Member::order_restart() {
     core::RestartAsked asked;
     asked.order = ++last_order_;
     feed(asked);
+}
+
+void Member::look_at_disk(Duration after) {
+    later(after, [this] {
+        const auto state = parts_.world.host(index_).disk_state;
+        if (!decides() || state == told_disk_) return;
+        told_disk_ = state;
+        feed(core::DiskSeen{state, "as the simulator says"});
+    });
 }
 
 void Member::set_tag(const std::string& tag, const std::string& value) {

@@ -29,6 +29,7 @@ Cluster::Cluster(const Plan& p)
     postgres.on_commit = [this](int m) { checkers.on_commit(m); };
     postgres.on_acknowledged = [this](int m) { checkers.on_acknowledged(m); };
     postgres.on_read = [this](int m) { checkers.on_read(m); };
+    postgres.on_panic = [this](int m) { checkers.on_panic(m); };
     postgres.promised = [this](int m) {
         const auto& sync = dcs.truth()->sync;
         // Its key may be gone: until another has taken it, what its voters confirm is promised.

@@ -61,6 +61,21 @@ void SimPostgres::forget_unflushed() {
         branch.open.erase(std::ranges::upper_bound(branch.open, data_.end.lsn), branch.open.end());
 }
 
+// Fixed times: nothing else depends on when.
+void SimPostgres::refuse_writes(bool on, Finish done) {
+    const Duration writes = world().disk(me_);
+    world().on_host(me_, writes + std::chrono::milliseconds(5),
+                    [this, on, writes, done = std::move(done)] {
+                        if (!is_primary() || hung_)
+                            return done(fail(ErrorCode::failed, "no primary that answers"));
+                        if (full()) return done(fail(ErrorCode::failed, "no space left"));
+                        const Kept before = data_.kept();
+                        data_.refuses_writes = on;
+                        being_written(before, writes);
+                        done({});
+                    });
+}
+
 void SimPostgres::power_lost() {
     leave_unfinished();
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;

@@ -56,7 +56,11 @@ bool SimPostgres::accepts_writes() const {
 }
 
 void SimPostgres::write(std::uint64_t bytes) {
-    if (full()) return crash();  // PANIC
+    if (data_.refuses_writes && !orphans_) return;
+    if (full()) {  // PANIC
+        if (all_.on_panic) all_.on_panic(me_);
+        return crash();
+    }
     const Branch& branch = all_.wal.at(data_.end.branch);
     if (branch.writer != me_)
         all_.on_impossible(
@@ -119,6 +123,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     const Duration writes = world().disk(me_);
     data_.standby_signal = !plan.as_primary;
     data_.upstream = plan.as_primary ? std::nullopt : plan.upstream;
+    if (!plan.as_primary) data_.refuses_writes = false;
     if (plan.sync_names) data_.sync_names = *plan.sync_names;
     being_written(before, writes);
     read_names();
@@ -555,6 +560,7 @@ cluster::LocalPostgres SimPostgres::report() const {
         pg.senders.push_back(std::move(row));
     }
     if (!recovering_) {
+        pg.refuses_writes = data_.refuses_writes;
         pg.wal = data_.flushed.lsn;
         pg.checkpoint_after_promote = checkpointed_;
         pg.history = all_.wal.history(data_.end.branch);

@@ -32,7 +32,8 @@ struct Kept {
     bool standby_signal = false;
     std::optional<cluster::Upstream> upstream;
     std::string sync_names;  // as the configuration file has them
-    bool voteless = false;   // beside the data directory
+    bool refuses_writes = false;
+    bool voteless = false;  // beside the data directory
 };
 
 struct Data : Kept {
@@ -73,7 +74,8 @@ struct Postgreses {
         on_promoting;                    // and this is where its history leaves the old one
     std::function<void(int)> on_commit;  // at its write, acknowledged or not
     std::function<void(int)> on_acknowledged;
-    std::function<void(int)> on_read;  // what was read counts as acknowledged, and is new
+    std::function<void(int)> on_panic;  // no room to write
+    std::function<void(int)> on_read;   // what was read counts as acknowledged, and is new
     // Whether what this member acknowledges now is promised to outlive it.
     std::function<bool(int)> promised;
     std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
@@ -114,6 +116,7 @@ public:
     void find_wal_end(std::function<void(Result<cluster::WalTail>)> done);
     void take_tail(WalEnd upto, Finish done);
     void admit(Finish done);
+    void refuse_writes(bool on, Finish done);
     void agent_gone();  // its children (copies, rewinds) die with it
 
     // For faults.

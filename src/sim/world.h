@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "cluster/disk.h"
 #include "sim/action.h"
 #include "sim/plan.h"
 #include "sim/random.h"
@@ -29,6 +30,12 @@ struct Host {
     Duration wall_offset{};
     Duration disk_slow{};  // how long its disk may take to flush now; 0: as the plan says
     bool disk_full = false;
+    // Where a disk that fills stands, since when, which of several fillings it is, and whether what
+    // clients write here fills it.
+    cluster::DiskState disk_state = cluster::DiskState::ok;
+    Instant disk_state_since{};
+    int filling = 0;
+    bool filled_by_writes = false;
     Instant disk_mended{};
     // Something that waits for the disk may not have happened yet.
     bool disk_in_trouble(Instant now) const {

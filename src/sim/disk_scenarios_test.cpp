@@ -1,0 +1,260 @@
+// Stories of disks that fill (docs/adr/0018).
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "sim/sync_story.h"
+
+namespace relevo::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using cluster::DiskState;
+
+struct Filled : SyncStory {
+    explicit Filled(SyncMode mode = SyncMode::off, Bug bug = Bug::none)
+        : SyncStory(plan(mode, bug)) {
+        begin();
+        leader = c.leader();
+    }
+    static Plan plan(SyncMode mode, Bug bug) {
+        auto plan = sync_plan(mode, 9s);
+        plan.disks = true;
+        plan.bug = bug;
+        return plan;
+    }
+    // Warning, and 2 s later hold; full when clients have written for another 10 s.
+    void fill(int member, Duration how_long) {
+        c.faults.fill_disk(
+            member, {.to_hold = 2s, .to_full = 10s, .how_long = how_long, .by_writes = true});
+    }
+    bool refuses(int member) { return c.postgres.at(member).report().refuses_writes; }
+    int asked() const {
+        return static_cast<int>(std::ranges::count_if(effects, [](const Seen& seen) {
+            const auto* commit = std::get_if<core::Commit>(&seen.effect);
+            return commit && commit->purpose == core::CommitFor::ask_handover;
+        }));
+    }
+    std::uint64_t commits() const { return c.checkers.findings.commits; }
+    // Nobody writes: within a second, none.
+    bool writes_go_on() {
+        const auto before = commits();
+        pass(1s);
+        return commits() > before;
+    }
+    int leader = -1;
+};
+
+TEST(DiskStory, ThePrimaryHandsOverToWhoHasRoomAndNothingIsLost) {
+    for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum}) {
+        Filled here(mode);
+        here.fill(here.leader, 60s);
+        ASSERT_TRUE(here.until_a_primary(10s));
+        EXPECT_NE(here.primaries.front().second, here.leader);
+        here.pass(20s);
+        EXPECT_EQ(here.asked(), 1);
+        EXPECT_EQ(here.c.checkers.findings.panics, 0);
+        EXPECT_EQ(here.c.checkers.findings.lost, 0U);
+        EXPECT_EQ(here.count<core::RefuseWrites>(), 0);
+        EXPECT_TRUE(here.writes_go_on());
+        here.pass(60s);
+        EXPECT_EQ(here.primaries.size(), 1U) << "room returned: nobody hands back";
+        here.settles(30s);
+    }
+}
+
+TEST(DiskStory, WhereAllAreFullWritesAreRefusedUntilThereIsRoom) {
+    Filled here(SyncMode::quorum);
+    for (int m = 0; m < 3; ++m) here.fill(m, 120s);
+    here.pass(10s);
+    EXPECT_TRUE(here.refuses(here.leader));
+    EXPECT_FALSE(here.writes_go_on());
+    here.pass(90s);
+    EXPECT_TRUE(here.primaries.empty());
+    EXPECT_EQ(here.asked(), 0);
+    EXPECT_EQ(here.c.checkers.findings.panics, 0);
+    here.pass(30s);
+    EXPECT_FALSE(here.refuses(here.leader));
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(30s);
+}
+
+TEST(DiskStory, TheFirstThatHasRoomAgainTakesOver) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.fill(here.leader, 300s);
+    here.fill(others[0], 300s);
+    here.fill(others[1], 30s);
+    here.pass(20s);
+    EXPECT_TRUE(here.refuses(here.leader));
+    ASSERT_TRUE(here.until_a_primary(30s));
+    EXPECT_EQ(here.primaries.front().second, others[1]);
+    here.pass(5s);
+    EXPECT_TRUE(here.writes_go_on());
+    EXPECT_FALSE(here.refuses(here.leader));
+    here.settles(60s);
+}
+
+TEST(DiskStory, AMemberInHoldIsLeftOut) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.fill(others[0], 300s);
+    here.pass(5s);
+    here.fill(here.leader, 300s);
+    ASSERT_TRUE(here.until_a_primary(10s));
+    EXPECT_EQ(here.primaries.front().second, others[1]);
+    here.settles(60s);
+}
+
+TEST(DiskStory, SoIsOneThatMayNotLead) {
+    Filled here;
+    for (const int other : here.others(here.leader))
+        here.c.members[static_cast<std::size_t>(other)]->set_tag("nofailover", "true");
+    here.pass(5s);
+    here.fill(here.leader, 30s);
+    here.pass(10s);
+    EXPECT_TRUE(here.refuses(here.leader));
+    EXPECT_EQ(here.asked(), 0);
+    here.pass(40s);
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(30s);
+}
+
+TEST(DiskStory, InMaintenanceModeNothingIsDone) {
+    Filled here;
+    here.c.faults.pause(true);
+    here.pass(5s);
+    here.c.faults.fill_disk(here.leader,
+                            {.to_hold = 1s, .to_full = 60s, .how_long = 30s, .by_writes = true});
+    here.pass(25s);
+    EXPECT_EQ(here.asked(), 0);
+    EXPECT_EQ(here.count<core::RefuseWrites>(), 0);
+    EXPECT_TRUE(here.writes_go_on());
+}
+
+TEST(DiskStory, AnOperatorsRequestStands) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.c.faults.switchover(here.c.world.name(here.leader), here.c.world.name(others[1]), 60s);
+    here.pass(5s);
+    here.fill(here.leader, 300s);
+    here.pass(20s);
+    EXPECT_EQ(here.asked(), 0);
+    EXPECT_TRUE(here.refuses(here.leader));
+    EXPECT_TRUE(here.primaries.empty());
+    ASSERT_TRUE(here.until_a_primary(60s)) << "its time has come";
+    EXPECT_EQ(here.primaries.front().second, others[1]);
+    EXPECT_EQ(here.asked(), 0);
+    here.pass(5s);
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(60s);
+}
+
+TEST(DiskStory, AnAgentThatIsStartedAgainGoesOnRefusingAndEndsItWhenThereIsRoom) {
+    Filled here;
+    for (int m = 0; m < 3; ++m) here.fill(m, 60s);
+    here.pass(10s);
+    ASSERT_TRUE(here.refuses(here.leader));
+    here.c.faults.crash_agent(here.leader, 1s);
+    const auto before = here.commits();
+    here.pass(10s);
+    EXPECT_TRUE(here.refuses(here.leader));
+    EXPECT_EQ(here.commits(), before) << "nor was anybody let in meanwhile";
+    // Nor does an agent that was away when the room came miss it.
+    here.pass(37500ms);
+    ASSERT_TRUE(here.refuses(here.leader));
+    here.c.faults.crash_agent(here.leader, 4s);
+    here.pass(15s);
+    EXPECT_TRUE(here.primaries.empty());
+    EXPECT_FALSE(here.refuses(here.leader));
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(60s);
+}
+
+// Each member with room gets its turn.
+TEST(DiskStory, WhoCannotTakeOverIsNotTheOnlyOneAsked) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.c.members[static_cast<std::size_t>(others[0])]->set_tag("failover_priority", "9");
+    here.pass(5s);
+    here.c.faults.stall_agent(others[0], 20s);  // its key still says that it streams and has room
+    here.fill(here.leader, 300s);
+    ASSERT_TRUE(here.until_a_primary(30s));
+    EXPECT_EQ(here.primaries.front().second, others[1]);
+    here.pass(5s);
+    EXPECT_TRUE(here.writes_go_on());
+}
+
+TEST(DiskStory, AnOperatorsSwitchoverToAFullMemberIsRefused) {
+    Filled here;
+    const int full = here.others(here.leader)[0];
+    here.fill(full, 300s);
+    here.pass(5s);
+    here.switch_over(here.leader, full);
+    here.pass(20s);
+    EXPECT_TRUE(here.primaries.empty());
+    EXPECT_TRUE(here.writes_go_on());
+}
+
+// Of two that have the same, whatever their priorities.
+TEST(DiskStory, AfterACrashTheOneWithRoomLeads) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.c.members[static_cast<std::size_t>(others[0])]->set_tag("failover_priority", "9");
+    here.fill(others[0], 300s);
+    here.pass(5s);
+    here.c.faults.power_loss(here.leader);
+    ASSERT_TRUE(here.until_a_primary(40s));
+    EXPECT_EQ(here.primaries.front().second, others[1]);
+}
+
+// Nobody waits for it for ever.
+TEST(DiskStory, AfterACrashAFullMemberLeadsWhereNoOtherCan) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    here.fill(others[0], 300s);
+    here.pass(5s);
+    here.c.faults.power_loss(others[1]);
+    here.c.faults.power_loss(here.leader);
+    ASSERT_TRUE(here.until_a_primary(40s));
+    EXPECT_EQ(here.primaries.front().second, others[0]);
+    here.pass(10s);
+    EXPECT_TRUE(here.refuses(others[0]));
+}
+
+TEST(DiskStory, AMemberWhoseWritesWereRefusedRefusesNoneAsTheNextLeader) {
+    Filled here;
+    const auto others = here.others(here.leader);
+    for (int m = 0; m < 3; ++m) here.fill(m, 30s);
+    here.pass(10s);
+    ASSERT_TRUE(here.refuses(here.leader));
+    here.c.faults.power_loss(here.leader);
+    here.pass(40s);
+    here.c.faults.power_back(here.leader);
+    here.settles(60s);
+    here.switch_over(here.c.leader(), here.leader);
+    ASSERT_TRUE(here.c.run_until([&] { return here.c.leader() == here.leader; }, 30s));
+    here.pass(3s);
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(30s);
+}
+
+// Whole schedules, with all other faults beside.
+TEST(DiskSchedules, KeepEveryPromise) {
+    int spared = 0;
+    for (const int members : {3, 5})
+        for (std::uint64_t seed = 1; seed <= (members == 3 ? 60 : 20); ++seed) {
+            auto plan = plan_for(seed, members, std::chrono::minutes(10));
+            plan.disks = true;
+            const auto outcome = run(plan);
+            spared += outcome.findings.spared;
+            for (const auto& failure : outcome.findings.failures)
+                ADD_FAILURE() << fmt::format("seed {} ({} members): {}", seed, members, failure);
+        }
+    EXPECT_GT(spared, 20);
+}
+
+}  // namespace
+}  // namespace relevo::sim

@@ -1,0 +1,191 @@
+"""A filling disk (docs/adr/0018) on real servers: each member's home is a small file system of its own.
+
+  tests/e2e/disk_scenarios.py NAME ...   run some      tests/e2e/disk_scenarios.py --list   their names
+
+Needs root and a mount namespace (the mounts end with it); skipped, and said so, elsewhere.
+"""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from registry import check, run, scenario, verify
+from lab import Lab, Writers, wait_for
+
+INSIDE = "RELEVO_DISK_MOUNTS"
+MB = 1 << 20
+# 5 % is less than three segments of WAL: so 48 MB is where hold begins, and 96 MB where it warns.
+SIZE = 320
+SETTINGS = {"ttl": 10, "loop_wait": 1, "retry_timeout": 3,
+            "postgresql": {"parameters": {"max_wal_size": "64MB", "min_wal_size": "32MB", "wal_keep_size": "16MB"}}}
+
+
+def mounts(lab):
+    for member in lab:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}m,mode=0755", "tmpfs", member.home], check=True)
+        lab.give(member.home)
+
+
+class DiskLab(Lab):
+    def __init__(self, **more):
+        super().__init__(dynamic=SETTINGS, **more)
+        mounts(self)
+
+    def stop(self):
+        super().stop()
+        for member in self:
+            subprocess.run(["umount", "-l", member.home], capture_output=True)
+        if not self.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def free(member):
+    space = os.statvfs(member.home)
+    return space.f_bavail * space.f_frsize
+
+
+class Filler:
+    """Something else on that host, which writes so much a second until nothing is left."""
+
+    def __init__(self, member, rate=15 * MB):
+        self.path, self.rate, self.stopping = os.path.join(member.home, "filler"), rate, False
+        self.thread = threading.Thread(target=self.write, daemon=True)
+        self.thread.start()
+
+    def write(self):
+        piece = b"x" * MB
+        began, written = time.monotonic(), 0
+        with open(self.path, "wb", buffering=0) as f:
+            while not self.stopping:
+                if written < (time.monotonic() - began) * self.rate:
+                    try:
+                        written += f.write(piece)
+                        continue
+                    except OSError:
+                        pass  # it is full: whatever becomes free is taken too
+                time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+        os.unlink(self.path)
+
+
+def said(member, words):
+    with open(member.agent.log, errors="replace") as f:
+        return words in f.read()
+
+
+def no_panic(lab):
+    for member in lab:
+        for path in glob.glob(os.path.join(lab.directory, f"{member.name}*log")) + \
+                glob.glob(os.path.join(member.data, "log", "*")):
+            with open(path, errors="replace") as f:
+                check("PANIC" not in f.read(), f"PANIC in {path}")
+
+
+def state_of(member):
+    return member.status().get("disk", {}).get("state")
+
+
+@scenario
+def a_primary_whose_disk_fills_hands_over_before_it_panics():
+    with DiskLab() as lab:
+        lab.start()
+        primary = lab.primary()
+        wait_for("a ballast beside the data directory", 30, lambda: os.path.exists(primary.data + ".ballast"))
+        writers = Writers(lab, clients=4, pause=0.002).start()
+        wait_for("rows", 30, lambda: writers.count() > 100)
+        filler = Filler(primary)
+        try:
+            then = lab.wait_primary(60, other_than=primary)
+            now = time.monotonic()
+            wait_for("writes on the new primary", 30,
+                     lambda: any(a and a[-1][1] > now for a in writers.acked))
+            check(said(primary, "the disk is nearly full: handing over to"), "the handover is explained")
+            no_panic(lab)
+            # It goes on to fill. With nothing left the old primary stays a standby, whose replay may end for that.
+            wait_for("the ballast to be given back", 60, lambda: not os.path.exists(primary.data + ".ballast"))
+            wait_for("nothing to be left", 60, lambda: free(primary) < MB)
+            check(os.path.exists(os.path.join(primary.data, "standby.signal")), "a standby by default")
+            check(lab.primary() is then, "nobody moves any more")
+        finally:
+            filler.stop()
+        verify(lab, writers)
+        wait_for("the old primary to have room again", 60, lambda: state_of(primary) == "ok")
+        wait_for("the ballast to be there again", 60, lambda: os.path.exists(primary.data + ".ballast"))
+        no_panic(lab)
+
+
+@scenario
+def where_all_disks_are_full_writes_are_refused_and_go_on_by_themselves():
+    with DiskLab() as lab:
+        lab.start()
+        primary = lab.primary()
+        primary.sql("create table t (n int)")
+        primary.sql("create role app login password 'app'")
+        primary.sql("grant all on t to app")
+        app = primary.connect(user="app", password="app")  # within a transaction that has written
+        app.cursor().execute("insert into t values (1)")
+        try:
+            # The primary last: nobody has room any more then.
+            for member in sorted(lab, key=lambda m: m is primary):
+                subprocess.run(["fallocate", "-l", str(free(member) - 30 * MB), os.path.join(member.home, "most")],
+                               check=True)
+                wait_for(f"{member.name} to hold", 30, lambda m=member: state_of(m) == "hold")
+                wait_for(f"the key of {member.name} to say so", 10,
+                         lambda m=member: '"disk":"hold"' in lab.etcd.keys("lab")[f"members/{m.name}"])
+            wait_for("writes to be refused", 30, lambda: primary.status().get("refuses_writes"))
+
+            def refused():
+                try:
+                    primary.sql("insert into t values (2)")
+                except Exception as e:
+                    return getattr(e, "pgcode", None) == "25006"
+                return False
+            wait_for("a clear error", 10, refused)
+            check(primary.sql("select count(*) from t")[0][0] == 0, "readers go on")
+            check(primary.is_primary(), "it stays the primary")
+
+            def ended():
+                try:
+                    app.cursor().execute("insert into t values (3)")
+                except Exception:
+                    return True
+                return False
+            wait_for("a transaction that had written to be ended", 10, ended, every=0.2)
+            listed = lab.ctl("list").stdout
+            check("refuses writes until there is room" in listed and "its disk is nearly full" in listed, listed)
+            check(lab.primary() is primary, "the lead is not passed round")
+            # The primary first: as long as no other has room it stays what it is.
+            os.unlink(os.path.join(primary.home, "most"))
+            wait_for("writes to go on by themselves", 60, lambda: primary.sql("insert into t values (4)") is None)
+        finally:
+            for member in lab:
+                path = os.path.join(member.home, "most")
+                if os.path.exists(path):
+                    os.unlink(path)
+        check(not primary.status().get("refuses_writes"), "nothing is refused any more")
+        check(lab.primary() is primary, "the same primary")
+        verify(lab)
+        no_panic(lab)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("SKIPPED: small file systems need root")
+        sys.exit(77)
+    if INSIDE not in os.environ:
+        trial = subprocess.run(["unshare", "--mount", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True)
+        if trial.returncode:
+            print("SKIPPED: this machine gives no mount namespace")
+            sys.exit(77)
+        os.execvpe("unshare", ["unshare", "--mount", sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+    run()
+
+
+if __name__ == "__main__":
+    main()
