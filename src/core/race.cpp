@@ -324,9 +324,12 @@ bool answered(Mind& m) {
         m.wake_by(s.race_probe_at);
         return false;
     }
+    // In a switchover nobody comes back: who has it all waited for nothing, and one that hears
+    // nobody was faster.
+    const bool asked_for_one = s.dcs->failover && !s.dcs->failover->scheduled_at;
     const auto& backoff = s.settings.primary_race_backoff;
-    if (backoff.count() > 0 && s.pg->replication_state == "streaming" && s.unlocked_since &&
-        m.now.mono < *s.unlocked_since + backoff) {
+    if (backoff.count() > 0 && !asked_for_one && s.pg->replication_state == "streaming" &&
+        s.unlocked_since && m.now.mono < *s.unlocked_since + backoff) {
         m.wake_by(*s.unlocked_since + backoff);
         return false;
     }

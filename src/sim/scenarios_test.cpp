@@ -126,6 +126,19 @@ TEST(Story, AScheduledSwitchoverGoesToWhomItNames) {
     story.settles(60s);
 }
 
+TEST(Story, ASwitchoverDoesNotWaitForPrimaryRaceBackoff) {
+    auto plan = calm_plan(30s, 300s);
+    plan.settings.primary_race_backoff = 10s;
+    plan.config_json = config_of(plan.settings);
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(5s));
+    EXPECT_EQ(story.primaries.front().second, (old + 1) % 3);
+    story.settles(60s);
+}
+
 TEST(Story, ASwitchoverStopsNothingWhileACheckpointRuns) {
     Story story(calm_plan(30s, 300s));
     story.begin();
