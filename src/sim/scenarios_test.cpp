@@ -108,8 +108,6 @@ TEST(Story, ASwitchoverLosesNothingAndIsShort) {
     EXPECT_EQ((story.count<core::RewindPg, core::ClonePg>()), 0);
 }
 
-// PostgreSQL makes one checkpoint after the other, and a stop waits for them, with clients waiting:
-// a switchover right after another one lets the checkpoint of the promotion end before.
 // Whoever else would be preferred.
 TEST(Story, AScheduledSwitchoverGoesToWhomItNames) {
     Story story(calm_plan(30s, 300s));
@@ -139,6 +137,8 @@ TEST(Story, ASwitchoverDoesNotWaitForPrimaryRaceBackoff) {
     story.settles(60s);
 }
 
+// PostgreSQL makes one checkpoint after the other, and a stop waits for them, with clients waiting:
+// a switchover right after another one lets the checkpoint of the promotion end before.
 TEST(Story, ASwitchoverStopsNothingWhileACheckpointRuns) {
     Story story(calm_plan(30s, 300s));
     story.begin();
