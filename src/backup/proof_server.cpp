@@ -7,20 +7,11 @@
 #include <map>
 #include <vector>
 
+#include "backup/stand_alone.h"
 #include "base/text.h"
 
 namespace relevo::backup {
 namespace {
-
-// As postgresql.conf wants a value, with its quotes.
-std::string quoted(std::string_view value) {
-    std::string out = "'";
-    for (const char c : value) {
-        if (c == '\'' || c == '\\') out += c;
-        out += c;
-    }
-    return out + "'";
-}
 
 std::optional<std::int64_t> number_of(std::string_view text, std::string_view label) {
     for (const auto& line : split(text, '\n')) {
@@ -86,7 +77,7 @@ std::string proof_config(const ProofServer& server) {
     const auto segment_mb = server.control.segment_bytes >> 20U;
     std::string out = "# Written by relevo for a proof of restore. It lives as long as that.\n";
     const auto set = [&](std::string_view name, std::string_view value) {
-        out += fmt::format("{} = {}\n", name, quoted(value));
+        out += fmt::format("{} = {}\n", name, conf_quoted(value));
     };
     set("data_directory", server.data);
     set("hba_file", server.hba_file);

@@ -7,16 +7,6 @@
 namespace relevo::backup {
 namespace {
 
-// As postgresql.conf wants a value, with its quotes.
-std::string quoted(std::string_view value) {
-    std::string out = "'";
-    for (const char c : value) {
-        if (c == '\'' || c == '\\') out += c;
-        out += c;
-    }
-    return out + "'";
-}
-
 bool sets_data_directory(std::string_view line) {
     constexpr std::string_view name = "data_directory";
     line = trim(line);
@@ -27,6 +17,15 @@ bool sets_data_directory(std::string_view line) {
 
 }  // namespace
 
+std::string conf_quoted(std::string_view value) {
+    std::string out = "'";
+    for (const char c : value) {
+        if (c == '\'' || c == '\\') out += c;
+        out += c;
+    }
+    return out + "'";
+}
+
 std::string stand_alone_settings(const std::string& directory, bool has_hba, bool has_ident) {
     std::string out =
         "\n# Written by relevo: this server was restored to stand alone. Nothing of it reaches "
@@ -36,8 +35,9 @@ std::string stand_alone_settings(const std::string& directory, bool has_hba, boo
         "archive_command = ''\n"
         "synchronous_standby_names = ''\n"
         "restart_after_crash = 'on'\n";
-    if (has_hba) out += fmt::format("hba_file = {}\n", quoted(directory + "/pg_hba.conf"));
-    if (has_ident) out += fmt::format("ident_file = {}\n", quoted(directory + "/pg_ident.conf"));
+    if (has_hba) out += fmt::format("hba_file = {}\n", conf_quoted(directory + "/pg_hba.conf"));
+    if (has_ident)
+        out += fmt::format("ident_file = {}\n", conf_quoted(directory + "/pg_ident.conf"));
     return out;
 }
 

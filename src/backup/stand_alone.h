@@ -12,6 +12,9 @@ namespace relevo::backup {
 // these files are there.
 std::string stand_alone_settings(const std::string& directory, bool has_hba, bool has_ident);
 
+// A value as postgresql.conf wants it, with its quotes.
+std::string conf_quoted(std::string_view value);
+
 // Its postgresql.conf without what says that the data is elsewhere: started with -D, the server
 // would take the data directory that the cluster's member uses.
 std::string without_data_directory(std::string_view config);

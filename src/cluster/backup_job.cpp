@@ -10,7 +10,7 @@
 namespace relevo::cluster {
 namespace {
 
-constexpr std::size_t sentence_max = 1000, declined_max = 100, name_max = 200;
+constexpr std::size_t sentence_max = 1000, declined_max = 100;
 
 template <class Enum, std::size_t N>
 std::optional<Enum> find_word(std::string_view text, const Enum (&all)[N]) {
@@ -25,12 +25,7 @@ constexpr JobState states[] = {JobState::requested, JobState::running, JobState:
                                JobState::failed};
 constexpr JobAsker askers[] = {JobAsker::schedule, JobAsker::operator_};
 
-void set_time(json::Ordered& out, const char* key, const std::optional<WallTime>& time) {
-    if (time) out[key] = to_iso(*time);
-}
-void set_text(json::Ordered& out, const char* key, const std::string& text) {
-    if (!text.empty()) out[key] = text;
-}
+using json::set_text, json::set_time;
 
 json::Ordered progress_json(const JobProgress& progress) {
     json::Ordered out = json::Ordered::object();
@@ -41,32 +36,13 @@ json::Ordered progress_json(const JobProgress& progress) {
     return out;
 }
 
-// Absent: leaves it alone.
-void read_time(json::Fields& fields, const char* key, std::optional<WallTime>& out) {
-    std::string text;
-    fields.text(key, text);
-    if (text.empty()) return;
-    const auto time = parse_iso(text);
-    // What is written again must read the same: four digits of a year.
-    constexpr WallTime first = std::chrono::sys_days{std::chrono::year{1} / 1 / 1};
-    constexpr WallTime last = std::chrono::sys_days{std::chrono::year{9999} / 1 / 1};
-    if (!time || time->time < first || time->time > last)
-        return fields.wrong(key, "a time in ISO 8601");
-    out = time->time;
-}
-
-void read_name(json::Fields& fields, const char* key, std::string& out) {
-    fields.text(key, out);
-    if (out.size() > name_max) fields.wrong(key, "a name");
-}
-
 void read_declined(json::Fields& fields, std::vector<MemberName>& out) {
     const auto* list = fields.find("declined");
     if (list == nullptr) return;
     if (!list->is_array() || list->size() > declined_max)
         return fields.wrong("declined", "a list of names");
     for (const auto& name : *list) {
-        if (!name.is_string() || name.get_ref<const std::string&>().size() > name_max)
+        if (!name.is_string() || name.get_ref<const std::string&>().size() > json::name_max)
             return fields.wrong("declined", "a list of names");
         out.push_back(name.get<std::string>());
     }
@@ -83,7 +59,7 @@ Status read_progress(json::Fields& fields, JobProgress& out) {
     inner.whole("done_bytes", out.done_bytes);
     inner.whole("total_bytes", out.total_bytes);
     inner.whole("percent_x100", out.percent_x100);
-    read_time(inner, "at", out.at);
+    inner.time("at", out.at);
     out.percent_x100 = std::min(out.percent_x100, 10'000);
     return inner.status();
 }
@@ -182,28 +158,28 @@ Result<BackupJob> parse_backup_job(std::string_view text) {
     json::Fields fields(object);
     BackupJob job;
     std::string what, state, asker;
-    read_name(fields, "id", job.id);
+    fields.name("id", job.id);
     fields.text("what", what);
     fields.text("state", state);
     fields.text("requested_by", asker);
     std::optional<WallTime> requested;
-    read_time(fields, "requested", requested);
-    read_time(fields, "due", job.due);
-    read_name(fields, "member", job.member);
+    fields.time("requested", requested);
+    fields.time("due", job.due);
+    fields.name("member", job.member);
     read_declined(fields, job.declined);
-    read_name(fields, "run", job.run);
+    fields.name("run", job.run);
     fields.whole("under", job.under);
     fields.whole("ttl", job.ttl_s);
-    read_name(fields, "primary", job.primary);
+    fields.name("primary", job.primary);
     fields.whole("attempts", job.attempts);
-    read_time(fields, "begun", job.begun);
-    read_time(fields, "ended", job.ended);
+    fields.time("begun", job.begun);
+    fields.time("ended", job.ended);
     RLV_CHECK(read_progress(fields, job.progress));
     fields.text("stop", job.stop);
     fields.flag("interrupted", job.interrupted);
-    read_name(fields, "label", job.label);
+    fields.name("label", job.label);
     fields.text("result", job.result);
-    read_time(fields, "made_way", job.made_way);
+    fields.time("made_way", job.made_way);
     RLV_CHECK(fields.status());
 
     const auto known_what = find_word(what, whats);

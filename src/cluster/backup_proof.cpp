@@ -8,7 +8,7 @@
 namespace relevo::cluster {
 namespace {
 
-constexpr std::size_t kept_max = 12, read_max = 100, name_max = 200, sentence_max = 500;
+constexpr std::size_t kept_max = 12, read_max = 100, sentence_max = 500;
 constexpr std::int64_t year_ms = std::int64_t{366} * 86'400'000;
 
 std::string sentence(std::string_view text) {
@@ -17,12 +17,8 @@ std::string sentence(std::string_view text) {
     return out;
 }
 
-void set_time(json::Ordered& out, const char* key, const std::optional<WallTime>& time) {
-    if (time) out[key] = to_iso(*time);
-}
-void set_text(json::Ordered& out, const char* key, const std::string& text) {
-    if (!text.empty()) out[key] = text;
-}
+using json::set_text, json::set_time;
+
 void set_number(json::Ordered& out, const char* key, const std::optional<std::int64_t>& number) {
     if (number) out[key] = *number;
 }
@@ -47,24 +43,6 @@ json::Ordered to_object(const ProofRecord& proof) {
     return out;
 }
 
-void read_time(json::Fields& fields, const char* key, std::optional<WallTime>& out) {
-    std::string text;
-    fields.text(key, text);
-    if (text.empty()) return;
-    const auto time = parse_iso(text);
-    // What is written again must read the same: four digits of a year.
-    constexpr WallTime first = std::chrono::sys_days{std::chrono::year{1} / 1 / 1};
-    constexpr WallTime last = std::chrono::sys_days{std::chrono::year{9999} / 1 / 1};
-    if (!time || time->time < first || time->time > last)
-        return fields.wrong(key, "a time in ISO 8601");
-    out = time->time;
-}
-
-void read_name(json::Fields& fields, const char* key, std::string& out) {
-    fields.text(key, out);
-    if (out.size() > name_max) fields.wrong(key, "a name");
-}
-
 void read_ms(json::Fields& fields, const char* key, std::optional<std::int64_t>& out) {
     if (fields.find(key) == nullptr) return;
     std::int64_t number = -1;
@@ -80,13 +58,13 @@ Result<ProofRecord> read_one(const json::Json& object) {
     json::Fields fields(object);
     ProofRecord out;
     std::optional<WallTime> begun;
-    read_name(fields, "id", out.id);
-    read_time(fields, "begun", begun);
-    read_time(fields, "due", out.due);
-    read_name(fields, "member", out.member);
-    read_name(fields, "backup", out.backup);
+    fields.name("id", out.id);
+    fields.time("begun", begun);
+    fields.time("due", out.due);
+    fields.name("member", out.member);
+    fields.name("backup", out.backup);
     fields.flag("ok", out.ok);
-    read_name(fields, "step", out.step);
+    fields.name("step", out.step);
     fields.text("result", out.result);
     fields.text("unchecked", out.unchecked);
     fields.whole("bytes", out.bytes);
@@ -100,7 +78,7 @@ Result<ProofRecord> read_one(const json::Json& object) {
         if (!read) fields.wrong("restored_to", "a position as 0/4000060");
         if (read) out.restored_to = *read;
     }
-    read_time(fields, "newest", out.newest);
+    fields.time("newest", out.newest);
     RLV_CHECK(fields.status());
     if (!begun) return fail(ErrorCode::invalid, "a proof has begun at some time");
     out.begun = *begun;

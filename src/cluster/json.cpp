@@ -132,6 +132,14 @@ const char* type_name(const Json& value) {
     return "an object";
 }
 
+void set_time(Ordered& out, const char* key, const std::optional<WallTime>& time) {
+    if (time) out[key] = to_iso(*time);
+}
+
+void set_text(Ordered& out, const char* key, const std::string& text) {
+    if (!text.empty()) out[key] = text;
+}
+
 const Json* Fields::find(const char* key) const {
     const auto found = object_.find(key);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
@@ -145,6 +153,23 @@ void Fields::text(const char* key, std::string& out) {
     } else {
         wrong(key, "a text");
     }
+}
+
+void Fields::time(const char* key, std::optional<WallTime>& out) {
+    std::string written;
+    text(key, written);
+    if (written.empty()) return;
+    const auto read = parse_iso(written);
+    // What is written again must read the same: four digits of a year.
+    constexpr WallTime first = std::chrono::sys_days{std::chrono::year{1} / 1 / 1};
+    constexpr WallTime last = std::chrono::sys_days{std::chrono::year{9999} / 1 / 1};
+    if (!read || read->time < first || read->time > last) return wrong(key, "a time in ISO 8601");
+    out = read->time;
+}
+
+void Fields::name(const char* key, std::string& out) {
+    text(key, out);
+    if (out.size() > name_max) wrong(key, "a name");
 }
 
 void Fields::scalar(const char* key, std::string& out) {

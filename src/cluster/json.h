@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "cluster/lsn.h"
 
 namespace relevo::cluster::json {
@@ -35,6 +36,12 @@ std::string scalar_text(const Ordered& value);
 
 const char* type_name(const Json& value);  // "a number", "a list": for sentences
 
+// Nothing is written where there is nothing.
+void set_time(Ordered& out, const char* key, const std::optional<WallTime>& time);
+void set_text(Ordered& out, const char* key, const std::string& text);
+
+inline constexpr std::size_t name_max = 200;
+
 // Whole and not negative, within T.
 template <class T>
 std::optional<T> whole_number(const Json& value) {
@@ -55,6 +62,8 @@ public:
     void scalar(const char* key, std::string& out);  // numbers and booleans as text
     void flag(const char* key, bool& out);
     void lsn(const char* key, std::optional<Lsn>& out);
+    void time(const char* key, std::optional<WallTime>& out);  // "" too leaves it as it is
+    void name(const char* key, std::string& out);              // of 200 bytes at most
     template <class T>
     void whole(const char* key, T& out) {
         const Json* const value = find(key);

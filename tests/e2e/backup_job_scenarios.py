@@ -14,7 +14,7 @@ import threading
 import time
 
 from registry import FAST, check, log_of, ours, run, scenario, verify
-from lab import Authority, Lab, Process, Writers, parent_of, wait_for
+from lab import Authority, Lab, Process, Writers, commands, parent_of, signal_all, wait_for
 
 # Never by itself, unless there is no full one.
 NEVER_AGAIN = "0 0 1 1 *"
@@ -57,15 +57,8 @@ exec pgbackrest "$@"
 
     def running(self):
         """Pids. What copies for one, `backup:local`, is not another, nor is it before its exec."""
-        found = []
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as f:
-                    words = f.read().split(b"\0")
-            except OSError:
-                continue
-            if b"backup" in words and any(word.startswith(self.config) for word in words):
-                found.append(int(entry))
+        found = [pid for pid, words in commands()
+                 if b"backup" in words and any(word.startswith(self.config) for word in words)]
         return [pid for pid in found if parent_of(pid) not in found]
 
     def look(self):
@@ -163,18 +156,13 @@ def catch_in_the_middle(backed, pid, before):
                    for folder, _, files in os.walk(os.path.join(top, new)))
     wait_for("the backup to copy", 30, copies)
     stopped = tree(pid) + [int(pid)]
-    for each in stopped:
-        os.kill(each, signal.SIGSTOP)
+    signal_all(stopped, signal.SIGSTOP)
     check(alive(pid), "the backup was over before it could be caught")
     return stopped
 
 
 def let_go(pids):
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except OSError:
-            pass
+    signal_all(pids, signal.SIGCONT)
 
 
 @scenario

@@ -14,7 +14,7 @@ import time
 from backup_scenarios import (archived, directory, has, has_stanza, in_repository, lab_with_repository, pgbackrest,
                               reload, secrets_are_kept, stop_archiver, switch)
 from registry import SCENARIOS, check, log_of, run, scenario, verify
-from lab import Writers, wait_for
+from lab import Writers, commands, signal_all, wait_for
 
 SCENARIOS.clear()  # those of the file that the helpers are from
 FROM_REPOSITORY = {"create_replica_methods": ["pgbackrest", "basebackup"]}
@@ -94,25 +94,9 @@ def replica_is_made_from_the_repository_while_the_primary_serves():
 
 def restore_processes(member):
     """The restore into that member's directory and what it started."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-        except OSError:
-            continue
-        if f"--config={directory(member)}/pgbackrest.conf".encode() in words and any(
-                word == b"restore" or word.startswith(b"restore:") for word in words):
-            found.append(int(entry))
-    return found
-
-
-def send(pids, number):
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
+    config = f"--config={directory(member)}/pgbackrest.conf".encode()
+    return [pid for pid, words in commands() if config in words and any(
+        word == b"restore" or word.startswith(b"restore:") for word in words)]
 
 
 def copy_of(member):
@@ -125,10 +109,10 @@ def stop_in_the_middle(member):
 
     def told():
         pids = restore_processes(member)
-        send(pids, signal.SIGSTOP)
+        signal_all(pids, signal.SIGSTOP)
         if copy_of(member):
             return pids
-        send(pids, signal.SIGCONT)
+        signal_all(pids, signal.SIGCONT)
         return None
     return wait_for("its progress", 60, told, every=0.01)
 
