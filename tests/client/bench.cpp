@@ -28,7 +28,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
@@ -38,6 +37,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -50,6 +50,42 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t clients = 8;
+
+// Connections are opened once in an application's life: what is done in the first half second is
+// not counted.
+struct Span {
+    Clock::time_point from, until;
+};
+constexpr std::chrono::milliseconds warm_up(500);
+
+struct Count {
+    long counted = 0, all = 0;
+    // One more. False: it is time to end.
+    bool next(const Span& span) {
+        const auto now = Clock::now();
+        ++all;
+        if (now >= span.from && now < span.until) ++counted;
+        return now < span.until;
+    }
+    void add(const Count& other) {
+        counted += other.counted;
+        all += other.all;
+    }
+};
+
+// Of several threads.
+class Total {
+public:
+    void add(const Count& count) {
+        const std::lock_guard lock(mutex_);
+        count_.add(count);
+    }
+    Count get() const { return count_; }  // when they have ended
+
+private:
+    std::mutex mutex_;
+    Count count_;
+};
 
 struct Work {
     const char* word;
@@ -73,18 +109,17 @@ void must(PGresult* result) {
     PQclear(result);
 }
 
-long one_bare(const std::string& conninfo, const Work& work, std::size_t index,
-              Clock::time_point until) {
+Count one_bare(const std::string& conninfo, const Work& work, std::size_t index, Span span) {
     PGconn* connection = PQconnectdb(conninfo.c_str());
     if (PQstatus(connection) != CONNECTION_OK) give_up(PQerrorMessage(connection));
-    long done = 0;
+    Count done;
     const auto id = std::to_string(index);
     const char* values[] = {id.c_str()};
-    for (; Clock::now() < until; ++done) {
+    do {
         if (work.writes) must(PQexec(connection, "BEGIN"));
         must(PQexecParams(connection, work.sql, 1, nullptr, values, nullptr, nullptr, 0));
         if (work.writes) must(PQexec(connection, "COMMIT"));
-    }
+    } while (done.next(span));
     PQfinish(connection);
     return done;
 }
@@ -133,8 +168,8 @@ private:
     int step_ = 0;
 };
 
-long bare_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
-               Clock::time_point until) {
+Count bare_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
+                Span span) {
     const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
     std::vector<std::unique_ptr<Bare>> all;
     for (std::size_t i = 0; i < size; ++i) {
@@ -143,15 +178,14 @@ long bare_loop(const std::string& conninfo, const Work& work, std::size_t first,
         if (::epoll_ctl(epoll, EPOLL_CTL_ADD, its->socket(), &event) != 0) give_up("epoll_ctl");
         its->send();
     }
-    long done = 0;
+    Count done;
     std::array<epoll_event, clients> events{};
     for (std::size_t busy = size; busy > 0;) {
         const int ready = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < ready; ++i) {
             auto& its = *static_cast<Bare*>(events.at(static_cast<std::size_t>(i)).data.ptr);
             if (!its.hear()) continue;
-            ++done;
-            if (Clock::now() < until)
+            if (done.next(span))
                 its.send();
             else
                 --busy;
@@ -212,54 +246,62 @@ double cpu_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// The server's CPU is known only when its sessions have ended: that of the warm-up is in it.
 template <class Run>
-Figure measured(const std::string& conninfo, Run run) {
+Figure measured(const std::string& conninfo, std::chrono::seconds length, Run run) {
     const double server = server_seconds(conninfo);
-    const auto began = Clock::now();
-    const double cpu = cpu_seconds();
-    const auto done = static_cast<double>(run(began));
-    const double rate = done / std::chrono::duration<double>(Clock::now() - began).count();
-    const double used = (cpu_seconds() - cpu) * 1e6 / done;
-    return {rate, used, (server_seconds(conninfo) - server) * 1e6 / done};
+    const auto from = Clock::now() + warm_up;
+    double cpu = 0;
+    Count done;
+    {
+        const std::jthread clock([&] {
+            std::this_thread::sleep_until(from);
+            cpu = cpu_seconds();
+        });
+        done = run(Span{from, from + length});
+    }
+    if (done.counted == 0) give_up("nothing was done in the time");
+    const auto counted = static_cast<double>(done.counted), all = static_cast<double>(done.all);
+    const double rate = counted / std::chrono::duration<double>(length).count();
+    const double used = (cpu_seconds() - cpu) * 1e6 / counted;
+    return {rate, used, (server_seconds(conninfo) - server) * 1e6 / all};
 }
 
-long bare(const std::string& conninfo, const Work& work, Clock::time_point until) {
-    std::atomic<long> total = 0;
+// `one` for each of `size`, each on its own thread.
+template <class One>
+Count on_threads(std::size_t size, One one) {
+    Total total;
     {
         std::vector<std::jthread> threads;
-        for (std::size_t i = 0; i < clients; ++i)
-            threads.emplace_back([&, i] { total += one_bare(conninfo, work, i, until); });
+        for (std::size_t i = 0; i < size; ++i) threads.emplace_back([&, i] { total.add(one(i)); });
     }
-    return total;
+    return total.get();
 }
 
-long bare_once(const std::string& conninfo, const Work& work, Clock::time_point until) {
-    return bare_loop(conninfo, work, 0, clients, until);
+Count bare(const std::string& conninfo, const Work& work, Span span) {
+    return on_threads(clients, [&](std::size_t i) { return one_bare(conninfo, work, i, span); });
+}
+
+Count bare_once(const std::string& conninfo, const Work& work, Span span) {
+    return bare_loop(conninfo, work, 0, clients, span);
 }
 
 // `loop` twice, each on its own thread with half of the clients.
 template <class Loop>
-long twice(Loop loop) {
-    std::atomic<long> total = 0;
-    {
-        std::vector<std::jthread> threads;
-        for (const std::size_t first : {std::size_t{0}, clients / 2})
-            threads.emplace_back([&, first] { total += loop(first, clients / 2); });
-    }
-    return total;
+Count twice(Loop loop) {
+    return on_threads(2, [&](std::size_t i) { return loop(i * clients / 2, clients / 2); });
 }
 
-long bare_twice(const std::string& conninfo, const Work& work, Clock::time_point until) {
+Count bare_twice(const std::string& conninfo, const Work& work, Span span) {
     return twice([&](std::size_t first, std::size_t size) {
-        return bare_loop(conninfo, work, first, size, until);
+        return bare_loop(conninfo, work, first, size, span);
     });
 }
 
-Task<long> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index,
-                      Clock::time_point until) {
-    long done = 0;
+Task<Count> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index, Span span) {
+    Count done;
     const Parameters id{std::to_string(index)};
-    for (; Clock::now() < until; ++done) {
+    do {
         if (work.writes) {
             const auto ok = co_await pool->transaction([&](Transaction& t) -> Task<Expected<void>> {
                 auto rows = co_await t.execute(work.sql, id);
@@ -271,44 +313,43 @@ Task<long> one_pooled(std::shared_ptr<Pool> pool, Work work, std::size_t index,
             const auto rows = co_await pool->execute(work.sql, id, {.idempotent = true});
             if (!rows) give_up(rows.error().message);
         }
-    }
+    } while (done.next(span));
     co_return done;
 }
 
 // One pool on one thread, with `size` of the clients from `first` on.
-long one_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
-              Clock::time_point until) {
+Count one_loop(const std::string& conninfo, const Work& work, std::size_t first, std::size_t size,
+               Span span) {
     asio::io_context io(1);
     const auto pool = Pool::make(io.get_executor(), {.conninfo = conninfo, .size = size});
     if (!pool) give_up(pool.error().message);
-    long total = 0;
+    Count total;
     std::size_t left = size;
     for (std::size_t i = 0; i < size; ++i)
-        asio::co_spawn(io, one_pooled(*pool, work, first + i, until),
-                       [&](std::exception_ptr thrown, long done) {
+        asio::co_spawn(io, one_pooled(*pool, work, first + i, span),
+                       [&](std::exception_ptr thrown, Count done) {
                            if (thrown) std::rethrow_exception(thrown);
-                           total += done;
+                           total.add(done);
                            if (--left == 0) (*pool)->close();
                        });
     io.run();
     return total;
 }
 
-long pooled(const std::string& conninfo, const Work& work, Clock::time_point until) {
-    return one_loop(conninfo, work, 0, clients, until);
+Count pooled(const std::string& conninfo, const Work& work, Span span) {
+    return one_loop(conninfo, work, 0, clients, span);
 }
 
-long pooled_twice(const std::string& conninfo, const Work& work, Clock::time_point until) {
+Count pooled_twice(const std::string& conninfo, const Work& work, Span span) {
     return twice([&](std::size_t first, std::size_t size) {
-        return one_loop(conninfo, work, first, size, until);
+        return one_loop(conninfo, work, first, size, span);
     });
 }
 
-long one_blocking(BlockingPool& pool, const Work& work, std::size_t index,
-                  Clock::time_point until) {
-    long done = 0;
+Count one_blocking(BlockingPool& pool, const Work& work, std::size_t index, Span span) {
+    Count done;
     const Parameters id{std::to_string(index)};
-    for (; Clock::now() < until; ++done) {
+    do {
         if (work.writes) {
             const auto ok = pool.transaction([&](BlockingTransaction& t) -> Expected<void> {
                 auto rows = t.execute(work.sql, id);
@@ -320,20 +361,14 @@ long one_blocking(BlockingPool& pool, const Work& work, std::size_t index,
             const auto rows = pool.execute(work.sql, id, {.idempotent = true});
             if (!rows) give_up(rows.error().message);
         }
-    }
+    } while (done.next(span));
     return done;
 }
 
-long blocking(const std::string& conninfo, const Work& work, Clock::time_point until) {
+Count blocking(const std::string& conninfo, const Work& work, Span span) {
     const auto pool = BlockingPool::make({.conninfo = conninfo, .size = clients});
     if (!pool) give_up(pool.error().message);
-    std::atomic<long> total = 0;
-    {
-        std::vector<std::jthread> threads;
-        for (std::size_t i = 0; i < clients; ++i)
-            threads.emplace_back([&, i] { total += one_blocking(**pool, work, i, until); });
-    }
-    return total;
+    return on_threads(clients, [&](std::size_t i) { return one_blocking(**pool, work, i, span); });
 }
 
 void line(const char* what, std::vector<double> values, int digits) {
@@ -365,7 +400,7 @@ void compare(const std::string& name, const std::vector<Figure>& its,
     line((name + ", by CPU time").c_str(), costs, 3);
 }
 
-using Run = long (*)(const std::string& conninfo, const Work& work, Clock::time_point until);
+using Run = Count (*)(const std::string& conninfo, const Work& work, Span span);
 struct Way {
     const char* name;
     const char* title;
@@ -411,9 +446,8 @@ int main(int argc, char** argv) {
         if (!every_work && !named(work.word)) continue;
         std::vector<Figures> figures(wanted.size());
         const auto run = [&](Run how) {
-            return measured(argv[1], [&](Clock::time_point began) {
-                return how(argv[1], work, began + length);
-            });
+            return measured(argv[1], length,
+                            [&](const Span& span) { return how(argv[1], work, span); });
         };
         for (long i = 0; i < runs; ++i)
             for (std::size_t way = 0; way < wanted.size(); ++way) {
