@@ -5,6 +5,7 @@ import time
 from traffic import Traffic
 
 LONG_FREEZE, LONG_WITHOUT_ETCD, FULL_DISK = 45, 60, 30
+FILL_RATE = 50  # MB a second
 
 
 class Outage:
@@ -81,6 +82,18 @@ def disk(act):
     return FULL_DISK, act.primary.host.empty_disk
 
 
+def disk_fills(act):
+    """Until nothing is left, which takes less than the time it lasts."""
+    act.primary.host.fill_disk_at(FILL_RATE)
+
+    def cure():
+        act.primary.host.empty_disk()
+        for member in act.lab:
+            if "PANIC:" in member.agent.tail(10 ** 6):
+                raise AssertionError(f"a PANIC in the log of {member.name}")
+    return FULL_DISK, cure
+
+
 def replica_power(act):
     replica = act.replica()
     act.lab.power_off(replica)
@@ -117,6 +130,7 @@ ROWS = {
     "postgres": Row("PostgreSQL frozen, agent alive", postgres_frozen),
     "etcd": Row("etcd without its quorum for 60 s", etcd_quorum),
     "disk": Row("disk of the primary full for 30 s", disk, disk_mb=512),
+    "filling": Row(f"disk of the primary fills at {FILL_RATE} MB/s", disk_fills, disk_mb=1000),
     "replica": Row("replica's host loses power", replica_power),
     "switchover": Row("planned switchover", switchover),
     "together": Row("host loses power, etcd's leader on it", power_with_etcd, together=True),
@@ -151,7 +165,7 @@ def measure(lab, row, number, patience):
         at = time.monotonic()
         seconds, cure = row.act(act)
         lasts(max(0.0, at + seconds - time.monotonic()))
-        if seconds < LONG_FREEZE and row.act is not disk:
+        if seconds < LONG_FREEZE and row.act not in (disk, disk_fills):
             traffic.wait_acks(100, patience)  # by itself, without the cure
         cured = time.monotonic()
         if cure:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 BRIDGE = "lab0"
@@ -21,6 +22,21 @@ type filter hook input priority -10; policy accept;
 %s
 }
 }
+"""
+
+# argv: a file, bytes a second. Writes until nothing is left, and then into whatever becomes free.
+FILLER = """
+import sys, time
+piece, began, written = b"x" * (1 << 20), time.monotonic(), 0
+with open(sys.argv[1], "wb", buffering=0) as f:
+    while True:
+        try:
+            if written < (time.monotonic() - began) * int(sys.argv[2]):
+                written += f.write(piece)
+                continue
+        except OSError:
+            pass
+        time.sleep(0.005)
 """
 
 
@@ -39,7 +55,7 @@ class Host:
         self.near = []  # hosts that stay with this one when it is cut off: a client next to it
         self.on = True
         self.rules = []  # nftables', as they are in force
-        self.ballast = None
+        self.ballast = self.filler = None
         self.mount = None
         do("ip", "netns", "add", name)
         self.space = f"/run/netns/{name}"
@@ -133,7 +149,17 @@ class Host:
                 except OSError:
                     pass
 
+    def fill_disk_at(self, megabytes):
+        """So much a second, from now on."""
+        self.ballast = os.path.join(self.mount, "ballast")
+        self.filler = subprocess.Popen([*self.within(), sys.executable, "-c", FILLER, self.ballast,
+                                        str(megabytes << 20)])
+
     def empty_disk(self):
+        if self.filler:
+            self.filler.kill()
+            self.filler.wait()
+            self.filler = None
         if self.ballast:
             try:
                 os.unlink(self.ballast)
