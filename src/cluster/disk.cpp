@@ -19,10 +19,11 @@ constexpr std::uint64_t hold_least = 3 * segment;
 constexpr std::uint64_t warning_least = 2 * hold_least;
 
 // The trend's window: three times the default checkpoint_timeout, so that one third of it holds a
-// whole cycle of recycling. Judged from a minute on.
+// whole cycle of recycling. Judged from one of them on: until a first checkpoint a young server's
+// pg_wal only grows.
 constexpr Duration window = minutes(15);
 constexpr Duration bucket_width = seconds(10);
-constexpr Duration trend_needs = seconds(60);
+constexpr Duration trend_needs = minutes(5);
 // The pace: long enough for a segment or two to come and go, short enough to act on.
 constexpr Duration pace_window = seconds(10);
 constexpr Duration pace_needs = seconds(2);
