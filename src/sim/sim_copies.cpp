@@ -175,46 +175,60 @@ void SimPostgres::rewind(const cluster::Upstream& source, Finish done) {
         // Somebody has started it.
         if (server_ != Server::stopped)
             return end(action, fail(ErrorCode::unavailable, "PostgreSQL runs"));
-        if (data_.control == ControlState::in_production)
-            return end(action, fail(ErrorCode::invalid, "it was not shut down cleanly"));
-        const SimPostgres& up = all_.at(from);
-        if (!source_answers(from) || up.recovering_ || !up.checkpointed_)
-            return end(action, fail(ErrorCode::unavailable, "the source is not ready"));
-        // Its mark, written before anything is changed, has no room.
-        if (full()) return end(action, fail(ErrorCode::unavailable, "No space left on device"));
-        child_of_agent_ = touched_ = true;
-        lose_vote();
-        later(takes(milliseconds(200), seconds(4)), action,
-              [this, action, from, copied = up.data_.flushed, since = up.primary_since()] {
-                  // A source that stopped meanwhile took the connection with it.
-                  const SimPostgres& there = all_.at(from);
-                  const bool same = !there.recovering_ && there.primary_since() == since;
-                  if (!source_answers(from) || !same || full() || fails()) {
-                      data_.kind = DataDir::half_made;
-                      return end(action, fail(ErrorCode::failed, "pg_rewind broke off"));
-                  }
-                  data_.standby_signal = true;  // pg_rewind removes it, the adapter puts it back
-                  data_.end = copied;
-                  flush_now();
-                  data_.tail.reset();
-                  data_.needs = all_.at(from).data_.flushed;
-                  data_.control = ControlState::in_archive_recovery;
-                  end(action, {});
-              });
+        if (data_.control != ControlState::in_production) return rewind_now(action, from);
+        child_of_agent_ = true;
+        later(takes(milliseconds(200), seconds(3)), action, [this, action, from] {
+            if (full()) return end(action, fail(ErrorCode::unavailable, "No space left on device"));
+            if (!recover_alone()) return end(action, fail(ErrorCode::failed, "before the rewind"));
+            rewind_now(action, from);
+        });
     });
+}
+
+void SimPostgres::rewind_now(int action, int from) {
+    const SimPostgres& up = all_.at(from);
+    if (!source_answers(from) || up.recovering_ || !up.checkpointed_)
+        return end(action, fail(ErrorCode::unavailable, "the source is not ready"));
+    // Its mark, written before anything is changed, has no room.
+    if (full()) return end(action, fail(ErrorCode::unavailable, "No space left on device"));
+    child_of_agent_ = touched_ = true;
+    lose_vote();
+    later(takes(milliseconds(200), seconds(4)), action,
+          [this, action, from, copied = up.data_.flushed, since = up.primary_since()] {
+              // A source that stopped meanwhile took the connection with it.
+              const SimPostgres& there = all_.at(from);
+              const bool same = !there.recovering_ && there.primary_since() == since;
+              if (!source_answers(from) || !same || full() || fails()) {
+                  data_.kind = DataDir::half_made;
+                  return end(action, fail(ErrorCode::failed, "pg_rewind broke off"));
+              }
+              data_.standby_signal = true;  // pg_rewind removes it, the adapter puts it back
+              data_.end = copied;
+              flush_now();
+              data_.tail.reset();
+              data_.needs = all_.at(from).data_.flushed;
+              data_.control = ControlState::in_archive_recovery;
+              end(action, {});
+          });
+}
+
+// PostgreSQL in single-user mode: it ends cleanly, where its WAL does.
+bool SimPostgres::recover_alone() {
+    if (server_ != Server::stopped || data_.kind != DataDir::initialized || fails()) return false;
+    data_.checkpoint = data_.end.lsn;
+    data_.checkpoint_timeline = all_.wal.timeline(data_.end);
+    data_.end.lsn.value += 0x70;
+    flush_now();
+    data_.control = ControlState::shut_down;
+    return true;
 }
 
 void SimPostgres::crash_recover(Finish done) {
     const int action = begin(std::move(done));
     child_of_agent_ = true;
     later(takes(milliseconds(200), seconds(3)), action, [this, action] {
-        if (server_ != Server::stopped || data_.kind != DataDir::initialized || fails())
+        if (!recover_alone())
             return end(action, fail(ErrorCode::failed, "single-user recovery failed"));
-        data_.checkpoint = data_.end.lsn;
-        data_.checkpoint_timeline = all_.wal.timeline(data_.end);
-        data_.end.lsn.value += 0x70;
-        flush_now();
-        data_.control = ControlState::shut_down;
         end(action, {});
     });
 }

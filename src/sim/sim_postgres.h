@@ -173,7 +173,10 @@ private:
         });
     }
     void leave_unfinished();
+    void rewind_now(int action, int from);
+    bool recover_alone();
     bool restores(int epoch);
+    void panic();
     void leave_orphans();
     void end_orphans();
     void replay_tail();
