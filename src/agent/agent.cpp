@@ -115,7 +115,10 @@ Task<int> Agent::run() {
         else
             log::debug("watch: {}", tree.error().message);
     });
-    parts_.postgres.on_exit([this](ports::ExitInfo) { feed(core::PostmasterExited{}); });
+    parts_.postgres.on_exit([this](ports::ExitInfo) {
+        disks_.look_now();  // it may have ended for want of room
+        feed(core::PostmasterExited{});
+    });
     draining_ = false;
     feed(core::TimerFired{});
     pulses_.start();
@@ -253,7 +256,19 @@ void Agent::drain() {
     }
     draining_ = false;
     settle_config();
+    note_ours();
     show();
+}
+
+bool Agent::data_is_ours() const {
+    return state_.pg && state_.dcs && state_.dcs->initialized() &&
+           state_.pg->system_id == *state_.dcs->initialize;
+}
+
+// Its ballast is made by the first look that may make it: a disk may be full a second later.
+void Agent::note_ours() {
+    const bool ours = data_is_ours();
+    if (std::exchange(ours_, ours) != ours && ours) disks_.look_now();
 }
 
 void Agent::arm(Instant wake_at) {
@@ -337,12 +352,10 @@ Disks::Parts Agent::disk_parts() {
                 [this, &conf] {
                     const auto& local = conf.local();
                     const bool ours = local.backup.present && local.backup.config.empty();
-                    const bool known = state_.pg && state_.dcs && state_.dcs->initialized() &&
-                                       state_.pg->system_id == *state_.dcs->initialize;
                     return DiskAsk{.data_dir = conf.postgres().data_dir,
                                    .spool = ours ? config::backup_directory(local) + "/spool" : "",
                                    .in_detail = false,
-                                   .ours = known,
+                                   .ours = data_is_ours(),
                                    .settings = {}};
                 },
             .settings = [this] { return state_.settings.disk; },

@@ -114,6 +114,8 @@ private:
     Disks::Parts disk_parts();
     void wake_watchers();
     void settle_config();
+    bool data_is_ours() const;  // the data directory is known to be this cluster's
+    void note_ours();
     Task<void> apply_config();
     Task<Status> wait_for_dcs();
     Task<bool> name_is_taken();
@@ -126,6 +128,7 @@ private:
     Task<core::EffectDone> ask_failsafe(core::AskFailsafe effect);
     Task<core::EffectDone> tell_watchdog(const core::Effect& effect);
     Task<core::EffectDone> clone(core::ClonePg effect);
+    Task<Status> checkpoint(core::CheckpointPg effect);
     void copied(const cluster::CopyProgress& so_far);
     Task<core::EffectDone> promote(core::PromotePg effect);
     Task<core::EffectDone> hold_poolers(core::EffectId id, core::HoldPoolers effect);
@@ -175,6 +178,7 @@ private:
     std::string proof_key_of_, proof_key_;
     std::string failsafe_complained_;  // of whose word for another cluster; each once
     bool config_pending_ = false;      // the files do not have it yet
+    bool ours_ = false;                // data_is_ours(), when last asked
     std::map<core::OrderId, std::shared_ptr<Promise<ports::Reply>>> orders_;
     core::OrderId last_order_ = 0;
     std::optional<ports::RestartOrder> scheduled_restart_;

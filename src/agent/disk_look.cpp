@@ -113,6 +113,15 @@ Ballast what_of_ballast(const cluster::DiskSettings& settings, std::uint64_t tot
     return free + has >= wanted + 2 * hold ? Ballast::make : Ballast::leave;
 }
 
+void give_ballast(const DiskAsk& ask) {
+    const auto path = ask.ours ? ballast_path(ask.data_dir) : std::string();
+    const auto space = os::disk_space(ask.data_dir + "/pg_wal");
+    if (path.empty() || !space) return;
+    const auto without = space->free + os::reserved_bytes(path);
+    if (what_of_ballast(ask.settings, space->total, without, 0) == Ballast::make) return;
+    (void)os::remove_file(path);  // what comes of it the next look tells
+}
+
 DiskSeen look_at_disks(const DiskAsk& ask) {
     DiskSeen seen;
     const std::string wal = ask.data_dir + "/pg_wal";

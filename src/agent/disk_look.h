@@ -36,6 +36,10 @@ struct DiskSeen {
 // what hold begins at is left.
 DiskSeen look_at_disks(const DiskAsk& ask);
 
+// Gives the ballast of a data directory that is ours back, for what is about to need room; not
+// where there is so much that it would be made again at once. Blocks like a look.
+void give_ballast(const DiskAsk& ask);
+
 // The ballast (docs/adr/0018): a file on the file system of WAL that is nothing but room. Where it
 // is, or would be: beside the data directory or beside the directory that pg_wal leads to; where
 // these are mount points, in pg_wal under a name that neither pg_basebackup nor pg_rewind nor

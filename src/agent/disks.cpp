@@ -37,6 +37,7 @@ Task<void> Disks::stop() {
 
 Task<void> Disks::watch() {
     while (!stopping_) {
+        soon_ = false;
         const Instant asked = parts_.clock.now();
         auto ask = parts_.where();
         ask.settings = parts_.settings();
@@ -47,9 +48,26 @@ Task<void> Disks::watch() {
         else
             note_silence(asked);
         if (stopping_) break;
+        if (soon_) continue;
         alarm_.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(pause()));
         co_await alarm_.async_wait(quietly);
     }
+}
+
+void Disks::look_now() {
+    soon_ = true;
+    alarm_.cancel();
+}
+
+Task<void> Disks::make_way() {
+    auto ask = parts_.where();
+    ask.settings = parts_.settings();
+    // Of the clients that wait meanwhile; without it the handover still is a failover.
+    constexpr Duration at_most = std::chrono::milliseconds(500);
+    co_await way_.run(at_most, [ask] {
+        give_ballast(ask);
+        return true;
+    });
 }
 
 // By the place that is nearest to its end.

@@ -39,6 +39,12 @@ public:
     // Ends the watch; no longer than one look is waited for.
     Task<void> stop();
 
+    // Something happened that a disk may be the reason of, or that a look was waited for.
+    void look_now();
+    // Before what needs room on a disk that has little: the ballast is given back. Waits no longer
+    // than a moment for a disk that is dead.
+    Task<void> make_way();
+
     // As last measured; null before that.
     std::shared_ptr<const cluster::DiskReport> report() const { return report_; }
 
@@ -58,8 +64,9 @@ private:
     Parts parts_;
     Group tasks_;
     boost::asio::steady_timer alarm_;
-    os::Aside aside_;
+    os::Aside aside_, way_;
     bool stopping_ = false, silent_ = false;
+    bool soon_ = false;                      // the next look waits for nothing
     std::string problem_, ballast_problem_;  // as they were last complained of
     std::map<std::uint64_t, Tracked> by_;    // by device
     std::shared_ptr<const cluster::DiskReport> report_;

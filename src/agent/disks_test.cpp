@@ -161,5 +161,36 @@ TEST_F(DisksTest, KeepsTheBallastBesideTheDataDirectory) {
     EXPECT_FALSE(os::exists(path));
 }
 
+TEST_F(DisksTest, GivesTheBallastBackBeforeItsRoomIsNeeded) {
+    ASSERT_TRUE(os::write_file(root + "/data/PG_VERSION", "15\n", 0600));
+    const auto path = ballast_path(root + "/data");
+    DiskAsk ask{.data_dir = root + "/data", .spool = {}, .ours = true, .settings = settings};
+    ask.settings.ballast = mb;
+    ASSERT_GE(look_at_disks(ask).ballast, mb);
+    give_ballast(ask);
+    EXPECT_TRUE(os::exists(path)) << "there is room enough: it would be made again";
+    ask.settings.hold_free = std::uint64_t{1} << 62U;
+    ask.settings.hold_percent = 100;
+    ask.ours = false;
+    give_ballast(ask);
+    EXPECT_TRUE(os::exists(path)) << "of another's nothing is touched";
+    ask.ours = true;
+    give_ballast(ask);
+    EXPECT_FALSE(os::exists(path));
+}
+
+TEST_F(DisksTest, LooksAtOnceWhenToldTo) {
+    ASSERT_TRUE(t.until([&] { return measured == 1; }, 20s));
+    for (int look = 2; look < 40; ++look) {  // by itself that takes a second or more each time
+        disks.look_now();
+        ASSERT_TRUE(t.until([&] { return measured >= look; }, 20s));
+    }
+}
+
+TEST_F(LittleRoom, ABallastIsGivenBackBesideALook) {
+    t.await(disks.make_way());
+    ASSERT_TRUE(t.until([&] { return !told.empty(); }, 20s));
+}
+
 }  // namespace
 }  // namespace relevo::agent

@@ -187,8 +187,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.rewind(r->source);
     else if (holds<core::CrashRecoverPg>(effect))
         status = co_await pg.crash_recover();
-    else if (holds<core::CheckpointPg>(effect))
-        status = co_await pg.checkpoint();
+    else if (const auto* check = std::get_if<core::CheckpointPg>(&effect))
+        status = co_await checkpoint(*check);
     else if (holds<core::SetAsidePg>(effect))
         status = co_await pg.set_aside();
     else if (const auto* s = std::get_if<core::SyncSlots>(&effect))
@@ -206,6 +206,12 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
     else if (holds<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);
+}
+
+Task<Status> Agent::checkpoint(core::CheckpointPg effect) {
+    if (effect.make_way) co_await disks_.make_way();
+    const auto status = co_await parts_.postgres.checkpoint();
+    co_return status;
 }
 
 Task<core::EffectDone> Agent::tell_watchdog(const core::Effect& effect) {

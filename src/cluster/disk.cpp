@@ -144,9 +144,10 @@ DiskJudgement judge(const DiskSettings& s, DiskState before, std::uint64_t total
 }
 
 Duration look_again_after(const DiskSettings& s, std::uint64_t total, std::uint64_t free) {
-    // No disk that a PostgreSQL is likely to have takes more than this. The upper bound is how old
-    // what people see may be; at the lower one, 50 MB/s fill less than a segment between two looks.
-    constexpr std::uint64_t bytes_a_ms = 500'000;
+    // No disk that a PostgreSQL is likely to have takes more than this; its cache may, for a
+    // moment. The upper bound is how old what people see may be; at the lower one, 50 MB/s fill
+    // less than a segment between two looks.
+    constexpr std::uint64_t bytes_a_ms = 2'000'000;
     const auto hold = limits(s, total).hold;
     const auto ms = free > hold ? (free - hold) / bytes_a_ms : 0;
     return milliseconds(std::clamp<std::uint64_t>(ms, 250, 5000));

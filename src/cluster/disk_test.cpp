@@ -140,7 +140,8 @@ TEST(DiskState, HoldsBySecondsLeftOnceLittleIsFree) {
 TEST(DiskState, IsLookedAtSoOftenThatHoldIsNotPassedUnseen) {
     EXPECT_EQ(look_again_after({}, 2048 * gb, 1000 * gb), seconds(5));
     EXPECT_EQ(look_again_after({}, 2 * gb, 50 * mb), milliseconds(250));
-    EXPECT_LT(look_again_after({}, 2 * gb, 300 * mb), milliseconds(500));
+    EXPECT_EQ(look_again_after({}, 2 * gb, 300 * mb), milliseconds(250));
+    EXPECT_LT(look_again_after({}, 2 * gb, 2 * gb), milliseconds(1100));
 }
 
 TEST(DiskText, IsForPeople) {

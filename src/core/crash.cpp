@@ -32,14 +32,33 @@ void start_in_place(Mind& m, Duration timeout) {
     m.emit(StartPg{plan, plan.as_primary ? m.fence_at() : Instant::max()});
 }
 
+// Whatever else its end was, this member's own server is not to be waited for.
+bool gives_up_on_it(const State& s) {
+    return s.pg->server == cluster::Server::hung || s.start_failures > 0 ||
+           s.settings.primary_start_timeout.count() == 0;
+}
+
+// Asynchronous standbys may lack what was acknowledged last: whoever would wait for this server
+// must be able to have it from here.
+bool keeps_all(const State& s) { return sync_rules(s) || s.tail; }
+
 }  // namespace
 
 bool can_fail_over(const Mind& m) {
     const State& s = m.s;
-    if (m.paused() || !s.dcs) return false;
-    if (s.pg->server == cluster::Server::hung) return !others(m).empty();
-    if (s.settings.primary_start_timeout.count() == 0) return !others(m).empty();
-    return s.start_failures > 0 && !others(m).empty();
+    if (m.paused() || !s.dcs || others(m).empty()) return false;
+    return gives_up_on_it(s) || leaves_for_room(m);
+}
+
+void fail_over(Mind& m) {
+    CrashFailover p;
+    p.for_room = !gives_up_on_it(m.s);
+    if (const auto* handing = procedure<HandingOver>(m)) {
+        p.request = handing->request;
+        p.hold = handing->hold;
+        p.standby_made = handing->standby_made;
+    }
+    m.s.procedure = std::move(p);
 }
 
 bool recover_in_place(Mind& m) {
@@ -53,7 +72,7 @@ bool recover_in_place(Mind& m) {
         return true;
     }
     if (can_fail_over(m)) {
-        s.procedure = CrashFailover{};
+        fail_over(m);
         return crash_failover(m);
     }
     if (pg.server == cluster::Server::hung) {
@@ -102,7 +121,13 @@ bool crash_failover(Mind& m) {
             return true;
         }
         const bool found = tail_found(m, *p);
-        if (!p->candidate_known) return true;
+        if (!p->candidate_known || (p->for_room && !found)) return true;
+        if (p->for_room && (!p->candidate_found || !keeps_all(s))) {
+            stays_for_now(s, m.now.mono);
+            if (p->request) not_handed_over(m, *p->request, "no member with room can take over");
+            s.procedure = std::monostate{};
+            return recover_in_place(m);
+        }
         if (!p->candidate_found) {
             s.procedure = std::monostate{};
             s.start_failures = 0;
@@ -120,8 +145,13 @@ bool crash_failover(Mind& m) {
         if (!found) return true;
         p->stage = CrashFailover::Stage::release;
         s.hold_start_until = m.now.mono + s.settings.loop_wait;
+        if (in_hold(s)) s.spare.gave_at = m.now.mono;
         m.tell(Note{Note::Level::warning,
-                    "releasing the leader key: PostgreSQL is dead, a replica takes over", "crash"});
+                    p->for_room ? "releasing the leader key: PostgreSQL is dead and the disk is "
+                                  "nearly full, a replica with room takes over"
+                                : "releasing the leader key: PostgreSQL is dead, a replica takes "
+                                  "over",
+                    "crash"});
         m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
     }
     return true;

@@ -21,17 +21,18 @@ constexpr Duration writes_go_on = std::chrono::seconds(1);
 // Who sets default_transaction_read_only to off in a session writes no longer than this.
 constexpr Duration end_writers_every = std::chrono::seconds(1);
 
-bool in_hold(const State& s) { return s.disk.state == cluster::DiskState::hold; }
-
 // What the member's key says; its own answer is asked for before anything is stopped.
-bool may_take_over(const Mind& m, const cluster::MemberRecord& member) {
+bool has_room(const Mind& m, const cluster::MemberRecord& member) {
     const State& s = m.s;
     // An agent of Patroni's says nothing of its disk.
     return member.name != s.self.name && !member.relevo.empty() && !member.api_url.empty() &&
-           member.running() && member.replication_state == "streaming" &&
-           !member.tags.nofailover() && !member.leaves_votes &&
+           member.running() && !member.tags.nofailover() && !member.leaves_votes &&
            (member.disk == cluster::DiskState::ok || !s.rules.roomier) &&
            may_lead_by_sync(s, member.name);
+}
+
+bool may_take_over(const Mind& m, const cluster::MemberRecord& member) {
+    return member.replication_state == "streaming" && has_room(m, member);
 }
 
 // Before those that could not take over when they were last asked to.
@@ -49,6 +50,20 @@ const cluster::MemberRecord* with_room(const Mind& m) {
 }
 
 }  // namespace
+
+bool in_hold(const State& s) { return s.disk.state == cluster::DiskState::hold; }
+
+// Who streams from a server that just ended does so no more: that is not asked here.
+bool leaves_for_room(const Mind& m) {
+    const State& s = m.s;
+    if (!in_hold(s) || !s.settings.disk.switchover || m.paused() || !s.dcs) return false;
+    if (!s.rules.leaves_full || m.now.mono < s.spare.stays_until) return false;
+    return std::ranges::any_of(s.dcs->members,
+                               [&](const auto& one) { return has_room(m, one.second); });
+}
+
+// Whom their keys said so of could not after all: it is started here, as well as it can be.
+void stays_for_now(State& s, Instant now) { s.spare.stays_until = now + first_pause; }
 
 // Through the key that an operator would write, on condition that there is no request of his: so
 // everybody sees it, and whoever withdraws it is heard.
@@ -132,8 +147,7 @@ void handover_asked(Mind& m, const EffectDone& done) {
         spare.asked.reset();
     }
     spare.asked_at = {};
-    spare.ask_again_at =
-        m.now.mono + (done.error ? first_pause : Duration(std::chrono::seconds(1)));
+    spare.ask_again_at = m.now.mono + std::chrono::seconds(1);  // nothing was stopped for it
 }
 
 // A candidate's own word. An operator's `failover` goes before it.

@@ -113,6 +113,7 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
         for (const auto& [name, answer] : answers ? *answers : PeerAnswers{})
             if (answer && answer->running && !answer->primary && !answer->nofailover &&
                 !answer->watchdog_failed && (!sync_rules(s) || !answer->voteless) &&
+                (!crash->for_room || roomier(s, *answer)) &&
                 (s.led_timeline == 0 || answer->timeline == s.led_timeline) &&
                 (!s.dcs || distance(s.dcs->status.optime, answer->position) <=
                                s.settings.maximum_lag_on_failover))

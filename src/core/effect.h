@@ -87,7 +87,11 @@ struct RewindPg {
     cluster::Upstream source;
 };
 struct CrashRecoverPg {};
-struct CheckpointPg {};
+struct CheckpointPg {
+    // First give back what is kept for the way out of a full disk (docs/adr/0018): this checkpoint,
+    // and the one at the stop that it is for, PANIC without room.
+    bool make_way = false;
+};
 // Of a primary. On: transactions can only read unless their session says otherwise, and those of
 // ordinary users that have written are ended, each time that it is asked for.
 struct RefuseWrites {

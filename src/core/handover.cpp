@@ -148,14 +148,19 @@ bool consider(Mind& m) {
 }
 
 void give_up(Mind& m, const std::string& why) {
-    auto& s = m.s;
-    s.handover_failure = why;
-    if (const auto* p = procedure<HandingOver>(m)) room_not_had(m, p->request);
-    m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
-    if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
-        m.commit(CommitFor::clear_failover,
-                 cluster::keys::clear_failover(s.dcs->failover_revision));
-    s.procedure = std::monostate{};
+    if (const auto* p = procedure<HandingOver>(m)) not_handed_over(m, p->request, why);
+    m.s.procedure = std::monostate{};
+}
+
+// It ended, or ends, otherwise than it should have.
+bool left_for_room(Mind& m, const std::string& why) {
+    if (!leaves_for_room(m)) return false;
+    m.tell(Note{Note::Level::warning,
+                why + ", and the disk is nearly full: it is not started again here while a member "
+                      "with room can take over",
+                "handover"});
+    fail_over(m);
+    return true;
 }
 
 // Stopped, but nobody has it all: start again as the leader we still are.
@@ -178,6 +183,10 @@ void call_off(Mind& m, HandingOver& p, const std::string& why) {
     m.emit(StartPg{plan, m.fence_at()});
 }
 
+void stopped_badly(Mind& m, HandingOver& p, const std::string& why) {
+    if (!left_for_room(m, why)) call_off(m, p, why);
+}
+
 void ask_again(Mind& m, const HandingOver& p) {
     if (m.running<ProbePeers>()) return;
     if (m.now.mono >= m.s.race_probe_at)
@@ -194,6 +203,16 @@ bool withdrawn(const Mind& m, const HandingOver& p) {
 
 }  // namespace
 
+void not_handed_over(Mind& m, const cluster::FailoverRequest& request, const std::string& why) {
+    auto& s = m.s;
+    s.handover_failure = why;
+    room_not_had(m, request);
+    m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
+    if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
+        m.commit(CommitFor::clear_failover,
+                 cluster::keys::clear_failover(s.dcs->failover_revision));
+}
+
 bool hand_over(Mind& m) {
     State& s = m.s;
     if (consider(m)) return true;
@@ -207,7 +226,8 @@ bool hand_over(Mind& m) {
                                p->stage == HandingOver::Stage::checkpoint ||
                                p->stage == HandingOver::Stage::hold;
     if (still_serving && s.pg->server == cluster::Server::stopped) {
-        give_up(m, "PostgreSQL ended unexpectedly");
+        const std::string why = "PostgreSQL ended unexpectedly";
+        if (!left_for_room(m, why)) give_up(m, why);
         return false;
     }
     if (p->stage == HandingOver::Stage::validate && withdrawn(m, *p)) {
@@ -272,7 +292,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             }
             if (!found) return give_up(m, why);
             p.stage = Stage::checkpoint;
-            m.emit(CheckpointPg{});
+            m.emit(CheckpointPg{in_hold(s)});
         } else if (p.stage == Stage::confirm) {
             if (!found || !s.lead) {  // the key may be gone meanwhile: hand_over() sees to it
                 s.race_probe_at = m.now.mono + confirm_again_after;
@@ -307,11 +327,11 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         m.emit(Observe{});
     } else if (p.stage == Stage::stop && (holds<Observe>(effect) || holds<MakeStandby>(effect))) {
         if (holds<MakeStandby>(effect)) p.standby_made = !done.error;
-        if (done.error) return call_off(m, p, "standby.signal could not be written");
+        if (done.error) return stopped_badly(m, p, "standby.signal could not be written");
         if (holds<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
         if (!p.standby_made || !p.seen) return;
         if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
-            return call_off(m, p, "PostgreSQL was not shut down cleanly");
+            return stopped_badly(m, p, "PostgreSQL was not shut down cleanly");
         p.shutdown_lsn = s.pg->control->checkpoint;
         p.stage = Stage::confirm;
         s.race_probe_at = m.now.mono;
@@ -334,7 +354,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
 bool begin_quiet(Mind& m) {
     const auto& pg = *m.s.pg;
     if (!m.leading() || !pg.primary() || pg.server != cluster::Server::running) return false;
-    m.emit(CheckpointPg{});
+    m.emit(CheckpointPg{in_hold(m.s)});
     return true;
 }
 
@@ -350,6 +370,7 @@ bool quiet(Mind& m, Quieting& q, const Effect& effect, const EffectDone& done) {
 std::optional<PoolersHeld> holds_poolers(const State& state) {
     EffectId hold = 0;
     if (const auto* p = std::get_if<HandingOver>(&state.procedure)) hold = p->hold;
+    if (const auto* p = std::get_if<CrashFailover>(&state.procedure)) hold = p->hold;
     if (const auto* p = std::get_if<Restarting>(&state.procedure)) hold = p->quieting.hold;
     if (const auto* p = std::get_if<Leaving>(&state.procedure)) hold = p->quieting.hold;
     if (hold == 0) return std::nullopt;

@@ -150,8 +150,10 @@ bool lead(Mind& m) {
         m.say("hung", Note::Level::error, "PostgreSQL lives but does not answer: " + pg.problem);
         return recover_in_place(m);
     }
-    // Longer than primary_start_timeout: better a replica that can serve now.
-    if (pg.server == cluster::Server::starting && s.start_failures > 0 && can_fail_over(m))
+    // Longer than primary_start_timeout, or by itself on a full disk, where it would only end
+    // again: better a replica that can serve now.
+    if (pg.server == cluster::Server::starting && (s.start_failures > 0 || leaves_for_room(m)) &&
+        can_fail_over(m))
         return recover_in_place(m);
     if (pg.server != cluster::Server::running) return true;
     if (m.paused()) {

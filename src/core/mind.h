@@ -96,10 +96,13 @@ cluster::keys::TimelineGrant line_as_written(Mind& m);
 enum class LineRank { left, behind, on_it, beyond };
 LineRank line_rank(const State& s, cluster::Timeline timeline);
 // procedures
-bool unfinished_cluster(Mind& m);   // bootstrap.cpp
-bool bootstrap(Mind& m);            // bootstrap.cpp
-bool hand_over(Mind& m);            // handover.cpp
+bool unfinished_cluster(Mind& m);  // bootstrap.cpp
+bool bootstrap(Mind& m);           // bootstrap.cpp
+bool hand_over(Mind& m);           // handover.cpp
+// handover.cpp: it came to nothing, and the request goes with it.
+void not_handed_over(Mind& m, const cluster::FailoverRequest& request, const std::string& why);
 bool crash_failover(Mind& m);       // crash.cpp
+void fail_over(Mind& m);            // crash.cpp: it begins, also out of a handover
 void end_remains(Mind& m);          // tail.cpp: backends outlive their postmaster
 bool recover_in_place(Mind& m);     // crash.cpp
 bool can_fail_over(const Mind& m);  // crash.cpp: rather than wait for our own server
@@ -134,6 +137,10 @@ std::string too_full(const Mind& m, const cluster::FailoverRequest& request,
 bool roomier(const State& s, const cluster::PeerStatus& peer);    // than this member, which is full
 bool less_room(const State& s, const cluster::PeerStatus& peer);  // the other way about
 void keep_writes(Mind& m);  // the leader: refused while there is no room, and let in again
+// What stopped here would start on a full disk, if at all, and another member has room.
+bool leaves_for_room(const Mind& m);
+void stays_for_now(State& s, Instant now);
+bool in_hold(const State& s);  // its disk is nearly full
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease

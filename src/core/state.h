@@ -107,6 +107,11 @@ struct CrashFailover {  // the leader's PostgreSQL died and it is not to be rest
     enum class Stage { fence, release } stage = Stage::fence;
     bool standby_made = false, candidate_known = false, candidate_found = false;
     bool tail_known = false;  // or that it cannot be told
+    // Only since its disk has no room and another's has (disk.cpp); else it would start in place.
+    bool for_room = false;
+    // Of the handover that it ended in the midst of, and whose poolers' clients go on waiting.
+    std::optional<cluster::FailoverRequest> request;
+    EffectId hold = 0;
 };
 struct Restarting {
     enum class Stage { quiet, stop, start } stage = Stage::stop;
@@ -140,6 +145,7 @@ struct Rules {
     bool fits = true;         // R16: a standby acknowledges nothing that its leader has not sent
     bool vote_read = true;    // R16: a vote comes back after a look at who leads
     bool roomier = true;      // 0018: a member whose disk is full is not handed over to
+    bool leaves_full = true;  // 0018: nor does what ended on a full disk start there again
     bool leads_alone = true;  // nobody streams from a primary that does not lead
 };
 
@@ -195,6 +201,7 @@ struct State {
         Duration pause{};                         // after one that was called off
         std::set<cluster::MemberName> could_not;  // of whom it was called off
         Instant writes_again_at{};
+        Instant stays_until{};  // what ends here starts here
     };
     Spare spare;
     Instant due_again_at{};  // a scheduled switchover's key (handover.cpp)

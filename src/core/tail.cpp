@@ -25,8 +25,7 @@ void end_remains(Mind& m) {
     s.stop_wanted = true;
     m.emit(KillPg{});
     // Beside it: who could take over?
-    if (m.leading() && holds<std::monostate>(s.procedure) && can_fail_over(m))
-        s.procedure = CrashFailover{};
+    if (m.leading() && holds<std::monostate>(s.procedure) && can_fail_over(m)) fail_over(m);
 }
 
 // --- the crashed leader

@@ -32,6 +32,8 @@ const std::vector<BugName>& bug_names() {
          "writes are said to be refused and go on"},
         {Bug::refused_for_ever, Hunt::filling, "refused-for-ever", "-",
          "writes are refused although there is room again"},
+        {Bug::started_on_full, Hunt::story, "started-on-full", "-",
+         "what ended on a full disk is started there although others have room"},
         {Bug::suspects_everybody, Hunt::aimed, "suspects-everybody", "-",
          "a voter says that it suspects the leader, whatever it hears"},
         {Bug::names_do_not_meet, Hunt::aimed, "names-do-not-meet", "R0",

@@ -56,6 +56,7 @@ enum class Bug {
     handed_over_to_full,  // nobody looks whether the one handed over to has room
     writes_not_refused,   // they are said to be refused and go on
     refused_for_ever,     // they are said to go on and are refused
+    started_on_full,      // what ended on a full disk is started there whoever else has room
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
     watchdog_disarmed_early,  // it is laid to rest when a kill begins, not when it has worked

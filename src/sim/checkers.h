@@ -40,7 +40,8 @@ public:
     void on_read(int member);  // what nobody had been told of yet
     void on_wipe(int member, const Data& data, const char* how);
 
-    void on_panic(int member);  // it had no room to write
+    void on_panic(int member);      // it had no room to write
+    void on_disk_full(int member);  // from now on it has none
     void on_outside_start(int member);
     void on_reset(int member);  // by its watchdog
 

@@ -60,6 +60,55 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
     spared_[who.index()].came_about = true;
 }
 
+// A disk may be full before anybody has seen it fill. Where others have room that costs no more
+// than seeing it and an ordinary failover; with all that may be slow beside, less than this.
+void Checkers::on_disk_full(int index) {
+    static constexpr Duration at_most = seconds(8), calm_for = seconds(8);
+    auto& world = parts_.world;
+    const auto& plan = world.plan;
+    const Instant began = world.now();
+    const auto calm = [&](int m) {
+        const Member& who = member(m);
+        return who.decides() && !who.stalls() && !who.pause_seen() &&
+               began - who.deciding_since() > calm_for && world.host(m).awake() &&
+               world.linked_both(m, world.dcs_node()) &&
+               (m == index || world.linked_both(m, index));
+    };
+    const auto truth = parts_.dcs.truth();
+    const auto& pg = parts_.postgres.at(index);
+    const auto& spare = member(index).state().spare;
+    const Instant mono = world.mono(index);
+    const bool may_lose = plan.settings.synchronous_mode == cluster::SyncMode::off &&
+                          plan.settings.wal_tail_timeout.count() == 0;
+    const bool obstacles = !plan.nofailover.empty() || !plan.foreign.empty() || plan.slow > 1 ||
+                           plan.loss > 0 || plan.poolers == Poolers::silent ||
+                           plan.poolers == Poolers::busy;
+    if (!plan.disks || may_lose || obstacles || !world.host(index).files_left) return;
+    if (leader() != index || !calm(index) || !pg.is_primary() || truth->failover) return;
+    if (world.last_fault > began - calm_for || pg.primary_since() > began - calm_for) return;
+    if (mono < spare.ask_again_at || mono < spare.gave_at + seconds(60)) return;
+    std::vector<int> fillings;
+    bool somebody = false;
+    for (int m = 0; m < world.size(); ++m) {
+        const auto& host = world.host(m);
+        fillings.push_back(host.filling);
+        if (m == index) continue;
+        if (!calm(m) || !parts_.postgres.at(m).streams()) return;
+        somebody = somebody ||
+                   (host.disk_state == DiskState::ok && began - host.disk_state_since > calm_for &&
+                    (truth->sync.leader.empty() || truth->sync.names(name(m))));
+    }
+    if (!somebody) return;
+    world.after(at_most, [this, index, began, fillings] {
+        auto& here = parts_.world;
+        for (int m = 0; m < here.size(); ++m)
+            if (here.host(m).filling != fillings[static_cast<std::size_t>(m)]) return;
+        if (here.last_fault >= began || leader() != index) return;
+        fail(fmt::format("{} leads for {:.0f} s on a full disk while others have room", name(index),
+                         to_s(at_most)));
+    });
+}
+
 // Clients filled it. The agent had seconds to hand over or to refuse them, and nothing else was
 // wrong.
 void Checkers::on_panic(int index) {

@@ -14,8 +14,8 @@ using namespace std::chrono_literals;
 using cluster::DiskState;
 
 struct Filled : SyncStory {
-    explicit Filled(SyncMode mode = SyncMode::off, Bug bug = Bug::none)
-        : SyncStory(plan(mode, bug)) {
+    explicit Filled(SyncMode mode = SyncMode::off, Bug bug = Bug::none) : Filled(plan(mode, bug)) {}
+    explicit Filled(const Plan& plan) : SyncStory(plan) {
         begin();
         leader = c.leader();
     }
@@ -239,6 +239,84 @@ TEST(DiskStory, AMemberWhoseWritesWereRefusedRefusesNoneAsTheNextLeader) {
     here.pass(3s);
     EXPECT_TRUE(here.writes_go_on());
     here.settles(30s);
+}
+
+// Nobody has seen it fill: PostgreSQL ends for it, at once or at the checkpoint of the handover.
+struct FullAtOnce : Filled {
+    using Filled::Filled;
+    void fill(int member, bool only_tables, bool ballast) {
+        c.faults.fill_disk(member, {.how_long = 120s,
+                                    .ballast = ballast,
+                                    .ballast_lasts = 600s,
+                                    .only_tables = only_tables});
+        full_at = c.world.now();
+    }
+    // Until another member accepts writes; a minute where none does.
+    Duration without_writes() {
+        const auto another = [this] {
+            return !primaries.empty() && primaries.back().second != leader;
+        };
+        return c.run_until(another, 60s) ? primaries.back().first - full_at : Duration(60s);
+    }
+    Instant full_at{};
+};
+
+TEST(DiskStory, OneThatIsFullAtOnceCostsNoMoreThanAFailover) {
+    for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum})
+        for (const bool only_tables : {true, false})
+            for (const bool ballast : {true, false}) {
+                FullAtOnce here(mode);
+                here.fill(here.leader, only_tables, ballast);
+                const auto took = here.without_writes();
+                EXPECT_LT(took, 2s)
+                    << fmt::format("mode {}, only tables {}, ballast {}: {:.2f} s",
+                                   static_cast<int>(mode), only_tables, ballast, to_s(took));
+                EXPECT_EQ(here.primaries.size(), 1U) << "nor is it started where it was";
+                // With what was kept back the handover is an ordinary one.
+                EXPECT_EQ(here.c.checkers.findings.panics, only_tables && ballast ? 0 : 1);
+                here.pass(5s);
+                EXPECT_TRUE(here.writes_go_on());
+                EXPECT_FALSE(here.c.dcs.truth()->failover) << "the request is carried out";
+                here.settles(180s);
+                EXPECT_EQ(here.c.checkers.findings.lost, 0U);
+            }
+}
+
+TEST(DiskStory, WhatIsStartedOnItAgainCostsMuchMore) {
+    Duration longest{};
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        auto plan = Filled::plan(SyncMode::quorum, Bug::started_on_full);
+        plan.seed = seed;
+        FullAtOnce here(plan);
+        here.fill(here.leader, true, false);
+        longest = std::max(longest, here.without_writes());
+    }
+    EXPECT_GT(longest, 8s) << "the story before shows nothing";
+}
+
+// What only this disk has is not left behind: who cannot have it does not lead.
+TEST(DiskStory, WhoseTailNobodyMayHaveStartsAgain) {
+    auto plan = Filled::plan(SyncMode::off, Bug::none);
+    plan.settings.wal_tail_timeout = 0ms;
+    plan.config_json = config_of(plan.settings);
+    FullAtOnce here(plan);
+    here.fill(here.leader, true, false);
+    ASSERT_TRUE(
+        here.c.run_until([&] { return here.first<core::StartPg>(here.leader).has_value(); }, 5s));
+    EXPECT_TRUE(here.primaries.empty());
+    EXPECT_EQ(here.c.leader(), here.leader);
+}
+
+// Nor is one that no other can replace given up.
+TEST(DiskStory, WhereAllAreFullAtOnceTheLeadIsNotPassedRound) {
+    FullAtOnce here(SyncMode::quorum);
+    for (int m = 0; m < 3; ++m) here.fill(m, true, true);
+    here.pass(10s);
+    EXPECT_TRUE(here.refuses(here.leader));
+    EXPECT_TRUE(here.primaries.empty());
+    here.pass(120s);
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(60s);
 }
 
 // Whole schedules, with all other faults beside.

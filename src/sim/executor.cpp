@@ -136,7 +136,8 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
             finisher(id)({});
         else
             pg().follow(follow->upstream, finisher(id));
-    } else if (holds<core::CheckpointPg>(effect)) {
+    } else if (const auto* checkpoint = std::get_if<core::CheckpointPg>(&effect)) {
+        if (checkpoint->make_way) give_ballast();
         if (has_bug(Bug::release_before_stopped) && holds<core::HandingOver>(state_.procedure) &&
             state_.lead)
             parts_.dcs.commit(index_,

@@ -184,7 +184,9 @@ void Faults::slow_disk(int index, Duration at_most, Duration how_long) {
 
 void Faults::full_disk(int index, Duration how_long) {
     happened(index, fmt::format("its disk is full for {:.1f} s", to_s(how_long)));
-    world().host(index).disk_full = true;
+    auto& host = world().host(index);
+    host.disk_full = true;
+    host.only_tables = host.files_left = false;
     world().after(how_long, [this, index] {
         happened(index, "there is room on its disk");
         world().host(index).disk_full = false;
@@ -437,7 +439,7 @@ void Faults::mend() {
     for (int m = 0; m < world().size(); ++m) {
         world().host(m).disk_slow = {};
         world().host(m).disk_full = false;
-        set_disk(m, cluster::DiskState::ok);
+        set_disk(m, cluster::DiskState::ok, milliseconds(1500));
         if (world().host(m).frozen) {
             checkers_.excuse(m);
             world().thaw(m);

@@ -37,9 +37,13 @@ public:
     void full_disk(int member, Duration how_long);
     // It fills: from now on a warning, later in hold, then full, and emptied at the end. by_writes:
     // not full before that much time has passed in which clients could write there.
+    // Both zero: full at once, between two looks of its agent.
     struct Filling {
-        Duration to_hold, to_full, how_long;
+        Duration to_hold{}, to_full{}, how_long{};
         bool by_writes = false;
+        bool ballast = true;  // there is one, which is good for so long where that goes on
+        Duration ballast_lasts = std::chrono::seconds(30);
+        bool only_tables = false, files_left = true;  // Host's, once it is full
     };
     void fill_disk(int member, Filling filling);
     void step_clock(int member, Duration by);
@@ -59,8 +63,8 @@ private:
     void next_on_host();
     // faults_disk.cpp
     void next_disk();
-    void set_disk(int member, cluster::DiskState state);
-    void fill_up(int member, int filling, Duration left, bool by_writes);
+    void set_disk(int member, cluster::DiskState state, Duration seen_within);
+    void fill_up(int member, int filling, Filling how);
     void one();
     void ambush(int member);
     // faults_aimed.cpp

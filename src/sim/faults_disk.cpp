@@ -2,6 +2,8 @@
 // and are emptied again.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "sim/faults.h"
 
 namespace relevo::sim {
@@ -10,50 +12,68 @@ using cluster::DiskState;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// The shell looks every 250 ms when little is left, and at least every five seconds.
-void Faults::set_disk(int index, DiskState state) {
+// The shell looks every 250 ms when little is left, and at least every five seconds: less often the
+// more is left.
+static constexpr Duration in_hold = milliseconds(250), otherwise = milliseconds(1500),
+                          at_once = seconds(1);
+
+void Faults::set_disk(int index, DiskState state, Duration seen_within) {
     auto& host = world().host(index);
     if (host.disk_state == state) return;
     host.disk_state = state;
     host.disk_state_since = world().now();
     ++host.filling;
+    if (state == DiskState::ok) host.ballast = world().plan.disks;
     if (world().trace.on())
         world().say(index, fmt::format("** its disk: {}", cluster::to_string(state)));
-    const auto period = state == DiskState::hold ? milliseconds(250) : milliseconds(1500);
-    member(index).look_at_disk(disk_dice_.between({}, period));
+    member(index).look_at_disk(disk_dice_.between({}, seen_within));
 }
 
 void Faults::fill_disk(int index, Filling how) {
-    if (world().host(index).disk_state != DiskState::ok) return;
-    set_disk(index, DiskState::warning);
-    world().host(index).filled_by_writes = how.by_writes;
-    const int warned = world().host(index).filling;
-    world().after(how.to_hold, [this, index, how, warned] {
-        if (world().host(index).filling != warned) return;
-        set_disk(index, DiskState::hold);
-        fill_up(index, world().host(index).filling, how.to_full, how.by_writes);
-    });
+    auto& host = world().host(index);
+    if (host.disk_state != DiskState::ok) return;
+    const bool sudden = how.to_hold == Duration{} && how.to_full == Duration{};
+    set_disk(index, sudden ? DiskState::hold : DiskState::warning, sudden ? at_once : otherwise);
+    host.filled_by_writes = how.by_writes;
+    host.ballast = how.ballast;
+    const int now = host.filling;
+    if (sudden)
+        fill_up(index, now, how);
+    else
+        world().after(how.to_hold, [this, index, how, now] {
+            if (world().host(index).filling != now) return;
+            set_disk(index, DiskState::hold, in_hold);
+            fill_up(index, world().host(index).filling, how);
+        });
     world().after(how.how_long, [this, index] {
-        auto& host = world().host(index);
-        if (host.disk_full) host.disk_mended = world().now();
-        host.disk_full = false;
-        set_disk(index, DiskState::ok);
+        auto& emptied = world().host(index);
+        if (emptied.disk_full) emptied.disk_mended = world().now();
+        emptied.disk_full = false;
+        set_disk(index, DiskState::ok, otherwise);
     });
 }
 
-void Faults::fill_up(int index, int filling, Duration left, bool by_writes) {
-    if (world().host(index).filling != filling) return;
-    if (left <= Duration::zero()) {
-        if (world().trace.on()) world().say(index, "** its disk is full");
-        world().host(index).disk_full = true;
-        return;
+void Faults::fill_up(int index, int filling, Filling how) {
+    auto& host = world().host(index);
+    if (host.filling != filling) return;
+    if (how.ballast && !host.ballast) {  // given back
+        how.to_full += how.ballast_lasts;
+        how.ballast = false;
     }
+    if (how.to_full <= Duration{} && !host.disk_full) {
+        if (world().trace.on()) world().say(index, "** its disk is full");
+        host.disk_full = true;
+        host.only_tables = how.only_tables;
+        host.files_left = how.files_left;
+        if (how.to_hold > Duration{}) member(index).look_at_disk(disk_dice_.between({}, in_hold));
+        checkers_.on_disk_full(index);
+    }
+    if (host.disk_full && !how.ballast) return;
     static constexpr Duration a_while = milliseconds(100);
     const auto& pg = parts_.postgres.at(index);
-    const bool grows = !by_writes || (pg.accepts_writes() && !pg.data().refuses_writes);
-    world().after(a_while, [this, index, filling, left, grows, by_writes] {
-        fill_up(index, filling, grows ? left - a_while : left, by_writes);
-    });
+    if (!host.disk_full && (!how.by_writes || (pg.accepts_writes() && !pg.data().refuses_writes)))
+        how.to_full = std::max<Duration>(how.to_full - a_while, {});
+    world().after(a_while, [this, index, filling, how] { fill_up(index, filling, how); });
 }
 
 void Faults::next_disk() {
@@ -66,6 +86,13 @@ void Faults::next_disk() {
             how.to_full = disk_dice_.between(seconds(3), seconds(40));
             how.how_long = how.to_hold + disk_dice_.between(seconds(1), seconds(90));
             how.by_writes = disk_dice_.chance(0.6);
+            if (!how.by_writes && disk_dice_.chance(0.4)) how.to_hold = how.to_full = {};
+            how.ballast = disk_dice_.chance(0.6);
+            how.ballast_lasts = disk_dice_.chance(0.5)
+                                    ? seconds(600)
+                                    : disk_dice_.between(milliseconds(100), seconds(5));
+            how.only_tables = disk_dice_.chance(0.5);
+            how.files_left = disk_dice_.chance(0.8);
             return how;
         };
         const auto truth = parts_.dcs.truth();

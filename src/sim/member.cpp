@@ -88,6 +88,7 @@ core::Rules Member::rules() const {
     rules.fits = !has_bug(Bug::followed_unasked);
     rules.vote_read = !has_bug(Bug::vote_by_old_view);
     rules.roomier = !has_bug(Bug::handed_over_to_full);
+    rules.leaves_full = !has_bug(Bug::started_on_full);
     rules.leads_alone = !has_bug(Bug::follows_deposed);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
@@ -103,21 +104,26 @@ void Member::resume() {
 
 // Nothing is decided before the DCS was read once (agent/agent.cpp, wait_for_dcs).
 void Member::wait_for_dcs() {
-    parts_.dcs.read(
-        index_, seconds(5), [this, incarnation = incarnation_](Result<SnapshotPtr> view) {
-            if (incarnation != incarnation_) return;
-            if (!view) return later(milliseconds(100), [this] { wait_for_dcs(); });
-            ready_ = true;
-            deciding_since_ = parts_.world.now();
-            pg().on_exit = [this] { later({}, [this] { feed(core::PostmasterExited{}); }); };
-            parts_.dcs.watch(index_, [this](SnapshotPtr changed) { see(changed); });
-            see(*view);
-            feed(core::TimerFired{});
-            // The first look comes after the first of the server, so that what a server refuses
-            // since before this agent is seen before it is known whether it must.
-            if (parts_.world.plan.disks) look_at_disk(milliseconds(300));
-            keep_listening();
-        });
+    parts_.dcs.read(index_, seconds(5),
+                    [this, incarnation = incarnation_](Result<SnapshotPtr> view) {
+                        if (incarnation != incarnation_) return;
+                        if (!view) return later(milliseconds(100), [this] { wait_for_dcs(); });
+                        ready_ = true;
+                        deciding_since_ = parts_.world.now();
+                        pg().on_exit = [this] {
+                            later({}, [this] { feed(core::PostmasterExited{}); });
+                            // It may have ended for want of room.
+                            if (parts_.world.plan.disks) look_at_disk(milliseconds(3));
+                        };
+                        parts_.dcs.watch(index_, [this](SnapshotPtr changed) { see(changed); });
+                        see(*view);
+                        feed(core::TimerFired{});
+                        // The first look comes after the first of the server, so that what a server
+                        // refuses since before this agent is seen before it is known whether it
+                        // must.
+                        if (parts_.world.plan.disks) look_at_disk(milliseconds(300));
+                        keep_listening();
+                    });
 }
 
 void Member::see(const SnapshotPtr& view) {
@@ -253,11 +259,22 @@ void Member::order_restart() {
 
 void Member::look_at_disk(Duration after) {
     later(after, [this] {
-        const auto state = parts_.world.host(index_).disk_state;
-        if (!decides() || state == told_disk_) return;
+        auto& host = parts_.world.host(index_);
+        const auto state = host.disk_state;
+        if (!decides()) return;
+        if (host.disk_full && !stalled_) give_ballast();
+        if (state == told_disk_) return;
         told_disk_ = state;
         feed(core::DiskSeen{state, "as the simulator says"});
     });
+}
+
+// Who fills that disk may take it too (faults_disk.cpp).
+void Member::give_ballast() {
+    auto& host = parts_.world.host(index_);
+    if (!std::exchange(host.ballast, false)) return;
+    host.disk_full = false;
+    if (parts_.world.trace.on()) parts_.world.say(index_, "== gives its ballast back");
 }
 
 void Member::set_tag(const std::string& tag, const std::string& value) {

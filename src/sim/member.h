@@ -54,6 +54,7 @@ public:
     void order_restart();
     void order_reinit(bool force = false);
     void look_at_disk(Duration after);  // the shell's own look, which comes within its period
+    void give_ballast();
     void set_tag(const std::string& tag, const std::string& value);  // until the agent's end
 
     int index() const { return index_; }

@@ -57,9 +57,9 @@ bool SimPostgres::accepts_writes() const {
 
 void SimPostgres::write(std::uint64_t bytes) {
     if (data_.refuses_writes && !orphans_) return;
-    if (full()) {  // PANIC
-        if (all_.on_panic) all_.on_panic(me_);
-        return crash();
+    if (full()) {
+        if (!world().host(me_).only_tables) panic();
+        return;
     }
     const Branch& branch = all_.wal.at(data_.end.branch);
     if (branch.writer != me_)
@@ -76,6 +76,13 @@ void SimPostgres::read() {
     if (!accepts_writes() || orphans_ || gated_ || started_outside_ || !all_.promised(me_)) return;
     const auto held = std::exchange(held_, {});
     if (held.branch >= 0 && all_.wal.show(held, world().now())) all_.on_read(me_);
+}
+
+// No room to write what must be written: WAL, what a checkpoint leaves.
+void SimPostgres::panic() {
+    if (server_ == Server::stopped) return;
+    if (all_.on_panic) all_.on_panic(me_);
+    crash();
 }
 
 // Everything that the end of a postmaster means here; the agent hears of it through pidfd.
@@ -140,7 +147,9 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     if (plan.timeout > Duration::zero())
         later(plan.timeout, action,
               [this, action] { end(action, fail(ErrorCode::outcome_unknown, "still starting")); });
-    const bool breaks = std::exchange(fail_next_start_, false) || fails();
+    // With nothing left it needs luck: what the last one leaves behind is removed first.
+    const bool lucky = full() && world().host(me_).only_tables && world().dice.chance(0.5);
+    const bool breaks = std::exchange(fail_next_start_, false) || (!lucky && fails());
     world().on_host(me_, takes_time, [this, epoch, action, breaks] {
         if (epoch != epoch_) return;
         if (breaks) {
@@ -307,8 +316,12 @@ void SimPostgres::stop_fast(int action, int epoch) {
     world().on_host(me_, takes(milliseconds(20), milliseconds(200)) + world().disk(me_),
                     [this, action, epoch, was_running] {
                         if (epoch != epoch_) return;
-                        const Duration senders = recovering_ ? Duration{} : walsenders_wait();
-                        if (was_running) shut_down_cleanly();
+                        // The shutdown checkpoint has no room either.
+                        const bool panics = was_running && full();
+                        if (panics && !recovering_ && all_.on_panic) all_.on_panic(me_);
+                        const Duration senders =
+                            recovering_ || panics ? Duration{} : walsenders_wait();
+                        if (was_running && !panics) shut_down_cleanly();
                         world().on_host(me_, senders + milliseconds(5), [this, action, epoch] {
                             if (epoch != epoch_) return;
                             gone(true);
@@ -353,7 +366,8 @@ void SimPostgres::make_standby(Finish done) {
                     [this, done = std::move(done)] {
                         if (data_.kind != cluster::DataDir::initialized)
                             return done(fail(ErrorCode::failed, "no data directory"));
-                        if (full()) return done(fail(ErrorCode::failed, "no space left"));
+                        if (full() && !world().host(me_).files_left)
+                            return done(fail(ErrorCode::failed, "no space left"));
                         const Kept before = data_.kept();
                         data_.standby_signal = true;
                         if (world().plan.bug == Bug::signal_not_durable) never_durable(before);
@@ -445,8 +459,9 @@ void SimPostgres::checkpoint(Finish done) {
     const int epoch = epoch_;
     Duration wait = takes(milliseconds(20), milliseconds(800)) + world().disk(me_);
     world().on_host(me_, wait, [this, epoch, done = std::move(done)] {
-        if (epoch != epoch_ || server_ != Server::running || hung_ || full())
-            return done(fail(ErrorCode::failed, "no connection"));
+        const bool runs = epoch == epoch_ && server_ == Server::running && !hung_;
+        if (runs && full() && !recovering_) panic();
+        if (!runs || full()) return done(fail(ErrorCode::failed, "no connection"));
         if (!recovering_) {
             checkpointed_ = true;
             data_.checkpoint = data_.end.lsn;

@@ -22,6 +22,7 @@ World::World(const Plan& p) : plan(p), dice(p.seed), trace(p.trace) {
         host.rate = 1 + plan.drift * spread;
         host.clock_start = seconds(1000 * (i + 1)) + dice.between({}, seconds(999));
         host.wall_offset = dice.between({}, milliseconds(500));
+        host.ballast = plan.disks;
         hosts.push_back(std::move(host));
     }
 }

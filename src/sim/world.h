@@ -30,6 +30,10 @@ struct Host {
     Duration wall_offset{};
     Duration disk_slow{};  // how long its disk may take to flush now; 0: as the plan says
     bool disk_full = false;
+    // Of a full one: WAL goes on in segments that are there already, only tables cannot grow; and a
+    // file of no bytes can still be made.
+    bool only_tables = false, files_left = false;
+    bool ballast = false;  // room that its agent keeps back (docs/adr/0018)
     // Where a disk that fills stands, since when, which of several fillings it is, and whether what
     // clients write here fills it.
     cluster::DiskState disk_state = cluster::DiskState::ok;

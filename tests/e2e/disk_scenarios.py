@@ -30,8 +30,8 @@ def mounts(lab):
 
 
 class DiskLab(Lab):
-    def __init__(self, **more):
-        super().__init__(dynamic=SETTINGS, **more)
+    def __init__(self, **dynamic):
+        super().__init__(dynamic={**SETTINGS, **dynamic})
         mounts(self)
 
     def stop(self):
@@ -72,6 +72,19 @@ class Filler:
         self.stopping = True
         self.thread.join()
         os.unlink(self.path)
+
+
+def fill_at_once(member):
+    """Not one block is left from one moment to the next; what was there can be changed in place."""
+    path = os.path.join(member.home, "all")
+    with open(path, "ab", buffering=0) as f:
+        for size in (8 * MB, 64 << 10, 4096):
+            try:
+                while f.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                pass
+    return path
 
 
 def said(member, words):
@@ -118,6 +131,40 @@ def a_primary_whose_disk_fills_hands_over_before_it_panics():
         wait_for("the old primary to have room again", 60, lambda: state_of(primary) == "ok")
         wait_for("the ballast to be there again", 60, lambda: os.path.exists(primary.data + ".ballast"))
         no_panic(lab)
+
+
+def fill_the_primary_at_once(lab, writers):
+    """-> the old primary, once another has its clients."""
+    primary = lab.wait_primary(30)
+    wait_for("both others to be voters", 60, lambda: lab.ctl("list").stdout.count("Quorum Standby") == 2)
+    before = writers.count()
+    wait_for("rows", 30, lambda: writers.count() > before + 100)
+    path = fill_at_once(primary)
+    try:
+        lab.wait_primary(60, other_than=primary)
+        now = time.monotonic()
+        wait_for("writes on the new primary", 30, lambda: any(a and a[-1][1] > now for a in writers.acked))
+    finally:
+        os.unlink(path)
+    return primary
+
+
+@scenario
+def a_disk_that_is_full_at_once_costs_a_failover_and_no_row():
+    with DiskLab(synchronous_mode="quorum", disk={"ballast": "0"}) as lab:
+        lab.start()
+        writers = Writers(lab, clients=4, pause=0.002).start()
+        # Nothing was kept back: its checkpoint may well have no room, and end it.
+        primary = fill_the_primary_at_once(lab, writers)
+        check(not said(primary, "switchover called off: PostgreSQL was not shut down cleanly"),
+              "it is not started on its full disk while others have room")
+        lab.wait_healthy(60)
+        lab.ctl("edit-config", "-s", "disk.ballast=16MB", "--force")
+        primary = lab.wait_primary(30)
+        wait_for("its ballast", 30, lambda: os.path.exists(primary.data + ".ballast"))
+        check(fill_the_primary_at_once(lab, writers) is primary, "the same one")
+        wait_for("what was kept back to be given", 30, lambda: said(primary, "the ballast of 16.0 MB was given back"))
+        verify(lab, writers)
 
 
 @scenario
