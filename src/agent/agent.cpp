@@ -32,6 +32,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       disks_(io, disk_parts()),
       archive_watch_(io, parts_.clock, parts_.backup, parts_.postgres),
       copies_(parts_.blocking, parts_.backup),
+      corruptions_(io, corruption_parts()),
       alarm_(io),
       wake_(io,
             [this] {
@@ -124,6 +125,7 @@ Task<int> Agent::run() {
     pulses_.start();
     backup_jobs_.begin();
     disks_.start();
+    corruptions_.start();
     while (!exit_code_) co_await ended_.async_wait(quietly);
     // on_stop takes an address away from this host: it must get its time.
     constexpr Duration callbacks_get = std::chrono::seconds(5);
@@ -144,11 +146,13 @@ Task<void> Agent::stop() {
     co_await backup_jobs_.stop();
     co_await parts_.dcs.stop();
     co_await restores_.stop();
+    corruptions_.ask_stop();
     co_await backups_.stop();  // no call to the repository goes on
     co_await archive_watch_.stop();
     co_await backup_jobs_.wait();
     co_await pulses_.stop();
     co_await disks_.stop();
+    co_await corruptions_.stop();
     co_await tasks_.wait();
     co_await journal_.stop();
     last_view_ = true;
@@ -336,6 +340,7 @@ void Agent::show() {
     view->archive = archive_watch_.status();
     view->backups = backup_jobs_.newest();
     view->proofs = backup_jobs_.seen_proofs();
+    view->corruption = corruptions_.report();
     view_ = std::move(view);
     backup_jobs_.see(*view_);
     backups_.see(*view_);
@@ -366,7 +371,7 @@ Disks::Parts Agent::disk_parts() {
                     return at == base.end() ? std::string() : at->second;
                 },
             .view = [this] { return view_; },
-            .measured = [this] { show_disks(); },
+            .measured = [this] { show_measured(); },
             .changed =
                 [this](core::DiskSeen seen) {
                     if (!exit_code_) feed(std::move(seen));
@@ -374,10 +379,28 @@ Disks::Parts Agent::disk_parts() {
 }
 
 // Numbers alone are nothing that a stream waits for.
-void Agent::show_disks() {
+void Agent::show_measured() {
     auto view = std::make_shared<ports::View>(*view_);
     view->disk = disks_.report();
+    view->corruption = corruptions_.report();
     view_ = std::move(view);
+}
+
+Corruptions::Parts Agent::corruption_parts() {
+    return {.look =
+                [this](std::string damaged_backup) {
+                    return parts_.postgres.look_for_corruption(std::move(damaged_backup));
+                },
+            .forget = [this] { return parts_.postgres.forget_corruption(); },
+            .scope = parts_.configuration.local().scope,
+            .name = parts_.configuration.local().name,
+            .last_backup = [this] { return backup_jobs_.made_here(); },
+            .repository = [this] { return backups_.list(); },
+            .looked = [this] { show_measured(); },
+            .changed =
+                [this](core::CorruptionSeen seen) {
+                    if (!exit_code_) feed(std::move(seen));
+                }};
 }
 
 void Agent::wake_watchers() {

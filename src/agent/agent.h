@@ -19,6 +19,7 @@
 #include "agent/backups.h"
 #include "agent/configuration.h"
 #include "agent/copies.h"
+#include "agent/corruptions.h"
 #include "agent/disks.h"
 #include "agent/group.h"
 #include "agent/journal.h"
@@ -78,6 +79,7 @@ public:
     Task<ports::Reply> restart(ports::RestartOrder order) override;
     Task<ports::Reply> cancel_restart() override;
     Task<ports::Reply> reinitialize(bool force, bool from_leader) override;
+    Task<ports::Reply> forget_corruption() override { return corruptions_.forget(); }
     Task<ports::Reply> patch_config(std::string patch_json) override;
     Task<ports::Reply> put_config(std::string json) override;
     Task<ports::Reply> reload() override;
@@ -110,8 +112,9 @@ private:
     void see_tree(const cluster::KeyTree& tree);
     void take_config(const cluster::Snapshot& snapshot);
     void show();
-    void show_disks();
+    void show_measured();
     Disks::Parts disk_parts();
+    Corruptions::Parts corruption_parts();
     void wake_watchers();
     void settle_config();
     bool data_is_ours() const;  // the data directory is known to be this cluster's
@@ -160,6 +163,7 @@ private:
     std::optional<cluster::CopyProgress> copy_;  // while a copy is made
     Instant copy_shown_{};
     std::uint64_t copy_logged_ = 0;
+    Corruptions corruptions_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

@@ -442,7 +442,7 @@ Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
             out.text = label.error().message;
             co_return out;
         }
-        out.label = *label;
+        out.label = made_here_ = *label;
         run_->progress.percent_x100 = 10'000;
     }
     // Under the same run, so that nothing is removed while somebody makes a backup.

@@ -36,7 +36,9 @@ public:
     // The view was replaced; cheap.
     void see(const ports::View& view);
     void repository_ready();  // the stanza is there since now
-    void reloaded();          // the configuration may be another one
+    // The label of the last backup that was made here since the agent was started; empty: none.
+    const std::string& made_here() const { return made_here_; }
+    void reloaded();  // the configuration may be another one
     // As the newest look into the repository showed it. Only a leader looks now and then; nothing:
     // it did not yet, or this member leads not.
     const std::optional<cluster::BackupTimes>& newest() const { return newest_; }
@@ -99,6 +101,8 @@ private:
     bool begun_ = false;
     bool stopping_ = false;  // no new run, and none that goes on
     bool stopped_ = false;
+
+    std::string made_here_;
 
     // What the agent is, as its last view said.
     std::string self_, scope_;

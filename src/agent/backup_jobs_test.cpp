@@ -192,9 +192,11 @@ TEST_F(BackupJobsTest, AnEmptyRepositoryGetsAFullBackupAndItsEndIsWritten) {
     EXPECT_EQ(job()->state, JobState::running);
     EXPECT_EQ(job()->member, "pg-0");
     EXPECT_FALSE(backup.plan.primary);
+    EXPECT_EQ(jobs.made_here(), "");
     backup.finish();
     ASSERT_TRUE(until([&] { return is(JobState::done); }));
     EXPECT_EQ(job()->label, "20260514-010000F");
+    EXPECT_EQ(jobs.made_here(), "20260514-010000F");
     EXPECT_THAT(job()->result, HasSubstr("20260101-010000F"));
     EXPECT_EQ(backup.expires, 1);
     EXPECT_FALSE(until([&] { return backup.runs > 1; }, 300ms));  // and that is all

@@ -122,6 +122,9 @@ struct MemberRecord {
     DiskState disk = DiskState::ok;
     std::string disk_note;
     bool refuses_writes = false;  // a primary, because of that
+    // Ours: its data is known to be damaged (docs/adr/0022), and what to do, for people.
+    bool corrupted = false;
+    std::string corruption_note;
     std::string lowered_commits;  // ours: where synchronous_commit is set too low; for people
     LeaseId lease = 0;            // of the key, as read; not in the JSON
     Revision mod_revision = 0;    // of the key, as read; not in the JSON

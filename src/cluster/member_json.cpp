@@ -248,6 +248,8 @@ std::string to_json(const MemberRecord& member) {
     if (member.disk != DiskState::ok) out.text("disk", to_string(member.disk));
     if (!member.disk_note.empty()) out.text("disk_note", member.disk_note);
     if (member.refuses_writes) out.flag("refuses_writes", true);
+    if (member.corrupted) out.flag("corrupted", true);
+    if (!member.corruption_note.empty()) out.text("corruption_note", member.corruption_note);
     return out.take();
 }
 
@@ -274,6 +276,8 @@ bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& 
         member.disk = parse_disk_state(text).value_or(DiskState::ok);
     else if (key == "disk_note")
         member.disk_note = text;
+    else if (key == "corruption_note")
+        member.corruption_note = text;
     else if (key == "role")
         member.role = parse_role(text).value_or(Role::uninitialized);
     else if (key == "state") {
@@ -310,6 +314,8 @@ bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
         member.leaves_votes = flag;
     else if (key == "refuses_writes")
         member.refuses_writes = flag;
+    else if (key == "corrupted")
+        member.corrupted = flag;
     else
         return false;
     return true;
@@ -385,6 +391,8 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     member.disk = parse_disk_state(disk).value_or(DiskState::ok);
     fields.text("disk_note", member.disk_note);
     fields.flag("refuses_writes", member.refuses_writes);
+    fields.flag("corrupted", member.corrupted);
+    fields.text("corruption_note", member.corruption_note);
     RLV_CHECK(fields.status());
     return member;
 }

@@ -37,6 +37,8 @@ MemberRecord full_member() {
     member.disk = DiskState::hold;
     member.disk_note = "WAL: 90.0 MB of 2.0 GB free";
     member.refuses_writes = true;
+    member.corrupted = true;
+    member.corruption_note = "1 page checksum in database app did not match";
     return member;
 }
 
@@ -55,6 +57,8 @@ TEST(MemberJson, IsPatronisInItsOrder) {
     member.disk = DiskState::ok;
     member.disk_note.clear();
     member.refuses_writes = false;
+    member.corrupted = false;
+    member.corruption_note.clear();
     EXPECT_EQ(to_json(member),
               R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
               R"("api_url":"http://10.0.0.2:8008/patroni",)"
@@ -78,7 +82,8 @@ TEST(MemberJson, WritesEveryFieldInOrder) {
         R"("postmaster_start_time":"2026-01-02 03:04:05+00:00","role":"replica",)"
         R"("postgres_version":"15.3","restart_pending":true,"timeout":60},"pause":true,)"
         R"("wal_tail":{"timeline":7,"end":67108962},)"
-        R"("disk":"hold","disk_note":"WAL: 90.0 MB of 2.0 GB free","refuses_writes":true})");
+        R"("disk":"hold","disk_note":"WAL: 90.0 MB of 2.0 GB free","refuses_writes":true,)"
+        R"("corrupted":true,"corruption_note":"1 page checksum in database app did not match"})");
 }
 
 TEST(MemberJson, ReadsBackWhatItWrites) {

@@ -61,17 +61,24 @@ public:
         metric(name, help, "counter", std::to_string(value.value));
     }
     // One for each of several things, under one more label.
-    void gauge_of(const char* name, const char* help, const char* label,
-                  const std::vector<std::pair<std::string, std::string>>& values) {
-        out_ += fmt::format("# HELP {} {}\n# TYPE {} gauge\n", name, help, name);
-        const std::string_view common(labels_.data(), labels_.size() - 1);  // up to the brace
-        for (const auto& [what, value] : values)
-            out_ += fmt::format("{}{},{}=\"{}\"}} {}\n", name, common, label, escaped(what), value);
+    using Values = std::vector<std::pair<std::string, std::string>>;
+    void gauge_of(const char* name, const char* help, const char* label, const Values& values) {
+        several(name, help, "gauge", label, values);
+    }
+    void counter_of(const char* name, const char* help, const char* label, const Values& values) {
+        several(name, help, "counter", label, values);
     }
     void comment(std::string_view text) { out_ += fmt::format("# {}\n", text); }
     std::string take() { return std::move(out_); }
 
 private:
+    void several(const char* name, const char* help, const char* type, const char* label,
+                 const Values& values) {
+        out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+        const std::string_view common(labels_.data(), labels_.size() - 1);  // up to the brace
+        for (const auto& [what, value] : values)
+            out_ += fmt::format("{}{},{}=\"{}\"}} {}\n", name, common, label, escaped(what), value);
+    }
     void metric(const char* name, const char* help, const char* type, const std::string& value) {
         out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n{}{} {}\n", name, help, name, type, name,
                             labels_, value);
@@ -244,6 +251,19 @@ void add_proofs(Page& page, const StatusInput& input) {
                     age->count());
 }
 
+void add_corruption(Page& page, const CorruptionReport& report) {
+    page.gauge("relevo_data_corrupted",
+               "1 if this member's data is known to be damaged, 0 otherwise.",
+               report.mark.corrupted());
+    Page::Values values;
+    for (const auto& one : report.counts)
+        values.emplace_back(one.database.empty() ? "shared objects" : one.database,
+                            std::to_string(one.failures));
+    page.counter_of("relevo_checksum_failures_total",
+                    "Pages whose checksum did not hold, as PostgreSQL counts them.", "database",
+                    values);
+}
+
 void add_state(Page& page, const StatusInput& input) {
     const bool answers = input.postgres.server == Server::running;
     const State state = !answers && input.state == State::running ? State::unknown : input.state;
@@ -276,6 +296,7 @@ std::string metrics_text(const StatusInput& input) {
     add_positions(page, input);
     add_server(page, input);
     if (input.disk != nullptr) add_disk(page, *input.disk, input.disk_age);
+    if (input.corruption != nullptr) add_corruption(page, *input.corruption);
     add_state(page, input);
     add_backups(page, input);
     add_proofs(page, input);

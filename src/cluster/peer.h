@@ -39,8 +39,10 @@ struct PeerStatus {
     Revision sealed = 0;
     Revision suspects = 0;          // the term of a leader that it does not hear any more; 0: none
     std::optional<DiskState> disk;  // nothing: it does not say, or has not measured yet
-    bool voteless = false;          // what it has says nothing about what was acknowledged
-    std::optional<WalTail> tail;    // it was the primary, is dead, and gives what it wrote last
+    // Its data is known to be damaged (docs/adr/0022). Nothing: it does not say.
+    std::optional<bool> corrupted;
+    bool voteless = false;        // what it has says nothing about what was acknowledged
+    std::optional<WalTail> tail;  // it was the primary, is dead, and gives what it wrote last
 };
 
 // POST /pulse: a voter listens to its leader, and says whether it follows it (docs/adr/0007).

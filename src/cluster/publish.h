@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "cluster/backup.h"
 #include "cluster/backup_proof.h"
+#include "cluster/corruption.h"
 #include "cluster/disk.h"
 #include "cluster/member.h"
 #include "cluster/peer.h"
@@ -75,12 +76,13 @@ struct StatusInput {
     std::string admission;              // why a primary lets no client in yet; empty: it does
     Revision sealed = 0, suspects = 0;  // PeerStatus has what they mean
     std::optional<WalTail> tail;
-    const DiskReport* disk = nullptr;      // null: not measured yet; must outlive the call
-    Duration disk_age{};                   // since it was measured
-    std::optional<CopyProgress> copy;      // while this member's data is copied
-    std::optional<ArchiveStatus> archive;  // a primary's, with backups configured
-    std::optional<BackupTimes> backups;    // a leader's, with backups configured
-    WallTime now{};                        // for ages
+    const DiskReport* disk = nullptr;              // null: not measured yet; must outlive the call
+    Duration disk_age{};                           // since it was measured
+    std::optional<CopyProgress> copy;              // while this member's data is copied
+    std::optional<ArchiveStatus> archive;          // a primary's, with backups configured
+    std::optional<BackupTimes> backups;            // a leader's, with backups configured
+    WallTime now{};                                // for ages
+    const CorruptionReport* corruption = nullptr;  // null: not looked yet; must outlive the call
     std::shared_ptr<const std::vector<ProofRecord>> proofs;  // null: no backups are configured
     std::optional<ScheduledRestart> scheduled_restart;
     std::uint64_t logger_queue_size = 0, logger_records_lost = 0;  // shown when the queue is > 2

@@ -503,6 +503,43 @@ TEST(Metrics, OfBackupsAreThereOnlyWhereTheyAreKnown) {
     EXPECT_EQ(metric(in, "relevo_backup_last_full_time"), "0");
 }
 
+CorruptionReport damaged() {
+    CorruptionReport report;
+    report.counts = {{"", 1, {}}, {"app", 3, {}}};
+    learn_counts(report.mark, {{"app", 3, {}}}, WallTime{});
+    report.note = "do this";
+    return report;
+}
+
+TEST(Metrics, TellOfDamage) {
+    CorruptionReport report;
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    EXPECT_EQ(metrics_text(in).find("relevo_data_corrupted"), std::string::npos) << "not known";
+    in.corruption = &report;
+    EXPECT_EQ(metric(in, "relevo_data_corrupted"), "0");
+    report = damaged();
+    EXPECT_EQ(metric(in, "relevo_data_corrupted"), "1");
+    const auto text = metrics_text(in);
+    for (const char* line :
+         {"# TYPE relevo_checksum_failures_total counter\n", "database=\"shared objects\"} 1\n",
+          "relevo_checksum_failures_total{scope=\"batman\",name=\"pg-0\",database=\"app\"} 3\n"})
+        EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
+TEST(StatusJson, TellsOfDamageOnlyWhereThereIsSome) {
+    CorruptionReport report;
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.corruption = &report;
+    EXPECT_EQ(status_json(in).find("corruption"), std::string::npos);
+    EXPECT_NE(status_json(in).find(R"("corrupted": false)"), std::string::npos);
+    report = damaged();
+    EXPECT_NE(status_json(in).find(
+                  R"("corruption": {"note": "do this", "found": [{"what": "checksum_failures", )"
+                  R"("where": "app", "count": 3, "first": "1970-01-01T00:00:00+00:00")"),
+              std::string::npos)
+        << status_json(in);
+}
+
 TEST(Metrics, LabelsAreEscaped) {
     StatusInput in;
     in.scope = "a\"b\\c\nd";

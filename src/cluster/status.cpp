@@ -92,6 +92,18 @@ Ordered disk_json(const DiskReport& report, Duration age) {
     return out;
 }
 
+Ordered corruption_json(const CorruptionReport& report) {
+    Ordered out = {{"note", report.note}};
+    out["found"] = Ordered::array();
+    for (const auto& one : report.mark.found)
+        out["found"].push_back({{"what", to_string(one.what)},
+                                {"where", one.where},
+                                {"count", one.count},
+                                {"first", to_iso(one.first)},
+                                {"last", to_iso(one.last)}});
+    return out;
+}
+
 void add_member(Ordered& out, const StatusInput& input) {
     const LocalPostgres& postgres = input.postgres;
     if (!postgres.system_id.empty()) out["database_system_identifier"] = postgres.system_id;
@@ -114,6 +126,9 @@ void add_member(Ordered& out, const StatusInput& input) {
         out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};
     if (input.disk != nullptr) out["disk"] = disk_json(*input.disk, input.disk_age);
     if (postgres.refuses_writes) out["refuses_writes"] = true;
+    if (input.corruption != nullptr) out["corrupted"] = input.corruption->mark.corrupted();
+    if (input.corruption != nullptr && input.corruption->mark.corrupted())
+        out["corruption"] = corruption_json(*input.corruption);
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

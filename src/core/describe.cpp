@@ -219,6 +219,9 @@ std::string describe(const Event& event) {
                                    e.error ? " FAILED: " + e.error->message : std::string(),
                                    payload(e.payload));
             },
+            [](const CorruptionSeen& e) {
+                return std::string(e.corrupted ? "corruption: found" : "corruption: none");
+            },
             [](const DiskSeen& e) { return fmt::format("disk: {}", cluster::to_string(e.state)); }},
         event);
 }

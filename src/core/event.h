@@ -117,6 +117,11 @@ struct DiskSeen {
     cluster::DiskState state = cluster::DiskState::ok;
     std::string note;  // for people
 };
+// What this member's data is known to have become (docs/adr/0022); only when that changes.
+struct CorruptionSeen {
+    bool corrupted = false;
+    std::string note;  // for people
+};
 // This member has agreed that `from` goes on as leader without the DCS.
 struct FailsafePing {
     cluster::MemberName from;
@@ -139,6 +144,6 @@ struct EffectDone {
 
 using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
                            StopAsked, RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked,
-                           FailsafePing, Woke, EffectDone, DiskSeen>;
+                           FailsafePing, Woke, EffectDone, DiskSeen, CorruptionSeen>;
 
 }  // namespace relevo::core

@@ -89,6 +89,8 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.lowered_commits = primary ? cluster::describe(s.commits.lowered) : std::string();
     r.disk = s.disk.state;
     r.disk_note = s.disk.note;
+    r.corrupted = s.corruption.corrupted;
+    r.corruption_note = s.corruption.note;
     r.refuses_writes = primary && pg->refuses_writes;
     r.pending_restart = pg && pg->pending_restart;
     r.pending_restart_reason.clear();

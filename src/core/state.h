@@ -190,7 +190,8 @@ struct State {
     // The claim of a bootstrap that made everything but does not know whether it was written so.
     cluster::Revision unfinished_claim = 0;
 
-    DiskSeen disk;  // as last told
+    DiskSeen disk;              // as last told
+    CorruptionSeen corruption;  // as last told
     // What the leader does about it (disk.cpp).
     struct Spare {
         bool measured = false;  // `disk` is more than a guess

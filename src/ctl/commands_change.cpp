@@ -1,4 +1,7 @@
 // The words of the commands that change something.
+#include <map>
+#include <string_view>
+
 #include "ctl/command_tree.h"
 #include "ctl/members.h"
 #include "ctl/remove.h"
@@ -131,15 +134,16 @@ void add_edit_config(CommandTree& tree) {
     });
 }
 
-// CLUSTER [MEMBER...] restart|switchover: the target stands last.
+// CLUSTER [MEMBER...] restart|switchover|corruption: the target stands last.
 void add_flush(CommandTree& tree) {
     struct Words : MembersCommand {
         std::vector<std::string> all;
         FlushTarget target = FlushTarget::restart;
     };
     auto words = std::make_shared<Words>();
-    auto* command = tree.add("flush", "Drop a scheduled restart or switchover");
-    command->add_option("WORDS", words->all, "CLUSTER [MEMBER...] restart|switchover")
+    auto* command =
+        tree.add("flush", "Drop a scheduled restart or switchover, or what was found corrupted");
+    command->add_option("WORDS", words->all, "CLUSTER [MEMBER...] restart|switchover|corruption")
         ->required()
         ->type_name("");
     tree.role(command, words->role);
@@ -147,10 +151,16 @@ void add_flush(CommandTree& tree) {
     tree.group(command);
     command->callback([&tree, words] {
         auto& all = words->all;
-        if (all.size() < 2 || (all.back() != "restart" && all.back() != "switchover"))
+        const std::map<std::string_view, FlushTarget> targets = {
+            {"restart", FlushTarget::restart},
+            {"switchover", FlushTarget::switchover},
+            {"corruption", FlushTarget::corruption}};
+        const auto target = all.empty() ? targets.end() : targets.find(all.back());
+        if (all.size() < 2 || target == targets.end())
             throw CLI::ValidationError(
-                "flush", "write: relevoctl flush CLUSTER [MEMBER...] restart|switchover");
-        words->target = all.back() == "restart" ? FlushTarget::restart : FlushTarget::switchover;
+                "flush",
+                "write: relevoctl flush CLUSTER [MEMBER...] restart|switchover|corruption");
+        words->target = target->second;
         words->cluster = all.front();
         words->members.assign(all.begin() + 1, all.end() - 1);
         tree.chosen = [words](Context& context) { return flush(context, *words, words->target); };

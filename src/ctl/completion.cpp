@@ -74,7 +74,7 @@ std::string bash_completion(CommandTree& tree) {
             for (const auto& word : option_words(*below))
                 if (std::ranges::find(words, word) == words.end()) words.push_back(word);
         }
-        if (name == "flush") words.insert(words.end(), {"restart", "switchover"});
+        if (name == "flush") words.insert(words.end(), {"restart", "switchover", "corruption"});
         if (name == "completion") words.emplace_back("bash");
         for (const auto* sub : command->get_subcommands([](CLI::App*) { return true; }))
             words.push_back(sub->get_name());

@@ -178,6 +178,15 @@ TEST(ListView, saysWhoseDiskIsFull) {
         << keys.text();
 }
 
+TEST(ListView, saysWhoseDataIsDamaged) {
+    Keys keys;
+    keys.leader("a", "h1:5432")
+        .replica("b", "h2:5432", R"(,"corrupted":true,"corruption_note":"1 page checksum")")
+        .leader("a", "h1:5432");
+    EXPECT_NE(keys.text().find(" b: its data is damaged: 1 page checksum\n"), std::string::npos)
+        << keys.text();
+}
+
 TEST(ListView, ofAnUninitializedClusterIsAnEmptyTable) {
     Keys keys;
     keys.remove("initialize").remove("config").remove("status");

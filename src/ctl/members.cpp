@@ -246,6 +246,29 @@ Outcome flush_restart(Context& context, const Loaded& loaded, const MembersComma
     return report.exit();
 }
 
+// From then on it counts as clean: may lead, and is copied from.
+Outcome flush_corruption(Context& context, const Loaded& loaded, const MembersCommand& command) {
+    RLV_TRY(const auto members, choose_members(context, loaded, command.role, command.members));
+    if (!command.force)
+        RLV_CHECK(confirm_or_stop(
+            context.terminal,
+            fmt::format("Is the data of members {} known to be good?", names_text(members)),
+            "Flush"));
+    Report report(context, "flush corruption");
+    for (const auto* member : members) {
+        const auto answer = call(context, *member, "DELETE", "/corruption", "", api_deadline);
+        if (!answer)
+            report.failure(*member, answer.error());
+        else if (answer->status == 404)
+            context.terminal.out(fmt::format("Nothing was found on member {}\n", member->name));
+        else if (answer->status == 200)
+            report.success(*member);
+        else
+            report.failure(*member, *answer);
+    }
+    return report.exit();
+}
+
 Outcome flush_switchover(Context& context, const Loaded& loaded) {
     const auto& request = loaded.snapshot().failover;
     if (!request || request->scheduled_at_text.empty()) {
@@ -340,6 +363,7 @@ Outcome flush(Context& context, const MembersCommand& command, FlushTarget targe
     switch (target) {
         case FlushTarget::restart: return flush_restart(context, loaded, command);
         case FlushTarget::switchover: return flush_switchover(context, loaded);
+        case FlushTarget::corruption: return flush_corruption(context, loaded, command);
     }
     return Exit::ok;
 }

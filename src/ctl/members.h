@@ -1,4 +1,5 @@
-// What is asked of single members: restart, reload, reinit, and flush of what was scheduled.
+// What is asked of single members: restart, reload, reinit, and flush of what was scheduled or was
+// found.
 #pragma once
 
 #include <optional>
@@ -31,7 +32,7 @@ struct ReinitCommand : MembersCommand {
 };
 Outcome reinit(Context& context, const ReinitCommand& command);
 
-enum class FlushTarget { restart, switchover };
+enum class FlushTarget { restart, switchover, corruption };
 Outcome flush(Context& context, const MembersCommand& command, FlushTarget target);
 
 }  // namespace relevo::ctl

@@ -175,6 +175,18 @@ TEST_F(Members, flushAsksEachMemberItself) {
                                            "No scheduled restart for member db-c\n"));
 }
 
+TEST_F(Members, flushSaysThatDataIsGood) {
+    terminal.typed = {"y"};
+    http.answer("DELETE db-b /corruption", 404, "nothing was found");
+    http.answer("DELETE db-c /corruption", 200);
+    EXPECT_EQ(run({"flush", "orders", "db-b", "db-c", "corruption"}), 0);
+    EXPECT_THAT(terminal.output, HasSubstr("Nothing was found on member db-b\n"
+                                           "Success: flush corruption on member db-c\n"));
+    // Who does not answer was told nothing.
+    EXPECT_EQ(run({"flush", "orders", "db-a", "corruption", "--force", "--strict"}), 1);
+    EXPECT_THAT(terminal.output, HasSubstr("Failed: flush corruption for member db-a"));
+}
+
 TEST_F(Members, flushDropsAScheduledSwitchover) {
     EXPECT_EQ(run({"flush", "orders", "switchover"}), 0);
     EXPECT_THAT(terminal.output, HasSubstr("No pending scheduled switchover"));

@@ -14,6 +14,7 @@
 #include "cluster/backup.h"
 #include "cluster/backup_job.h"
 #include "cluster/backup_proof.h"
+#include "cluster/corruption.h"
 #include "cluster/disk.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_state.h"
@@ -57,6 +58,7 @@ struct View {
     std::optional<cluster::ArchiveStatus> archive;    // a primary's, with a `backup` section
     std::optional<cluster::BackupTimes> backups;      // a leader's, as it last saw the repository
     std::shared_ptr<const std::vector<cluster::ProofRecord>> proofs;  // null: no `backup` section
+    std::shared_ptr<const cluster::CorruptionReport> corruption;      // null: not looked yet
     std::optional<cluster::ScheduledRestart> scheduled_restart;
     Instant next_look{};  // when the next full look is due (liveness)
     bool lock_valid(Instant now) const { return leading && now < lead_until; }
@@ -117,6 +119,9 @@ public:
     virtual Task<Reply> restart(RestartOrder order) = 0;
     virtual Task<Reply> cancel_restart() = 0;
     virtual Task<Reply> reinitialize(bool force, bool from_leader) = 0;
+    // An operator's word that this member's data is good (docs/adr/0022): 200, 404 nothing was
+    // found, 503 it cannot be written.
+    virtual Task<Reply> forget_corruption() = 0;
     virtual Task<Reply> patch_config(std::string patch_json) = 0;
     virtual Task<Reply> put_config(std::string json) = 0;
     virtual Task<Reply> reload() = 0;

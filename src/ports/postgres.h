@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/commit_level.h"
+#include "cluster/corruption.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
@@ -130,6 +131,19 @@ public:
     // transactions of ordinary users that have written and not begun to commit, also when it was on
     // already: those who set it off for their session. Ok: new transactions go by it.
     virtual Task<Status> refuse_writes(bool on) = 0;
+    // docs/adr/0022. What is found in this data directory by now: the mark beside it, brought up to
+    // the running server's counters and to a backup of this data that has page errors (its label;
+    // empty: there is none), and durable when it changed. Counts only while a server (12 or later)
+    // answers. Errors: what was found could not be read or written within a few seconds; the next
+    // look finds it again. This and forget_corruption(): one at a time.
+    struct CorruptionLook {
+        cluster::Corruption mark;
+        std::optional<std::vector<cluster::ChecksumCount>> counts;  // nothing: no server answered
+    };
+    virtual Task<Result<CorruptionLook>> look_for_corruption(std::string damaged_backup) = 0;
+    // An operator says that what was found is none. bootstrap() and clone() say so too, but for a
+    // method of the user's that works on what was there (keep_data).
+    virtual Task<Status> forget_corruption() = 0;
     // What these server processes (of clients) are doing, in their own words: the query of each
     // that is still there. Empty where it cannot be told.
     virtual Task<std::map<int, std::string>> queries_of(std::vector<int> pids) = 0;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "os/aside.h"
 #include "os/blocking.h"
 #include "os/turn.h"
 #include "ports/postgres.h"
@@ -50,6 +51,8 @@ public:
     Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
     Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
     Task<Status> refuse_writes(bool on) override;
+    Task<Result<CorruptionLook>> look_for_corruption(std::string damaged_backup) override;
+    Task<Status> forget_corruption() override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Result<cluster::ArchiverState>> archiver() override;
     Task<Status> restore_vote() override;
@@ -87,6 +90,7 @@ private:
     void forget_waiting();
     void remember_names(std::optional<std::string> value);
     std::optional<std::string> names_in_force();
+    Task<std::optional<std::vector<cluster::ChecksumCount>>> checksum_counts();
     // adapter_gate.cpp
     Task<void> gate_for_start(bool hold, std::string hba_file);
     Task<void> gate_for_promotion();
@@ -155,6 +159,8 @@ private:
     bool clone_undone_ = false;  // or there was nothing to undo
     bool undoing_clone_ = false;
     std::string undo_problem_;
+    unsigned directories_ = 0;    // counts what replaces the data directory
+    os::Aside corruption_aside_;  // on a dead disk a look hangs for ever, every few seconds
 };
 
 }  // namespace relevo::postgres

@@ -16,6 +16,7 @@
 #include "postgres/bootstrap.h"
 #include "postgres/clone.h"
 #include "postgres/config_files.h"
+#include "postgres/corruption.h"
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/rewind.h"
@@ -80,6 +81,7 @@ Task<Status> Adapter::bootstrap() {
     if (server_.alive())
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
     const auto config = config_();
+    ++directories_;
     auto made = co_await interruptible(postgres::bootstrap(pool_, config, restorer_));
     if (!made) co_return within("making a new cluster", made.error());
     bootstrap_ = *std::move(made);
@@ -139,6 +141,7 @@ Task<Status> Adapter::clone(ClonePlan plan) {
     auto version = co_await program_version();
     if (!version) co_return std::unexpected(version.error());
     const auto config = config_();
+    ++directories_;
     auto done = co_await interruptible(postgres::clone(pool_, config, plan, *version));
     co_await look_for_vote();
     co_return done;
@@ -259,9 +262,11 @@ Task<Status> Adapter::set_aside() {
     const auto data_dir = config_().data_dir;
     set_making_cluster(false);
     bootstrap_ = {};
+    ++directories_;
     co_return co_await pool_.run([&data_dir]() -> Status {
         if (!has_content(data_dir)) return clear_half_made(data_dir);
         RLV_TRY([[maybe_unused]] const auto moved, move_aside(data_dir, ".failed"));
+        RLV_CHECK(clear_corruption(data_dir));
         return clear_half_made(data_dir);
     });
 }

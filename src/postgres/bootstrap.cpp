@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "postgres/commands.h"
 #include "postgres/connection.h"
+#include "postgres/corruption.h"
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
@@ -37,6 +38,7 @@ Status claim_empty_directory(const ports::PostgresConfig& config) {
             ErrorCode::conflict,
             fmt::format("{} is not empty: a new cluster is never made over it", config.data_dir));
     RLV_CHECK(wipe(config.data_dir));
+    RLV_CHECK(clear_corruption(config.data_dir));
     RLV_CHECK(mark_half_made(config.data_dir, by_bootstrap));
     return ensure_directory(config.data_dir);
 }

@@ -19,6 +19,7 @@
 #include "postgres/commands.h"
 #include "postgres/config_files.h"
 #include "postgres/copy_progress.h"
+#include "postgres/corruption.h"
 #include "postgres/data_directory.h"
 #include "postgres/half_made.h"
 #include "postgres/pgpass.h"
@@ -88,7 +89,7 @@ Status keep_target(CloneJob& job) {
     if (by != by_method) RLV_CHECK(check_replaceable(job));
     RLV_CHECK(mark_voteless(dir));
     if (!has_content(dir) || job.target_ours || is_a_copy(by)) return mark_half_made(dir, by_clone);
-    job.changed_in_place = true;
+    job.changed_in_place = job.trusts_content = true;
     return mark_half_made(dir, by_method);
 }
 
@@ -224,6 +225,10 @@ Status finish(CloneJob& job) {
     RLV_CHECK(sync_content(
         dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
+    // After that: what was known was about the content that only now goes for good.
+    if (auto cleared = job.trusts_content ? Status{} : clear_corruption(dir); !cleared)
+        log::warning("the old data's mark of damage stays until it is flushed: {}",
+                     cleared.error().message);
     if (auto removed = remove_moved(job.moved); !removed)
         log::warning("the old data could not be removed and can be by hand: {}",
                      removed.error().message);

@@ -36,6 +36,7 @@ struct CloneJob {
     Moved moved;               // the old content, when it is aside
     bool target_ours = false;  // what stands in the data directory is a copy's, complete or not
     bool changed_in_place = false;  // a method with keep_data began to change the old content
+    bool trusts_content = false;    // and, other than pgBackRest, may have left any of it
     std::string passfile;
 };
 

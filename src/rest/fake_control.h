@@ -49,6 +49,7 @@ public:
         co_return noted(std::string("reinitialize") + (force ? " force" : "") +
                         (from_leader ? " from_leader" : ""));
     }
+    Task<ports::Reply> forget_corruption() override { co_return noted("forget corruption"); }
     Task<ports::Reply> patch_config(std::string json) override { co_return noted("patch " + json); }
     Task<ports::Reply> put_config(std::string json) override { co_return noted("put " + json); }
     Task<ports::Reply> reload() override { co_return noted("reload"); }

@@ -86,6 +86,9 @@ Result<cluster::PeerStatus> parse_peer_status(std::string_view text) {
     status.tail = tail_of(object);
     if (const auto* disk = find(object, "disk"); disk != nullptr && disk->is_object())
         status.disk = cluster::parse_disk_state(text_of(*disk, "state"));
+    if (const auto* corrupted = find(object, "corrupted");
+        corrupted != nullptr && corrupted->is_boolean())
+        status.corrupted = corrupted->get<bool>();
     const auto* timeline = find(object, "timeline");
     if (timeline != nullptr && timeline->is_number_unsigned()) {
         const auto number = timeline->get<std::uint64_t>();

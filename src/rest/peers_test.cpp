@@ -254,6 +254,10 @@ TEST(PeerStatus, PatronisOwnTextIsRead) {
 }
 
 TEST(PeerStatus, OfOursAlsoSaysWhatItsVoteIsWorth) {
+    EXPECT_FALSE(parse_peer_status("{}")->corrupted.has_value());
+    EXPECT_EQ(parse_peer_status(R"({"corrupted": true})")->corrupted, true);
+    EXPECT_EQ(parse_peer_status(R"({"corrupted": false})")->corrupted, false);
+    EXPECT_FALSE(parse_peer_status(R"({"corrupted": "no"})")->corrupted.has_value());
     const auto status = parse_peer_status(R"({"sealed": 4711, "voteless": true})");
     ASSERT_TRUE(status);
     EXPECT_EQ(status->sealed, 4711);

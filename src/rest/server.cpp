@@ -140,6 +140,7 @@ struct RestApi::Impl {
     Task<Response> backup(Request request);
     Task<Response> restore(Request request);
     Task<Response> cancel_restore(Request request);
+    Task<Response> forget_corruption(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -160,6 +161,7 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "backup", &Impl::backup, false},
     {"POST", "restore", &Impl::restore, true},
     {"DELETE", "restore", &Impl::cancel_restore, false},
+    {"DELETE", "corruption", &Impl::forget_corruption, false},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -262,6 +264,7 @@ cluster::StatusInput RestApi::Impl::status_input(const ports::View& view) const 
             .archive = view.archive,
             .backups = view.backups,
             .now = control.wall(),
+            .corruption = view.corruption.get(),
             .proofs = view.proofs,
             .scheduled_restart = view.scheduled_restart};
 }
@@ -541,6 +544,11 @@ Task<Response> RestApi::Impl::restore(Request request) {
 
 Task<Response> RestApi::Impl::cancel_restore(Request) {
     co_return to_response(control.cancel_restore());
+}
+
+Task<Response> RestApi::Impl::forget_corruption(Request) {
+    auto reply = co_await control.forget_corruption();
+    co_return to_response(std::move(reply));
 }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.

@@ -99,6 +99,14 @@ const Corpus proofs = {
     R"({"proofs":[]})",
 };
 
+const Corpus corruptions = {
+    R"({"found":[{"what":"checksum_failures","where":"app","count":3,)"
+    R"("first":"2026-05-14T01:00:00+00:00","last":"2026-05-14T01:00:00.25+02:00"},)"
+    R"({"what":"backup","where":"20260514-010000F","count":0,"first":"2026-05-14T01:00:00Z",)"
+    R"("last":"2026-05-14T01:00:00Z"}],"seen":{"app":3,"":1}})",
+    R"({"found":[],"seen":{}})",
+};
+
 const Corpus crons = {
     "0 1 * * *",    "*/15 9-17/2 1,15 jan-mar,dec mon",
     "@weekly",      "59 23 31 12 7",
@@ -177,6 +185,7 @@ void run(const Corpus& corpus, int mutations, void (*target)(std::string_view)) 
 
 TEST(Fuzz, ProofsNeverThrowAndSettle) { run(proofs, 20'000, backup_proofs); }
 TEST(Fuzz, BackupJobsNeverThrowAndSettle) { run(backup_jobs, 20'000, backup_job); }
+TEST(Fuzz, CorruptionMarksNeverThrowAndSettle) { run(corruptions, 20'000, corruption); }
 TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }

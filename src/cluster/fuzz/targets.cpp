@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cluster/backup_job.h"
 #include "cluster/backup_proof.h"
+#include "cluster/corruption.h"
 #include "cluster/cron.h"
 #include "cluster/journal.h"
 #include "cluster/member.h"
@@ -69,6 +70,16 @@ void backup_proofs(std::string_view text) {
     const auto again = parse_proofs(to_json(*read));
     RLV_ASSERT(again && *again == *read);
     for (const auto& proof : *read) RLV_ASSERT(proof.took_ms() >= 0);
+}
+
+void corruption(std::string_view text) {
+    const auto read = parse_corruption(text);
+    if (!read) return;
+    settles(to_json(*read), parse_corruption);
+    auto mark = *read;
+    learn_counts(mark, {{"app", 7, {}}, {"", 1, {}}}, WallTime{});
+    RLV_ASSERT(mark.seen.at("app") == 7);
+    RLV_ASSERT(corruption_note(mark, "c", "m").empty() == !mark.corrupted());
 }
 
 void cron(std::string_view text) {

@@ -10,6 +10,7 @@ namespace relevo::cluster::fuzz {
 
 void backup_job(std::string_view text);
 void backup_proofs(std::string_view text);
+void corruption(std::string_view text);  // the mark beside a data directory
 void cron(std::string_view text);
 void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
