@@ -22,7 +22,7 @@ struct Options {
     std::uint64_t seed = 0;
     int members = 3, minutes = 10;
     unsigned jobs = 1;
-    bool trace = false, aimed = false, disks = false;
+    bool trace = false, aimed = false, disks = false, rots = false;
     std::string bug;
 };
 
@@ -32,6 +32,7 @@ sim::Plan plan_of(const Options& options, std::uint64_t seed, sim::Bug bug) {
                     : sim::plan_for(seed, options.members, std::chrono::minutes(options.minutes));
     plan.bug = bug;
     plan.disks = options.disks;
+    plan.rots = options.rots;
     return plan;
 }
 
@@ -118,6 +119,7 @@ int main(int argc, char** argv) {
     app.add_flag("--aimed", options.aimed,
                  "short runs of synchronous replication whose faults strike where leaders change");
     app.add_flag("--disks", options.disks, "disks fill and are emptied, beside all other faults");
+    app.add_flag("--rots", options.rots, "pages rot, beside all other faults");
     app.add_option("--minutes", options.minutes, "simulated minutes with faults")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();

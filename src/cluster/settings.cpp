@@ -219,6 +219,17 @@ void read_disk(const Json& object, ReadSettings& read) {
     out.hold_percent = standard.hold_percent;
 }
 
+// docs/adr/0022.
+void read_corruption(const Json& object, ReadSettings& read) {
+    Reader top(object, read);
+    const Json* const value = top.find("corruption");
+    if (value == nullptr) return;
+    if (!value->is_object())
+        return top.wrong("corruption", "must be a map with switchover", ", using the defaults");
+    Reader in(*value, "corruption.", read.notes, &read.refused);
+    read.settings.corruption.switchover = in.flag("switchover", true);
+}
+
 std::vector<std::string> read_methods(Reader& in) {
     std::vector<std::string> methods;
     const Json* const value = in.find("create_replica_methods");
@@ -375,6 +386,7 @@ Result<ReadSettings> read_settings(std::string_view text) {
     read_synchronous(in, out);
     read_suspicion(checked, out);
     read_disk(object, read);
+    read_corruption(object, read);
     out.failsafe_mode = in.flag("failsafe_mode", false);
     out.pause = in.flag("pause", false);
     read_standby_cluster(in, out, read.notes);

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "cluster/commit_level.h"
+#include "cluster/corruption.h"
 #include "cluster/disk.h"
 
 namespace relevo::cluster {
@@ -59,7 +60,8 @@ struct Settings {
     // Where synchronous_commit is set lower than this for roles, databases or the server, the
     // leader's agent takes it back. off: it does not, and says so in synchronous mode. Ours alone.
     CommitLevel synchronous_commit_floor = CommitLevel::off;
-    DiskSettings disk;  // ours alone
+    DiskSettings disk;              // ours alone
+    CorruptionSettings corruption;  // ours alone
     bool failsafe_mode = false;
     bool pause = false;
     std::optional<StandbyCluster> standby_cluster;

@@ -89,6 +89,13 @@ TEST(ReadSettings, LimitsOfADiskThatMakeNoSenseAreRefusedAndTheDefaultsUsed) {
     expect_noted(R"({"disk":{"warning_percent":101}})", "disk.warning_percent");
 }
 
+TEST(ReadSettings, ReadsWhatDamagedDataCauses) {
+    EXPECT_TRUE(clean("{}").corruption.switchover);
+    EXPECT_FALSE(clean(R"({"corruption":{"switchover":false}})").corruption.switchover);
+    expect_noted(R"({"corruption":true})", "corruption");
+    expect_noted(R"({"corruption":{"switchover":"perhaps"}})", "corruption.switchover");
+}
+
 TEST(ReadSettings, TextsOfNumbersAreNumbers) {
     const Settings s = clean(R"({"ttl":"30","loop_wait":"0xa","retry_timeout":9.6})");
     EXPECT_EQ(s.ttl, seconds(30));

@@ -104,13 +104,17 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
         return true;
     }
     if (rewind) {
-        m.tell(Note{Note::Level::warning,
-                    fmt::format("rewinding to {}: {}", leader.name, divergence.why), "rejoin"});
+        m.tell(Note{
+            Note::Level::warning,
+            fmt::format("rewinding to {}: {}{}", leader.name, divergence.why, if_damaged(leader)),
+            "rejoin"});
         m.emit(RewindPg{address_of(m, leader)});
         return true;
     }
-    m.tell(Note{Note::Level::warning,
-                fmt::format("cloning anew from {}: {}", leader.name, divergence.why), "rejoin"});
+    m.tell(Note{
+        Note::Level::warning,
+        fmt::format("cloning anew from {}: {}{}", leader.name, divergence.why, if_damaged(leader)),
+        "rejoin"});
     m.emit(ClonePg{address_of(m, leader), true, false});
     return true;
 }
@@ -130,6 +134,14 @@ bool fits(const Mind& m) {
 }
 
 bool known_twin(const State& s) { return s.judged && s.judged->divergence.twin; }
+
+std::string if_damaged(const cluster::MemberRecord& source) {
+    if (!source.corrupted) return {};
+    return fmt::format(
+        ". The data of {} is known to be damaged, and what is copied from it may be: "
+        "pg_basebackup refuses such pages, pg_rewind does not look",
+        source.name);
+}
 
 bool upstream_is_safe(const Mind& m) { return !may_be_half_way(*m.s.pg) || fits(m); }
 
@@ -179,16 +191,19 @@ bool fill_data_directory(Mind& m) {
         m.wake_by(s.retry_clone_at);
         return true;
     }
-    // A replica that offers itself spares the leader.
+    // A replica that offers itself spares the leader; not with data that is worse than the
+    // leader's.
     const cluster::MemberRecord* source = leader;
     for (const auto& [name, member] : view->members)
         if (member.tags.clonefrom() && member.running() && name != s.self.name &&
-            name != leader->name) {
+            name != leader->name &&
+            (member.corrupted ? source == leader && leader->corrupted
+                              : source == leader || source->corrupted))
             source = &member;
-            break;
-        }
     auto from = address_of(m, *source);
-    m.tell(Note{Note::Level::info, "cloning from " + source->name, "rejoin"});
+    const auto damaged = if_damaged(*source);
+    m.tell(Note{damaged.empty() ? Note::Level::info : Note::Level::warning,
+                "cloning from " + source->name + damaged, "rejoin"});
     m.forget("data");
     m.emit(ClonePg{from, pg.data_dir == cluster::DataDir::half_made, false});
     return true;

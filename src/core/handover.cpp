@@ -67,7 +67,7 @@ std::vector<ProbePeers::Peer> candidates(const Mind& m, const cluster::FailoverR
 void clear_request(Mind& m, const std::string& why) {
     if (m.committing(CommitFor::clear_failover)) return;
     m.tell(Note{Note::Level::warning, "switchover request cleared: " + why, "handover"});
-    room_not_had(m, *m.s.dcs->failover);
+    spare_called_off(m, *m.s.dcs->failover);
     m.commit(CommitFor::clear_failover, cluster::keys::clear_failover(m.s.dcs->failover_revision));
 }
 
@@ -141,7 +141,7 @@ bool consider(Mind& m) {
     p.asked_at = m.now.mono;
     s.handover_failure.clear();
     s.procedure = p;
-    room_asked_for(m, request);
+    spare_begins(m, request);
     m.tell(Note{Note::Level::info, "switchover asked for: looking for a candidate", "handover"});
     m.emit(ProbePeers{ProbeFor::handover, std::move(asked)});
     return true;
@@ -167,11 +167,11 @@ bool left_for_room(Mind& m, const std::string& why) {
 void call_off(Mind& m, HandingOver& p, const std::string& why) {
     p.stage = HandingOver::Stage::call_off;
     p.failure = why;
-    room_given(m, p.request, false);
     if (!m.may_lead()) {
         give_up(m, why + "; the leader key has run out");
         return;
     }
+    spare_given(m, p.request, false);
     if (watchdog_failed(m.s)) {
         give_up(m, why + "; and watchdog.mode is required, but " + m.s.watchdog.problem);
         return;
@@ -206,7 +206,7 @@ bool withdrawn(const Mind& m, const HandingOver& p) {
 void not_handed_over(Mind& m, const cluster::FailoverRequest& request, const std::string& why) {
     auto& s = m.s;
     s.handover_failure = why;
-    room_not_had(m, request);
+    spare_called_off(m, request);
     m.tell(Note{Note::Level::warning, "switchover called off: " + why, "handover"});
     if (s.dcs && s.dcs->failover && !m.committing(CommitFor::clear_failover))
         m.commit(CommitFor::clear_failover,
@@ -260,9 +260,9 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
             if (!answer || !member || !is_candidate(m, *member, p.request)) continue;
             if (answer->nofailover || answer->watchdog_failed || answer->primary) {
                 why = name + " may not lead";
-            } else if (const auto full = too_full(m, p.request, name, *answer);
-                       p.stage == Stage::validate && !full.empty()) {
-                why = full;
+            } else if (const auto unfit = not_spared_by(m, p.request, name, *answer);
+                       p.stage == Stage::validate && !unfit.empty()) {
+                why = unfit;
             } else if (answer->timeline != s.led_timeline) {
                 // Positions are comparable on one timeline only.
                 why =
@@ -299,7 +299,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
                 return;
             }
             p.stage = Stage::release;
-            room_given(m, p.request, true);
+            spare_given(m, p.request, true);
             cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
             status.optime = p.shutdown_lsn;
             s.hold_start_until = m.now.mono + s.settings.loop_wait;
@@ -309,8 +309,8 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         // There may be another, of a promotion a moment ago: PostgreSQL makes one after the other,
         // and the stop, with clients waiting, would wait for the second.
         if (m.running<CheckpointPg>()) return;
-        if (room_is_gone(m, p.request))
-            return give_up(m, p.request.member + " has no room any more either");
+        if (const auto gone = no_spare_any_more(m, p.request); !gone.empty())
+            return give_up(m, gone);
         p.stage = Stage::hold;
         p.hold = m.emit(HoldPoolers{pooler_drain});
     } else if (holds<HoldPoolers>(effect) && p.stage == Stage::hold) {

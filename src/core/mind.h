@@ -123,24 +123,31 @@ void keep_commits(Mind& m);       // commits.cpp: the leader, of synchronous_com
 // admit.cpp: what a new primary holds is confirmed before anybody sees it
 void admit(Mind& m);
 bool needs_gate(const Mind& m);  // of a start or promotion that is about to be
-// disk.cpp: a disk that fills
-void ask_for_room(Mind& m);  // the leader: a handover to a member with room
-bool asked_for_room(const State& s, const cluster::FailoverRequest& request);
-void room_asked_for(Mind& m, const cluster::FailoverRequest& request);  // it begins
-void room_not_had(Mind& m, const cluster::FailoverRequest& request);    // it was called off
-void room_given(Mind& m, const cluster::FailoverRequest& request, bool given);
-bool room_is_gone(const Mind& m, const cluster::FailoverRequest& request);
+// spare.cpp: a leader whose disk is nearly full, or whose data is damaged, hands over by itself
+void spare_this_member(Mind& m);
+bool asked_to_be_spared(const State& s, const cluster::FailoverRequest& request);
+void spare_begins(Mind& m, const cluster::FailoverRequest& request);
+void spare_given(Mind& m, const cluster::FailoverRequest& request, bool given);
+void spare_called_off(Mind& m, const cluster::FailoverRequest& request);
 void handover_asked(Mind& m, const EffectDone& done);
-// Why not this candidate; empty: its disk is no reason.
-std::string too_full(const Mind& m, const cluster::FailoverRequest& request,
-                     const std::string& name, const cluster::PeerStatus& peer);
-bool roomier(const State& s, const cluster::PeerStatus& peer);    // than this member, which is full
-bool less_room(const State& s, const cluster::PeerStatus& peer);  // the other way about
-void keep_writes(Mind& m);  // the leader: refused while there is no room, and let in again
+// The best that it could hand over to for want of room; nullptr: nobody.
+const cluster::MemberRecord* with_room(const Mind& m);
+// Why not this candidate, by its own word; empty: neither its disk nor its data is a reason.
+std::string not_spared_by(const Mind& m, const cluster::FailoverRequest& request,
+                          const std::string& name, const cluster::PeerStatus& peer);
+// The same by its key, before anything is stopped.
+std::string no_spare_any_more(const Mind& m, const cluster::FailoverRequest& request);
 // What stopped here would start on a full disk, if at all, and another member has room.
 bool leaves_for_room(const Mind& m);
 void stays_for_now(State& s, Instant now);
+bool roomier(const State& s, const cluster::PeerStatus& peer);  // than this member, which is full
+// Between two that may both lead and have just as much: this one goes first, whose data is not
+// damaged as ours is, or who has room. And the other way about.
+bool sounder(const State& s, const cluster::PeerStatus& peer);
+bool less_sound(const State& s, const cluster::PeerStatus& peer);
+// disk.cpp: a disk that fills
 bool in_hold(const State& s);  // its disk is nearly full
+void keep_writes(Mind& m);     // the leader: refused while there is no room, and let in again
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease
@@ -202,6 +209,8 @@ bool known_twin(const State& s);
 // A standby that is not open yet may be given its upstream: it cannot end between two histories.
 bool upstream_is_safe(const Mind& m);
 std::optional<cluster::Upstream> upstream_for(const Mind& m);
+// What a note says of a source whose data is known to be damaged (docs/adr/0022); else nothing.
+std::string if_damaged(const cluster::MemberRecord& source);
 const cluster::MemberRecord* primary_member(
     const Mind& m);  // the leader's record, when it runs as primary
 bool same_text(const std::optional<cluster::MemberRecord>& a, const cluster::MemberRecord& b);

@@ -224,6 +224,8 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         cluster::Upstream source{leader->name, leader->host(), leader->port(), {}};
         if (s.settings.use_slots) source.slot_name = cluster::slot_name(s.self.name);
         p.stage = Reinitializing::Stage::clone;
+        if (const auto damaged = if_damaged(*leader); !damaged.empty())
+            m.tell(Note{Note::Level::warning, "cloning anew from " + leader->name + damaged});
         m.emit(ClonePg{source, true, p.from_leader});
     } else if (p.stage == Reinitializing::Stage::clone && holds<ClonePg>(effect)) {
         if (done.error) {

@@ -14,9 +14,10 @@ constexpr Duration race_again_after = std::chrono::milliseconds(500);
 constexpr Duration stand_back = std::chrono::seconds(2);
 // A voter that is about to cut itself off.
 constexpr Duration vote_again_after = std::chrono::milliseconds(30);
-// A member whose disk is full waits so long for one that has the same and room for more. No longer:
-// it may have its reasons not to lead, and all that it has is promised to somebody.
-constexpr Duration room_goes_first = std::chrono::seconds(2);
+// A member whose disk is full, or whose data is damaged, waits so long for one that has the same
+// and is better. No longer: that one may have its reasons not to lead, and all that this one has is
+// promised to somebody.
+constexpr Duration sounder_goes_first = std::chrono::seconds(2);
 // One that was silent once has been waited for already.
 constexpr Duration ask_again_after = std::chrono::milliseconds(10);
 
@@ -181,12 +182,15 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     const auto& request = s.dcs->failover;
     const bool chosen = request && !request->scheduled_at && request->member == s.self.name;
     const bool equals = theirs == mine && !led_last && !chosen;
-    if (equals && roomier(s, peer) && s.unlocked_since &&
-        m.now.mono < *s.unlocked_since + room_goes_first) {
-        why = name + " has room on its disk, and mine is full";
+    if (equals && sounder(s, peer) && s.unlocked_since &&
+        m.now.mono < *s.unlocked_since + sounder_goes_first) {
+        why = name + (s.corruption.corrupted && !peer.corrupted.value_or(true)
+                          ? "'s data is not known to be damaged, and mine is"
+                          : " has room on its disk, and mine is full");
         return true;
     }
-    if (equals && !less_room(s, peer) && peer.failover_priority > s.self.tags.failover_priority()) {
+    if (equals && !less_sound(s, peer) &&
+        peer.failover_priority > s.self.tags.failover_priority()) {
         why = name + " has a higher failover_priority";
         return true;
     }

@@ -146,6 +146,7 @@ struct Rules {
     bool vote_read = true;    // R16: a vote comes back after a look at who leads
     bool roomier = true;      // 0018: a member whose disk is full is not handed over to
     bool leaves_full = true;  // 0018: nor does what ended on a full disk start there again
+    bool cleaner = true;      // 0022: nor is one whose data is damaged, nor is it elected first
     bool leads_alone = true;  // nobody streams from a primary that does not lead
 };
 
@@ -192,8 +193,11 @@ struct State {
 
     DiskSeen disk;              // as last told
     CorruptionSeen corruption;  // as last told
-    // What the leader does about it (disk.cpp).
+    // What the leader does about it: the handover that it asks for itself (spare.cpp), and writes
+    // that are refused (disk.cpp).
+    enum class SpareFor { room, clean };
     struct Spare {
+        SpareFor what{};        // of the last one
         bool measured = false;  // `disk` is more than a guess
         // The last handover that it asked for; its revision is 0 while that is not known.
         std::optional<cluster::FailoverRequest> asked;

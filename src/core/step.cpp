@@ -122,7 +122,7 @@ void decide(Mind& m) {
     if (bootstrap(m)) return;
     if (fence(m)) return;  // a bootstrap that has just ended has no more right than anybody
     if (watchdog_gives_up(m)) return;
-    ask_for_room(m);
+    spare_this_member(m);
     if (hand_over(m)) return;
     if (crash_failover(m)) return;
     if (restart_order(m)) return;

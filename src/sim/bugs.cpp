@@ -34,6 +34,8 @@ const std::vector<BugName>& bug_names() {
          "writes are refused although there is room again"},
         {Bug::started_on_full, Hunt::story, "started-on-full", "-",
          "what ended on a full disk is started there although others have room"},
+        {Bug::damaged_goes_first, Hunt::rotting, "damaged-goes-first", "-",
+         "nobody looks whose data is damaged"},
         {Bug::suspects_everybody, Hunt::aimed, "suspects-everybody", "-",
          "a voter says that it suspects the leader, whatever it hears"},
         {Bug::names_do_not_meet, Hunt::aimed, "names-do-not-meet", "R0",

@@ -57,6 +57,7 @@ enum class Bug {
     writes_not_refused,   // they are said to be refused and go on
     refused_for_ever,     // they are said to go on and are refused
     started_on_full,      // what ended on a full disk is started there whoever else has room
+    damaged_goes_first,   // nobody looks whose data is damaged (docs/adr/0022)
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
     watchdog_disarmed_early,  // it is laid to rest when a kill begins, not when it has worked
@@ -68,6 +69,7 @@ enum class Hunt {
     aimed,       // in such as are aimed at synchronous replication
     aimed_five,  // the same with five members
     filling,     // drawn from a seed, and disks fill
+    rotting,     // drawn from a seed, and pages rot
     story,       // by its story alone: it takes several things at one moment
 };
 

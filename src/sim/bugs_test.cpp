@@ -25,6 +25,7 @@ TEST_P(DeliberateBugs, AreFound) {
         auto plan =
             aimed ? aimed_plan(seed, five ? 5 : 3) : plan_for(seed, 3, std::chrono::minutes(10));
         plan.disks = GetParam().hunt == Hunt::filling;
+        plan.rots = GetParam().hunt == Hunt::rotting;
         plan.bug = GetParam().bug;
         const auto outcome = run(plan);
         if (outcome.findings.failures.empty()) continue;

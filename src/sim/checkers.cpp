@@ -459,6 +459,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     if (leader() >= 0) last_led_ = world.now();
     note_overridden();
     check_room(who, issued);
+    check_rot(who, issued);
     check_pause(who, issued);
     if (changes_server(issued.effect)) check_one_action(who);
     const bool quiet =
@@ -541,7 +542,7 @@ std::string Checkers::unrest() const {
             !parts_.postgres.wal.covers(pg.data().end, theirs.data().end);
         if (!waits_for_a_person) return name(other) + " does not stream from " + name(leads);
     }
-    return {};
+    return damaged_leads(leads);
 }
 
 }  // namespace relevo::sim

@@ -17,9 +17,10 @@ struct Findings {
     int overlaps = 0;      // two primaries that accepted writes, excused
     std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
     int promotions = 0;
-    int resets = 0;  // of hosts, by their watchdogs
-    int panics = 0;  // on a full disk
-    int spared = 0;  // handovers for a disk's sake that came as far as the release
+    int resets = 0;   // of hosts, by their watchdogs
+    int panics = 0;   // on a full disk
+    int spared = 0;   // handovers for a disk's sake that came as far as the release
+    int cleaned = 0;  // the same because of damaged data
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
 };
@@ -85,8 +86,15 @@ private:
     void check_switchover(int winner, const WalTree::Lost& lost);
     void check_deposition(const Member& who);
     void check_electable(int member, const char* what);
+    // checkers_rot.cpp
+    void check_rot(Member& who, const core::Issued& issued);
+    void check_sounder(Member& who);
+    bool long_rotten(int member, bool rotten, Duration since) const;
+    bool is_ours(int member) const;
+    std::string damaged_leads(int leads) const;  // empty: it does not, or nobody else could
     // checkers_disk.cpp
     void check_room(Member& who, const core::Issued& issued);
+    void check_asks_again(const Member& who);  // to hand over by itself
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote

@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "sim/checkers.h"
 
@@ -20,10 +22,11 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
     auto& world = parts_.world;
     if (!world.plan.disks) return;
     const auto& state = who.state();
+    const bool handed_over_for_it = state.spare.what == core::State::SpareFor::room;
     const auto* commit = std::get_if<core::Commit>(&issued.effect);
     const auto* p = std::get_if<core::HandingOver>(&state.procedure);
     const auto since = [&](int m) { return world.now() - world.host(m).disk_state_since; };
-    if (commit && commit->purpose == core::CommitFor::ask_handover) {
+    if (handed_over_for_it && commit && commit->purpose == core::CommitFor::ask_handover) {
         const auto full = [&](int m) {
             return world.host(m).disk_state != DiskState::ok && since(m) > word_is_older;
         };
@@ -32,13 +35,7 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
         // Its key may be as old as its lease where the member cannot reach the DCS.
         if (all && world.now() - world.last_fault > 2 * Duration(world.plan.settings.ttl))
             fail(name(who.index()) + " hands over for its disk while all disks are full");
-        auto& last = spared_[who.index()];
-        // Clocks run at different speeds. One that did not come about may be asked for again.
-        if (last.agent == who.deciding_since() && last.came_about &&
-            world.now() - last.asked < seconds(55))
-            fail(name(who.index()) + " hands over for its disk twice within a minute");
-        last = {world.now(), who.deciding_since(), false};
-        if (state.settings.pause) fail(name(who.index()) + " hands over in maintenance mode");
+        check_asks_again(who);
     }
     if (const auto* writes = std::get_if<core::RefuseWrites>(&issued.effect);
         writes && !writes->on && world.host(who.index()).disk_state == DiskState::hold &&
@@ -46,7 +43,7 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
         fail(name(who.index()) + " lets writes in while its disk is nearly full");
     const auto& asked = state.spare.asked;
     const bool for_room =
-        p && asked &&
+        handed_over_for_it && p && asked &&
         (asked->mod_revision == 0 || asked->mod_revision == p->request.mod_revision) &&
         asked->leader == p->request.leader && asked->member == p->request.member;
     if (!for_room) return;
@@ -87,26 +84,41 @@ void Checkers::on_disk_full(int index) {
     if (leader() != index || !calm(index) || !pg.is_primary() || truth->failover) return;
     if (world.last_fault > began - calm_for || pg.primary_since() > began - calm_for) return;
     if (mono < spare.ask_again_at || mono < spare.gave_at + seconds(60)) return;
-    std::vector<int> fillings;
+    std::vector<std::pair<int, int>> states;
     bool somebody = false;
     for (int m = 0; m < world.size(); ++m) {
         const auto& host = world.host(m);
-        fillings.push_back(host.filling);
+        states.emplace_back(host.filling, host.rots);
         if (m == index) continue;
         if (!calm(m) || !parts_.postgres.at(m).streams()) return;
+        // Not to damaged data: docs/adr/0022.
+        const bool clean = !plan.rots || long_rotten(m, false, calm_for);
         somebody = somebody ||
                    (host.disk_state == DiskState::ok && began - host.disk_state_since > calm_for &&
-                    (truth->sync.leader.empty() || truth->sync.names(name(m))));
+                    clean && (truth->sync.leader.empty() || truth->sync.names(name(m))));
     }
     if (!somebody) return;
-    world.after(at_most, [this, index, began, fillings] {
+    world.after(at_most, [this, index, began, states] {
         auto& here = parts_.world;
         for (int m = 0; m < here.size(); ++m)
-            if (here.host(m).filling != fillings[static_cast<std::size_t>(m)]) return;
+            if (std::pair(here.host(m).filling, here.host(m).rots) !=
+                states[static_cast<std::size_t>(m)])
+                return;
         if (here.last_fault >= began || leader() != index) return;
         fail(fmt::format("{} leads for {:.0f} s on a full disk while others have room", name(index),
                          to_s(at_most)));
     });
+}
+
+// For whichever reason.
+void Checkers::check_asks_again(const Member& who) {
+    const auto now = parts_.world.now();
+    auto& last = spared_[who.index()];
+    // Clocks run at different speeds. One that did not come about may be asked for again.
+    if (last.agent == who.deciding_since() && last.came_about && now - last.asked < seconds(55))
+        fail(name(who.index()) + " hands over by itself twice within a minute");
+    last = {now, who.deciding_since(), false};
+    if (who.state().settings.pause) fail(name(who.index()) + " hands over in maintenance mode");
 }
 
 // Clients filled it. The agent had seconds to hand over or to refuse them, and nothing else was

@@ -16,7 +16,8 @@ Faults::Faults(Parts parts, Checkers& checkers)
     : parts_(parts),
       checkers_(checkers),
       host_dice_(parts.world.plan.seed ^ 0x57A11U),
-      disk_dice_(parts.world.plan.seed ^ 0xF111ED5U) {}
+      disk_dice_(parts.world.plan.seed ^ 0xF111ED5U),
+      rot_dice_(parts.world.plan.seed ^ 0x2077E2U) {}
 
 void Faults::happened(int member, const std::string& what) {
     world().last_fault = world().now();
@@ -428,6 +429,7 @@ void Faults::begin() {
         world().plan.watchdog.mode != core::WatchdogUse::Mode::off)
         next_on_host();
     if (world().plan.profile == Profile::rough && world().plan.disks) next_disk();
+    if (world().plan.profile == Profile::rough && world().plan.rots) next_rot();
 }
 
 void Faults::mend() {

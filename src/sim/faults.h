@@ -46,6 +46,9 @@ public:
         bool only_tables = false, files_left = true;  // Host's, once it is full
     };
     void fill_disk(int member, Filling filling);
+    // A page rots and somebody reads it. It lasts that long, unless the data is copied anew before.
+    void rot(int member, Duration how_long);
+    void copied(int member);
     void step_clock(int member, Duration by);
     void switchover(const std::string& leader, const std::string& candidate, Duration ahead);
     void pause(bool on);
@@ -65,6 +68,9 @@ private:
     void next_disk();
     void set_disk(int member, cluster::DiskState state, Duration seen_within);
     void fill_up(int member, int filling, Filling how);
+    // faults_rot.cpp
+    void next_rot();
+    void tell_of_rot(int member, bool rotten);
     void one();
     void ambush(int member);
     // faults_aimed.cpp
@@ -80,7 +86,7 @@ private:
     int generation_ = 0;
     Instant struck_{};
     // Their own: other schedules of the seed stay as they are.
-    Random host_dice_, disk_dice_;
+    Random host_dice_, disk_dice_, rot_dice_;
 };
 
 }  // namespace relevo::sim

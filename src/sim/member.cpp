@@ -55,6 +55,7 @@ void Member::start_agent() {
     listener_ = {};
     told_suspects_ = told_alone_ = false;
     told_disk_.reset();
+    told_rotten_.reset();
     back_again_at_ = {};
     state_.self = self_of(parts_.world, index_);
     state_.rules = rules();
@@ -89,6 +90,7 @@ core::Rules Member::rules() const {
     rules.vote_read = !has_bug(Bug::vote_by_old_view);
     rules.roomier = !has_bug(Bug::handed_over_to_full);
     rules.leaves_full = !has_bug(Bug::started_on_full);
+    rules.cleaner = !has_bug(Bug::damaged_goes_first);
     rules.leads_alone = !has_bug(Bug::follows_deposed);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
@@ -122,6 +124,7 @@ void Member::wait_for_dcs() {
                         // refuses since before this agent is seen before it is known whether it
                         // must.
                         if (parts_.world.plan.disks) look_at_disk(milliseconds(300));
+                        if (parts_.world.plan.rots) look_at_data(milliseconds(100));
                         keep_listening();
                     });
 }
@@ -243,6 +246,7 @@ std::optional<cluster::PeerStatus> Member::status() const {
     answer.system_id = seen.system_id;
     answer.voteless = seen.voteless;
     if (told_disk_) answer.disk = told_disk_;
+    answer.corrupted = told_rotten_;
     answer.suspects = core::suspects_term(state_, parts_.world.mono(index_));
     if (has_bug(Bug::suspects_everybody) && state_.dcs->leader)
         answer.suspects = state_.dcs->leader->create_revision;
@@ -275,6 +279,15 @@ void Member::give_ballast() {
     if (!std::exchange(host.ballast, false)) return;
     host.disk_full = false;
     if (parts_.world.trace.on()) parts_.world.say(index_, "== gives its ballast back");
+}
+
+void Member::look_at_data(Duration after) {
+    later(after, [this] {
+        const bool rotten = parts_.world.host(index_).rotten;
+        if (!decides() || rotten == told_rotten_) return;
+        told_rotten_ = rotten;
+        feed(core::CorruptionSeen{rotten, rotten ? "as the simulator says" : ""});
+    });
 }
 
 void Member::set_tag(const std::string& tag, const std::string& value) {

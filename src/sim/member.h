@@ -53,6 +53,7 @@ public:
 
     void order_restart();
     void order_reinit(bool force = false);
+    void look_at_data(Duration after);
     void look_at_disk(Duration after);  // the shell's own look, which comes within its period
     void give_ballast();
     void set_tag(const std::string& tag, const std::string& value);  // until the agent's end
@@ -140,6 +141,7 @@ private:
     Instant armed_ = Instant::max(), next_tick_ = Instant::max();
     int alarm_ = 0;
     std::optional<cluster::DiskState> told_disk_;  // to this agent
+    std::optional<bool> told_rotten_;              // likewise
     std::uint64_t steps_ = 0;
     Instant second_;
     int steps_in_second_ = 0;

@@ -103,6 +103,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_.checkpoint = theirs.checkpoint;
         data_.checkpoint_timeline = theirs.checkpoint_timeline;
         aside_.reset();
+        all_.on_copied(me_);
         end(action, {});
     });
 }

@@ -78,6 +78,7 @@ struct Postgreses {
     std::function<void(int)> on_read;   // what was read counts as acknowledged, and is new
     // Whether what this member acknowledges now is promised to outlive it.
     std::function<bool(int)> promised;
+    std::function<void(int)> on_copied;                          // its data was made anew
     std::function<void(int, const Data&, const char*)> on_wipe;  // before data is thrown away
     std::function<void(const std::string&)> on_impossible;
 
