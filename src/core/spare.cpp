@@ -32,11 +32,12 @@ std::vector<For> reasons(const State& s) {
     return out;
 }
 
-// For room: it must be well, and in no other way worse than this one. For clean data likewise.
+// For room: not nearly full itself; one that only warns goes on writing for what it has left, which
+// is better than to refuse writes here (best_spare prefers one that is well). In no other way may
+// it be worse than this one. For clean data likewise.
 std::string worse(const State& s, For what, const std::string& name, cluster::DiskState disk,
                   bool corrupted) {
-    const bool full = what == For::room ? disk != cluster::DiskState::ok
-                                        : disk == cluster::DiskState::hold && !in_hold(s);
+    const bool full = disk == cluster::DiskState::hold && (what == For::room || !in_hold(s));
     if (s.rules.roomier && full) return name + " has too little room on its own disk";
     const bool rotten = corrupted && (what == For::clean || !damaged(s));
     return s.rules.cleaner && rotten ? name + "'s own data is damaged" : std::string();

@@ -28,7 +28,7 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
     const auto since = [&](int m) { return world.now() - world.host(m).disk_state_since; };
     if (handed_over_for_it && commit && commit->purpose == core::CommitFor::ask_handover) {
         const auto full = [&](int m) {
-            return world.host(m).disk_state != DiskState::ok && since(m) > word_is_older;
+            return world.host(m).disk_state == DiskState::hold && since(m) > word_is_older;
         };
         bool all = true;
         for (int m = 0; m < world.size(); ++m) all = all && full(m);

@@ -30,6 +30,7 @@ struct Filled : SyncStory {
         c.faults.fill_disk(
             member, {.to_hold = 2s, .to_full = 10s, .how_long = how_long, .by_writes = true});
     }
+    void warn(int member) { c.faults.fill_disk(member, {.to_hold = 900s, .how_long = 300s}); }
     bool refuses(int member) { return c.postgres.at(member).report().refuses_writes; }
     int asked() const {
         return static_cast<int>(std::ranges::count_if(effects, [](const Seen& seen) {
@@ -67,7 +68,9 @@ TEST(DiskStory, ThePrimaryHandsOverToWhoHasRoomAndNothingIsLost) {
 
 TEST(DiskStory, WhereAllAreFullWritesAreRefusedUntilThereIsRoom) {
     Filled here(SyncMode::quorum);
-    for (int m = 0; m < 3; ++m) here.fill(m, 120s);
+    for (const int other : here.others(here.leader)) here.fill(other, 125s);
+    here.pass(5s);
+    here.fill(here.leader, 120s);
     here.pass(10s);
     EXPECT_TRUE(here.refuses(here.leader));
     EXPECT_FALSE(here.writes_go_on());
@@ -79,6 +82,33 @@ TEST(DiskStory, WhereAllAreFullWritesAreRefusedUntilThereIsRoom) {
     EXPECT_FALSE(here.refuses(here.leader));
     EXPECT_TRUE(here.writes_go_on());
     here.settles(30s);
+}
+
+// What it has left is better than writes that are refused.
+TEST(DiskStory, WhereNobodyIsWellOneThatOnlyWarnsTakesOver) {
+    Filled here(SyncMode::quorum);
+    for (const int other : here.others(here.leader)) here.warn(other);
+    here.pass(10s);
+    here.fill(here.leader, 60s);
+    ASSERT_TRUE(here.until_a_primary(10s));
+    here.pass(20s);
+    EXPECT_EQ(here.asked(), 1);
+    EXPECT_EQ(here.count<core::RefuseWrites>(), 0);
+    EXPECT_TRUE(here.writes_go_on());
+    here.settles(60s);
+}
+
+TEST(DiskStory, OneThatIsWellGoesBeforeOneThatWarns) {
+    for (const int warned : {0, 1}) {
+        Filled here(SyncMode::quorum);
+        const auto others = here.others(here.leader);
+        here.warn(others[static_cast<std::size_t>(warned)]);
+        here.pass(10s);
+        here.fill(here.leader, 60s);
+        ASSERT_TRUE(here.until_a_primary(10s));
+        EXPECT_EQ(here.primaries.front().second, others[static_cast<std::size_t>(1 - warned)]);
+        here.settles(60s);
+    }
 }
 
 TEST(DiskStory, TheFirstThatHasRoomAgainTakesOver) {
