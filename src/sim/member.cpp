@@ -261,12 +261,14 @@ void Member::order_restart() {
     feed(asked);
 }
 
+// An agent that hangs looks when it goes on, and knows nothing of what was meanwhile.
 void Member::look_at_disk(Duration after) {
     later(after, [this] {
+        if (stalled_) return held_.push_back([this] { look_at_disk({}); });
         auto& host = parts_.world.host(index_);
         const auto state = host.disk_state;
         if (!decides()) return;
-        if (host.disk_full && !stalled_) give_ballast();
+        if (host.disk_full) give_ballast();
         if (state == told_disk_) return;
         told_disk_ = state;
         feed(core::DiskSeen{state, "as the simulator says"});
@@ -283,6 +285,7 @@ void Member::give_ballast() {
 
 void Member::look_at_data(Duration after) {
     later(after, [this] {
+        if (stalled_) return held_.push_back([this] { look_at_data({}); });
         const bool rotten = parts_.world.host(index_).rotten;
         if (!decides() || rotten == told_rotten_) return;
         told_rotten_ = rotten;
