@@ -54,6 +54,10 @@ Status clear_target(CloneJob& job) {
         job.target_ours = true;
         return wipe(dir);
     }
+    // It may be half made itself (a rewind that broke off): that goes with it, and comes back.
+    const auto mark = half_made_by(dir);
+    const std::string aside = dir + set_aside_suffix;
+    RLV_CHECK(mark ? mark_half_made(aside, *mark) : clear_half_made(aside));
     auto moved = move_aside(dir, set_aside_suffix);
     if (!moved) return std::unexpected(moved.error());
     job.moved = *std::move(moved);
@@ -232,7 +236,15 @@ Status finish(CloneJob& job) {
     if (auto removed = remove_moved(job.moved); !removed)
         log::warning("the old data could not be removed and can be by hand: {}",
                      removed.error().message);
-    return {};
+    return clear_half_made(dir + set_aside_suffix);
+}
+
+// What came back is as whole as it was.
+Status mark_as_before(const std::string& dir) {
+    const std::string aside = dir + set_aside_suffix;
+    const auto mark = half_made_by(aside);
+    RLV_CHECK(mark ? mark_half_made(dir, *mark) : clear_half_made(dir));
+    return clear_half_made(aside);
 }
 
 // Failed: the old content comes back, or the directory is emptied. Blocking.
@@ -240,6 +252,7 @@ Status undo(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
     if (!job.moved.empty()) {
         RLV_CHECK(put_back(job.moved));
+        return mark_as_before(dir);
     } else if (job.target_ours) {
         if (half_made_by(dir) == by_restore) return {};  // the next one goes on with it
         RLV_CHECK(wipe(dir));
@@ -290,10 +303,11 @@ Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
     if (has_content(dir) && !is_a_copy(half_made_by(dir))) {
         // The copy was complete; only the old data was still to go.
         RLV_CHECK(remove_moved(moved));
+        RLV_CHECK(clear_half_made(dir + set_aside_suffix));
         return false;
     }
     RLV_CHECK(put_back(moved));
-    RLV_CHECK(clear_half_made(dir));
+    RLV_CHECK(mark_as_before(dir));
     return true;
 }
 

@@ -415,13 +415,20 @@ TEST_F(DataCluster, falls_back_from_the_repository_and_restores_in_place_only_wh
     EXPECT_TRUE(fs::exists(two.data_dir + "/precious")) << "which comes back";
     EXPECT_FALSE(half_made_by(two.data_dir));
 
+    ASSERT_TRUE(mark_half_made(two.data_dir, "rewind"));
+    ASSERT_FALSE(restore());
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_EQ(half_made_by(two.data_dir), "rewind") << "no more whole than it was";
+    EXPECT_FALSE(half_made_by(two.data_dir + ".before_clone"));
+    ASSERT_TRUE(clear_half_made(two.data_dir));
+
     method.delta = true;
     ASSERT_FALSE(restore());
     EXPECT_EQ(half_made_by(two.data_dir), "method");
     repository.outcome = {};
     done = restore();
     ASSERT_TRUE(done) << done.error().message;
-    EXPECT_EQ(repository.deltas, (std::vector{false, false, true, true}));
+    EXPECT_EQ(repository.deltas, (std::vector{false, false, false, true, true}));
     EXPECT_FALSE(half_made_by(two.data_dir));
 
     fs::create_directories(root + "/tablespace");
@@ -444,6 +451,25 @@ TEST_F(DataCluster, brings_back_the_old_data_after_a_crash_in_the_middle_of_a_co
     EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
     EXPECT_FALSE(fs::exists(two.data_dir + "/half"));
     EXPECT_FALSE(half_made_by(two.data_dir));
+
+    // One that was half made before is so again.
+    fs::rename(two.data_dir, two.data_dir + ".before_clone");
+    ASSERT_TRUE(mark_half_made(two.data_dir + ".before_clone", "rewind"));
+    ASSERT_TRUE(mark_half_made(two.data_dir, "clone"));
+    ASSERT_TRUE(undo_interrupted_clone(two));
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_EQ(half_made_by(two.data_dir), "rewind");
+    EXPECT_FALSE(half_made_by(two.data_dir + ".before_clone"));
+}
+
+TEST(PgRewind, says_how_much_it_would_copy) {
+    EXPECT_EQ(
+        rewind_needs("pg_rewind: reading WAL in target\npg_rewind: need to copy 132 MB (total "
+                     "source directory size is 152 MB)\n"),
+        std::uint64_t{133} << 20U);
+    EXPECT_FALSE(rewind_needs("pg_rewind: no rewind required"));
+    EXPECT_FALSE(rewind_needs("need to copy MB"));
+    EXPECT_FALSE(rewind_needs("need to copy 99999999999999999999 MB"));
 }
 
 TEST_F(DataCluster, starts_in_spite_of_a_value_that_the_server_refuses) {

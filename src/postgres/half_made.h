@@ -1,7 +1,7 @@
 // The marker that says "what stands here is not finished": made before bootstrap, clone and rewind
 // touch a data directory, removed after they succeeded. It stands beside the directory
-// (<data_dir>.half_made), since pg_basebackup and initdb want theirs empty. Blocking; durable when
-// they return.
+// (<data_dir>.half_made), since pg_basebackup and initdb want theirs empty; what a copy sets aside
+// takes its own along. Blocking; durable when they return.
 #pragma once
 
 #include <optional>

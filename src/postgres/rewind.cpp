@@ -13,7 +13,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cluster/disk.h"
 #include "os/blocking.h"
+#include "os/disk_space.h"
 #include "os/file.h"
 #include "os/process.h"
 #include "postgres/commands.h"
@@ -279,6 +281,26 @@ bool began_to_change(const os::Finished& finished) {
     return finished.err.contains("need to copy") || finished.out.contains("need to copy");
 }
 
+// Where it would be in hold by the defaults. What pg_rewind says that it would copy is more than it
+// needs, since most of it replaces what is there: where more is free than this it is not asked.
+bool has_little_room(const std::string& data_dir) {
+    const auto space = os::disk_space(data_dir);
+    return space && space->free < cluster::limits({}, space->total).hold;
+}
+
+Status enough_room(const std::string& data_dir, const os::Finished& trial) {
+    auto needs = rewind_needs(trial.out);
+    if (!needs) needs = rewind_needs(trial.err);
+    const auto space = os::disk_space(data_dir);
+    if (!needs || !space || space->free >= *needs) return {};
+    constexpr auto mb = 20U;
+    return fail(
+        ErrorCode::unavailable,
+        fmt::format("pg_rewind would copy up to {} MB and {} MB are free on the disk of {}: "
+                    "it waits for room, and nothing was changed",
+                    *needs >> mb, space->free >> mb, data_dir));
+}
+
 Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& config,
                            const cluster::Upstream& source, int version) {
     std::string written = co_await configured_value(pool, config, "restore_command");
@@ -296,17 +318,26 @@ Task<Status> run_pg_rewind(os::Blocking& pool, const ports::PostgresConfig& conf
             config, pgpass_lines(source.host, source.port, rewind_account(config)));
     });
     if (!passfile) co_return std::unexpected(passfile.error());
+    bool trial = co_await pool.run([&] { return has_little_room(config.data_dir); });
     for (int fetched = 0;; ++fetched) {
         os::Command command;
         command.arguments = rewind_arguments(config, source, written, version);
+        if (trial) command.arguments.emplace_back("--dry-run");
         command.dies_with_us = true;
         command.environment = {{"LC_ALL", "C"},
                                {"PGPASSFILE", passfile->path()},
                                {"PGOPTIONS", "-c statement_timeout=0 -c lock_timeout=0"}};
         auto finished = co_await os::run(pool, std::move(command));
         if (!finished) co_return within("pg_rewind", finished.error());
+        if (finished->ok() && trial) {
+            Status room =
+                co_await pool.run([&] { return enough_room(config.data_dir, *finished); });
+            if (!room) co_return room;
+            trial = false;
+            continue;
+        }
         if (finished->ok()) co_return Status();
-        const bool changed = began_to_change(*finished);
+        const bool changed = !trial && began_to_change(*finished);
         const std::string file = changed ? std::string() : missing_wal(finished->err);
         if (!file.empty() && !restore_command.empty() && fetched < fetches_max) {
             const bool there = co_await fetch_wal(pool, config, restore_command, file);
@@ -361,6 +392,20 @@ Task<Status> rewind_steps(os::Blocking& pool, const ports::PostgresConfig& confi
 }
 
 }  // namespace
+
+std::optional<std::uint64_t> rewind_needs(std::string_view output) {
+    static constexpr std::string_view before = "need to copy ";
+    const auto at = output.find(before);
+    if (at == std::string_view::npos) return std::nullopt;
+    const std::string_view text = output.substr(at + before.size());
+    std::uint64_t megabytes = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), megabytes);
+    const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
+    constexpr auto rounded_down = 1U;
+    if (error != std::errc() || !rest.starts_with(" MB") || megabytes >> 40U != 0)
+        return std::nullopt;
+    return (megabytes + rounded_down) << 20U;
+}
 
 Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::PostgresConfig& config,
                                           const cluster::Upstream& source,

@@ -2,8 +2,10 @@
 // rewind_decision.h.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -32,12 +34,17 @@ Task<Result<cluster::Divergence>> compare(os::Blocking& pool, const ports::Postg
 
 // The server is stopped cleanly (crash_recover first where needed).
 //   unavailable      nothing was touched: the source cannot be reached, is in recovery, or its
-//                    checkpoint after promotion is still to come, or the server runs; try again
+//                    checkpoint after promotion is still to come, or the server runs, or the disk
+//                    has less room than pg_rewind may need; try again
 //   denied, invalid  nothing was touched and trying again will not help
 //   failed           pg_rewind began and failed; the marker of half_made.h stays
 Task<Status> rewind(os::Blocking& pool, const ports::PostgresConfig& config,
                     const cluster::Upstream& source, const cluster::ControlData& control,
                     int version);
+
+// How many bytes pg_rewind says that it would copy at most ("need to copy 132 MB"); nothing: it
+// does not say.
+std::optional<std::uint64_t> rewind_needs(std::string_view output);
 
 // Archives the segments that wait in archive_status with the configured archive_command, oldest
 // first, and stops at the first that fails. How many went. With a line only what is on it: a
