@@ -248,7 +248,9 @@ def a_promotion_that_was_cut_short_is_begun_anew():
         member.agent.send(signal.SIGCONT)
         wait_for("the agent sees it", 20, lambda: "PostgreSQL ended unexpectedly" in log_of(member))
         lab.wait_primary(60)
-        check(member.sql("select timeline_id from pg_control_checkpoint()")[0][0] == 2, "a timeline of its own")
+        # pg_control shows it once the checkpoint after the promotion is done.
+        wait_for("a timeline of its own", 20,
+                 lambda: member.sql("select timeline_id from pg_control_checkpoint()")[0][0] == 2)
         check(member.sql("select i from mark") == [(1,)], "with what there was")
 
 
