@@ -130,6 +130,8 @@ void Checkers::on_panic(int index) {
     Member& who = member(index);
     if (!world.plan.disks || host.disk_state != DiskState::hold || !host.filled_by_writes) return;
     const Instant began = host.disk_state_since;
+    // What refuses writes is a file, too.
+    if (host.disk_slow > Duration{} || host.disk_mended > began) return;
     const bool calm =
         world.last_fault < began - seconds(20) && began - who.deciding_since() > seconds(20);
     if (!calm || leader() != index || !who.decides() || who.stalls() || who.pause_seen()) return;

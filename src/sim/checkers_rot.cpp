@@ -66,6 +66,9 @@ void Checkers::check_sounder(Member& who) {
         const bool led_last = last && last->leader && last->leader->name == name(other);
         const auto& theirs = parts_.postgres.at(other);
         const auto& mine = parts_.postgres.at(me);
+        // Since the question nothing came to either: an answer is older than what one has itself.
+        const auto my_end = probe.ends[static_cast<std::size_t>(me)];
+        if (!(my_end == mine.data().end) || !(probe.ends[i] == my_end)) continue;
         if (led_last || !is_ours(other) || !(theirs.data().end == mine.data().end) ||
             theirs.report().position() != mine.report().position())
             continue;
