@@ -299,6 +299,20 @@ void Witness::see_server(const core::State& s, const core::EffectDone& done) {
     }
 }
 
+namespace {
+
+std::string who_asks(const core::State& s, const cluster::FailoverRequest& request) {
+    const std::string to = request.member.empty() ? "whoever can" : request.member;
+    if (request.leader.empty()) return fmt::format("an operator asks for a failover to {}", to);
+    if (!core::asked_to_be_spared(s, request))
+        return fmt::format("an operator asks for a switchover from {} to {}", request.leader, to);
+    return fmt::format(
+        "{} asks to hand over to {}: its {}", request.leader, to,
+        s.spare.what == core::State::SpareFor::room ? "disk is nearly full" : "data is damaged");
+}
+
+}  // namespace
+
 // The request as its leader sees it, or without one whom it names; the others would repeat it.
 void Witness::see_order(const core::State& s) {
     if (!s.dcs || s.dcs->failover_revision == ordered_) return;
@@ -307,12 +321,7 @@ void Witness::see_order(const core::State& s) {
     if (!request || request->scheduled_at) return;
     const bool ours = s.dcs->leader ? s.dcs->led_by(s.self.name) : request->member == s.self.name;
     if (!ours) return;
-    const std::string to = request->member.empty() ? "whoever can" : request->member;
-    auto& entry = add(Kind::ordered, request->leader.empty()
-                                         ? fmt::format("an operator asks for a failover to {}", to)
-                                         : fmt::format("an operator asks for a switchover from {} "
-                                                       "to {}",
-                                                       request->leader, to));
+    auto& entry = add(Kind::ordered, who_asks(s, *request));
     entry.about = request->member;
 }
 

@@ -280,5 +280,27 @@ TEST_F(WitnessTest, ADcsThatIsAwayIsToldOnce) {
     EXPECT_EQ(std::ranges::count(all, Kind::dcs_answers, &JournalEntry::kind), 1);
 }
 
+// A leader's own request stands in the key of the operators'.
+TEST_F(WitnessTest, TellsWhoAskedForASwitchover) {
+    view.leader->name = state.self.name;
+    view.failover = cluster::FailoverRequest{};
+    view.failover->leader = state.self.name;
+    view.failover->member = "n3";
+    view.failover->mod_revision = view.failover_revision = 101;
+    const auto told = [&] {
+        for (const auto& entry : see())
+            if (entry.kind == Kind::ordered) return entry.text;
+        return std::string();
+    };
+    EXPECT_EQ(told(), "an operator asks for a switchover from n2 to n3");
+    view.failover->mod_revision = view.failover_revision = 102;
+    state.spare.asked = view.failover;
+    EXPECT_EQ(told(), "n2 asks to hand over to n3: its disk is nearly full");
+    view.failover->mod_revision = view.failover_revision = 103;
+    state.spare.asked = view.failover;
+    state.spare.what = core::State::SpareFor::clean;
+    EXPECT_EQ(told(), "n2 asks to hand over to n3: its data is damaged");
+}
+
 }  // namespace
 }  // namespace relevo::agent

@@ -125,7 +125,6 @@ void admit(Mind& m);
 bool needs_gate(const Mind& m);  // of a start or promotion that is about to be
 // spare.cpp: a leader whose disk is nearly full, or whose data is damaged, hands over by itself
 void spare_this_member(Mind& m);
-bool asked_to_be_spared(const State& s, const cluster::FailoverRequest& request);
 void spare_begins(Mind& m, const cluster::FailoverRequest& request);
 void spare_given(Mind& m, const cluster::FailoverRequest& request, bool given);
 void spare_called_off(Mind& m, const cluster::FailoverRequest& request);

@@ -430,6 +430,9 @@ cluster::MemberRecord member_record(const State& state);
 cluster::State shown_state(const State& state);
 cluster::Role shown_role(const State& state);
 
+// This leader asked for that handover itself, for State::spare.what.
+bool asked_to_be_spared(const State& state, const cluster::FailoverRequest& request);
+
 // The revision of PeerStatus::sealed, 0 when it may still receive.
 cluster::Revision sealed_at(const State& state);
 
