@@ -231,6 +231,10 @@ def lose_everything(lab):
     for member in lab:
         member.lose_power()
         shutil.rmtree(member.data)
+        # Whoever inherits a dead postmaster may be slow to bury it; PostgreSQL then takes its socket for another's.
+        for name in os.listdir(member.home):
+            if name.startswith(".s.PGSQL."):
+                os.unlink(os.path.join(member.home, name))
     lab.etcd.ctl("del", "--prefix", f"/service/{lab.scope}/")
 
 
