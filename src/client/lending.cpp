@@ -1,5 +1,7 @@
 // Sessions are lent to calls and taken back; who finds none waits for one, or opens one.
 #include <algorithm>
+#include <iterator>
+#include <thread>
 #include <utility>
 
 #include "client/pool_core.h"
@@ -46,6 +48,7 @@ template <class By>
 void PoolCore<By>::give_back(Target target, std::unique_ptr<Session> session) {
     const bool usable = session->usable(), idle = session->idle();
     session->idle_since = Clock::now();
+    session->had_by = std::this_thread::get_id();
     const Guard lock(mutex_);
     auto& its = side(target);
     take_back(*session);
@@ -66,6 +69,20 @@ void PoolCore<By>::drop(Target target, std::unique_ptr<Session> session) {
     --side(target).open;
 }
 
+namespace {
+
+// The one that this thread had last, where it is there: its server's process runs near this thread
+// then, and the scheduler keeps them together. Else the one that was used last of all.
+template <class Sessions>
+auto at_best(Sessions& idle) {
+    const auto me = std::this_thread::get_id();
+    const auto mine = std::find_if(idle.rbegin(), idle.rend(),
+                                   [&](const auto& session) { return session->had_by == me; });
+    return mine == idle.rend() ? std::prev(idle.end()) : std::prev(mine.base());
+}
+
+}  // namespace
+
 // True: begin_watch() is to be called.
 template <class By>
 bool PoolCore<By>::lend_idle(Target target, Turn& turn, Clock::time_point now) {
@@ -74,8 +91,9 @@ bool PoolCore<By>::lend_idle(Target target, Turn& turn, Clock::time_point now) {
     // the connection may as well end between the look and the sending.
     constexpr auto moment = 50us;
     auto& its = side(target);
-    turn.session = std::move(its.idle.back());
-    its.idle.pop_back();
+    const auto place = at_best(its.idle);
+    turn.session = std::move(*place);
+    its.idle.erase(place);
     turn.outdated = target == Target::primary ? turn.session->timeline < newest_timeline_
                                               : !fit_to_read(*turn.session);
     turn.fresh = now - turn.session->idle_since < moment;

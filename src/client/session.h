@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -135,6 +136,7 @@ public:
     // those that are lent.
     Clock::time_point lent_since{}, idle_since{};
     std::size_t lent_at = 0;
+    std::thread::id had_by;  // whose it was last
 
 private:
     enum class Wire { sound, broken, late };
