@@ -4,6 +4,8 @@
 // the old leader starts again: never a half-way house.
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "core/mind.h"
 
 namespace relevo::core {
@@ -247,64 +249,100 @@ bool hand_over(Mind& m) {
     return true;
 }
 
+namespace {
+
+// Why it cannot take over, by what it says itself; empty: it can.
+std::string cannot_take_over(const Mind& m, const HandingOver& p, const std::string& name,
+                             const cluster::PeerStatus& answer) {
+    const State& s = m.s;
+    if (answer.nofailover || answer.watchdog_failed || answer.primary)
+        return name + " may not lead";
+    const bool validates = p.stage == HandingOver::Stage::validate;
+    if (const auto unfit = not_spared_by(m, p.request, name, answer); validates && !unfit.empty())
+        return unfit;
+    if (answer.timeline != s.led_timeline)  // positions are comparable on one timeline only
+        return fmt::format("{} is on timeline {}, not on the leader's {}: it does not follow", name,
+                           answer.timeline, s.led_timeline);
+    if (validates) {
+        const auto lag = distance(s.pg->wal, answer.position);
+        return lag > s.settings.maximum_lag_on_failover
+                   ? fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover", name,
+                                 lag)
+                   : std::string();
+    }
+    if (answer.position <= p.shutdown_lsn) return name + " has not received the shutdown record";
+    return distance(answer.position, p.shutdown_lsn) > shutdown_record_max
+               ? name + " has WAL that was never written here: its data has diverged"
+               : std::string();
+}
+
+// Empty: one of the candidates can take over.
+std::string nobody_can(const Mind& m, const HandingOver& p, const PeerAnswers* answers) {
+    const State& s = m.s;
+    std::string why = "no candidate answered";
+    bool found = false;
+    for (const auto& [name, answer] : answers ? *answers : PeerAnswers{}) {
+        const auto* member = s.dcs ? s.dcs->member(name) : nullptr;
+        if (!answer || !member || !is_candidate(m, *member, p.request)) continue;
+        if (auto its = cannot_take_over(m, p, name, *answer); its.empty())
+            found = true;
+        else
+            why = std::move(its);
+    }
+    if (found && too_few_votes(m, p.request, *answers))
+        return "too few of the voters of the sync key answer to elect a leader";
+    return found ? std::string() : why;
+}
+
+void candidates_answered(Mind& m, HandingOver& p, const EffectDone& done) {
+    using Stage = HandingOver::Stage;
+    State& s = m.s;
+    if (p.stage != Stage::validate && p.stage != Stage::confirm) return;
+    const auto why = nobody_can(m, p, std::get_if<PeerAnswers>(&done.payload));
+    if (p.stage == Stage::validate) {
+        if (!why.empty() && m.now.mono - p.asked_at < validate_within) {
+            s.race_probe_at = m.now.mono + validate_again_after;
+            return;
+        }
+        if (!why.empty()) return give_up(m, why);
+        p.stage = Stage::checkpoint;
+        m.emit(CheckpointPg{in_hold(s)});
+        return;
+    }
+    if (!why.empty() || !s.lead) {  // the key may be gone meanwhile: hand_over() sees to it
+        s.race_probe_at = m.now.mono + confirm_again_after;
+        return;
+    }
+    p.stage = Stage::release;
+    spare_given(m, p.request, true);
+    cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
+    status.optime = p.shutdown_lsn;
+    s.hold_start_until = m.now.mono + s.settings.loop_wait;
+    m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
+}
+
+// Both its end and its standby.signal have to be seen.
+void stopped_or_marked(Mind& m, HandingOver& p, const Effect& effect, const EffectDone& done) {
+    State& s = m.s;
+    if (holds<MakeStandby>(effect)) p.standby_made = !done.error;
+    if (done.error) return stopped_badly(m, p, "standby.signal could not be written");
+    if (holds<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
+    if (!p.standby_made || !p.seen) return;
+    if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
+        return stopped_badly(m, p, "PostgreSQL was not shut down cleanly");
+    p.shutdown_lsn = s.pg->control->checkpoint;
+    p.stage = HandingOver::Stage::confirm;
+    s.race_probe_at = m.now.mono;
+}
+
+}  // namespace
+
 // The answers to the leader's questions, by stage.
 void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     using Stage = HandingOver::Stage;
     if (holds<ProbePeers>(effect)) {
-        const auto* answers = std::get_if<PeerAnswers>(&done.payload);
-        std::string why = "no candidate answered";
-        bool found = false;
-        for (const auto& [name, answer] : answers ? *answers : PeerAnswers{}) {
-            const auto* member = s.dcs ? s.dcs->member(name) : nullptr;
-            if (!answer || !member || !is_candidate(m, *member, p.request)) continue;
-            if (answer->nofailover || answer->watchdog_failed || answer->primary) {
-                why = name + " may not lead";
-            } else if (const auto unfit = not_spared_by(m, p.request, name, *answer);
-                       p.stage == Stage::validate && !unfit.empty()) {
-                why = unfit;
-            } else if (answer->timeline != s.led_timeline) {
-                // Positions are comparable on one timeline only.
-                why =
-                    fmt::format("{} is on timeline {}, not on the leader's {}: it does not follow",
-                                name, answer->timeline, s.led_timeline);
-            } else if (p.stage == Stage::validate &&
-                       distance(s.pg->wal, answer->position) > s.settings.maximum_lag_on_failover) {
-                why = fmt::format("{} lags {} bytes behind, more than maximum_lag_on_failover",
-                                  name, distance(s.pg->wal, answer->position));
-            } else if (p.stage == Stage::confirm && answer->position <= p.shutdown_lsn) {
-                why = name + " has not received the shutdown record";
-            } else if (p.stage == Stage::confirm &&
-                       distance(answer->position, p.shutdown_lsn) > shutdown_record_max) {
-                why = name + " has WAL that was never written here: its data has diverged";
-            } else {
-                found = true;
-            }
-        }
-        if (found && answers && too_few_votes(m, p.request, *answers)) {
-            found = false;
-            why = "too few of the voters of the sync key answer to elect a leader";
-        }
-        if (p.stage == Stage::validate) {
-            if (!found && m.now.mono - p.asked_at < validate_within) {
-                s.race_probe_at = m.now.mono + validate_again_after;
-                return;
-            }
-            if (!found) return give_up(m, why);
-            p.stage = Stage::checkpoint;
-            m.emit(CheckpointPg{in_hold(s)});
-        } else if (p.stage == Stage::confirm) {
-            if (!found || !s.lead) {  // the key may be gone meanwhile: hand_over() sees to it
-                s.race_probe_at = m.now.mono + confirm_again_after;
-                return;
-            }
-            p.stage = Stage::release;
-            spare_given(m, p.request, true);
-            cluster::StatusKey status = s.dcs ? s.dcs->status : cluster::StatusKey{};
-            status.optime = p.shutdown_lsn;
-            s.hold_start_until = m.now.mono + s.settings.loop_wait;
-            m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, status));
-        }
+        candidates_answered(m, p, done);
     } else if (holds<CheckpointPg>(effect) && p.stage == Stage::checkpoint) {
         // There may be another, of a promotion a moment ago: PostgreSQL makes one after the other,
         // and the stop, with clients waiting, would wait for the second.
@@ -326,15 +364,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         m.emit(MakeStandby{});
         m.emit(Observe{});
     } else if (p.stage == Stage::stop && (holds<Observe>(effect) || holds<MakeStandby>(effect))) {
-        if (holds<MakeStandby>(effect)) p.standby_made = !done.error;
-        if (done.error) return stopped_badly(m, p, "standby.signal could not be written");
-        if (holds<Observe>(effect)) p.seen = s.pg->server == cluster::Server::stopped;
-        if (!p.standby_made || !p.seen) return;
-        if (!s.pg->control || s.pg->control->state != cluster::ControlState::shut_down)
-            return stopped_badly(m, p, "PostgreSQL was not shut down cleanly");
-        p.shutdown_lsn = s.pg->control->checkpoint;
-        p.stage = Stage::confirm;
-        s.race_probe_at = m.now.mono;
+        stopped_or_marked(m, p, effect, done);
     } else if (holds<StartPg>(effect) && p.stage == Stage::call_off) {
         give_up(m, p.failure);
     } else if (const auto* commit = std::get_if<Commit>(&effect);
