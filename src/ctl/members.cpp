@@ -217,17 +217,24 @@ void wait_for_reinit(Context& context, Members waiting) {
     }
 }
 
-// ---- flush
+// ---- flush, reload
+
+// Those that are meant, once the operator has agreed. `question` has {} where their names belong.
+Result<Members> agreed_members(Context& context, const Loaded& loaded,
+                               const MembersCommand& command, const std::string& question,
+                               const char* verb) {
+    RLV_TRY(auto members, choose_members(context, loaded, command.role, command.members));
+    if (!command.force)
+        RLV_CHECK(confirm_or_stop(context.terminal,
+                                  fmt::format(fmt::runtime(question), names_text(members)), verb));
+    return members;
+}
 
 Outcome flush_restart(Context& context, const Loaded& loaded, const MembersCommand& command) {
-    RLV_TRY(const auto members, choose_members(context, loaded, command.role, command.members));
-    if (!command.force)
-        RLV_CHECK(
-            confirm_or_stop(context.terminal,
-                            fmt::format("Are you sure you want to flush the scheduled restart "
-                                        "of members {}?",
-                                        names_text(members)),
-                            "Flush"));
+    RLV_TRY(const auto members,
+            agreed_members(context, loaded, command,
+                           "Are you sure you want to flush the scheduled restart of members {}?",
+                           "Flush"));
     Report report(context, "flush scheduled restart");
     for (const auto* member : members) {
         // Asked of the member itself: its key in the DCS is a moment behind, and whoever flushes
@@ -248,12 +255,9 @@ Outcome flush_restart(Context& context, const Loaded& loaded, const MembersComma
 
 // From then on it counts as clean: may lead, and is copied from.
 Outcome flush_corruption(Context& context, const Loaded& loaded, const MembersCommand& command) {
-    RLV_TRY(const auto members, choose_members(context, loaded, command.role, command.members));
-    if (!command.force)
-        RLV_CHECK(confirm_or_stop(
-            context.terminal,
-            fmt::format("Is the data of members {} known to be good?", names_text(members)),
-            "Flush"));
+    RLV_TRY(const auto members,
+            agreed_members(context, loaded, command, "Is the data of members {} known to be good?",
+                           "Flush"));
     Report report(context, "flush corruption");
     for (const auto* member : members) {
         const auto answer = call(context, *member, "DELETE", "/corruption", "", api_deadline);
@@ -314,12 +318,9 @@ Outcome restart(Context& context, const RestartCommand& command) {
 Outcome reload(Context& context, const MembersCommand& command) {
     RLV_TRY(const auto loaded, load(context, command.cluster));
     print_table(context, loaded);
-    RLV_TRY(const auto members, choose_members(context, loaded, command.role, command.members));
-    if (!command.force)
-        RLV_CHECK(confirm_or_stop(
-            context.terminal,
-            fmt::format("Are you sure you want to reload members {}?", names_text(members)),
-            "Reload"));
+    RLV_TRY(const auto members,
+            agreed_members(context, loaded, command, "Are you sure you want to reload members {}?",
+                           "Reload"));
     Report report(context, "reload");
     for (const auto* member : members) {
         const auto answer = call(context, *member, "POST", "/reload", "", api_deadline);
