@@ -2,34 +2,13 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <mutex>
-#include <thread>
-
 #include "sim/run.h"
+#include "sim/run_range.h"
 
 namespace relevo::sim {
 namespace {
 
 using std::chrono::minutes;
-
-std::string run_range(std::uint64_t first, std::uint64_t count, int members) {
-    std::atomic<std::uint64_t> next{0};
-    std::mutex lock;
-    std::string failures;
-    const auto work = [&] {
-        for (std::uint64_t i = next++; i < count; i = next++) {
-            const auto outcome = run(plan_for(first + i, members, minutes(10)));
-            const std::lock_guard guard(lock);
-            for (const auto& failure : outcome.findings.failures)
-                failures += fmt::format("seed {} ({} members): {}\n", first + i, members, failure);
-        }
-    };
-    std::jthread other(work);
-    work();
-    other.join();
-    return failures;
-}
 
 TEST(Schedules, OfThreeMembersKeepEveryPromise) { EXPECT_EQ(run_range(1, 300, 3), ""); }
 TEST(Schedules, OfFiveMembersKeepEveryPromise) { EXPECT_EQ(run_range(1, 100, 5), ""); }
