@@ -58,8 +58,10 @@ std::string timeline_json(const TimelineGrant& grant) {
 }  // namespace
 
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
-                   const std::optional<SyncState>& sync_state, Revision sync_known) {
+                   const std::optional<SyncState>& sync_state, Revision sync_known,
+                   Revision restore_known) {
     Txn txn{{absent(leader)}, {}};
+    if (restore_known != 0) txn.compares.push_back(unchanged(restore, restore_known));
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
         txn.writes.push_back(put(timeline, timeline_json(*grant)));
@@ -163,6 +165,37 @@ Txn remove_sync(Revision known, Revision term) {
 Txn put_backup(const BackupJob& job, Revision known, std::optional<Revision> term) {
     Txn txn{{unchanged(backup, known)}, {put(backup, to_json(job))}};
     if (term) txn.compares.push_back(under_term(*term));
+    return txn;
+}
+
+Txn ask_restore(const Restoration& wanted, Revision term, const std::string& system_id) {
+    return {{unchanged(restore, wanted.revision), under_term(term), valued(initialize, system_id)},
+            {put(restore, to_json(wanted))}};
+}
+
+Txn give_way(const Restoration& restoring, Revision term, const StatusKey& last) {
+    return {{under_term(term), unchanged(restore, restoring.revision)},
+            {put(status, to_json(last)), removal(leader), put(restore, to_json(restoring))}};
+}
+
+Txn grant_restore(const Restoration& restoring, const TimelineGrant& grant) {
+    return {
+        {absent(leader), unchanged(restore, restoring.revision), unchanged(timeline, grant.known)},
+        {put(timeline, timeline_json(grant)), put(restore, to_json(restoring))}};
+}
+
+Txn finish_restore(const MemberName& self, const Restoration& restored, const TimelineGrant& line,
+                   const std::string& system_id) {
+    return {{absent(leader), unchanged(restore, restored.revision), valued(initialize, system_id),
+             unchanged(timeline, line.known)},
+            {removal(sync), removal(status), removal(optime), removal(history), removal(failsafe),
+             put(timeline, timeline_json(line)), put(restore, to_json(restored)),
+             put_leased(leader, self)}};
+}
+
+Txn cancel_restore(const Restoration& cancelled, bool was_finished) {
+    Txn txn{{unchanged(restore, cancelled.revision)}, {put(restore, to_json(cancelled))}};
+    if (was_finished) txn.compares.push_back(absent(leader));
     return txn;
 }
 

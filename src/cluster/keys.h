@@ -27,6 +27,7 @@ inline constexpr const char* timeline = "timeline";  // ours alone; docs/adr/000
 inline constexpr const char* deposed = "deposed";    // ours alone; docs/adr/0007
 inline constexpr const char* pulse = "pulse";        // the same
 inline constexpr const char* backup = "backup";      // the same; docs/adr/0016
+inline constexpr const char* restore = "restore";    // the same; docs/adr/0020
 std::string member(std::string_view name);
 
 // "/service/batman/" from namespace and scope, slashes collapsed.
@@ -42,13 +43,15 @@ struct TimelineGrant {
     Lsn from{};
     Timeline from_timeline = 0;
 };
-// Only when there is none, and the timeline key is as it was read. The grant: the number of the
-// promotion that follows, or, of a running primary, the line that it goes on with.
+// Only when there is none, and the timeline key is as it was read; where there is a record of a
+// restore in place, it too (restore_known: its mod revision, 0: there is none). The grant: the
+// number of the promotion that follows, or, of a running primary, the line that it goes on with.
 // sync: what to put into the sync key: whoever takes the lead by whatever path changes it, so that
 // what another candidate found out before is void. Absent: not in synchronous mode, or there is
 // none. In any case on condition that it still is the one that was read (mod revision, 0 absent).
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
-                   const std::optional<SyncState>& sync, Revision sync_known);
+                   const std::optional<SyncState>& sync, Revision sync_known,
+                   Revision restore_known = 0);
 Txn put_timeline(const TimelineGrant& grant, Revision term);
 // Ours by term and name, but under a lease that is gone.
 Txn rewrite_leader(const MemberName& self, Revision term);
@@ -83,6 +86,20 @@ Txn put_sync(const SyncState& sync, Revision known,
 Txn remove_sync(Revision known, Revision term);
 // known: mod revision of the key as it was read, 0 absent. term: only while that leader's lasts.
 Txn put_backup(const BackupJob& job, Revision known, std::optional<Revision> term);
+// A restore in place. Where a Restoration is given it is what to put into the key, and its revision
+// says how the key was read (0: absent): each write holds only while it is so.
+// Only while that leader leads this cluster, so that nobody restores one that is being made.
+Txn ask_restore(const Restoration& wanted, Revision term, const std::string& system_id);
+// The leader has stopped its PostgreSQL: nobody leads from here on.
+Txn give_way(const Restoration& restoring, Revision term, const StatusKey& status);
+// The number of the timeline that the restored server is to begin.
+Txn grant_restore(const Restoration& restoring, const TimelineGrant& grant);
+// The swap: from here on the restored data is the cluster's, and `self` leads. The grant tells the
+// line that it writes.
+Txn finish_restore(const MemberName& self, const Restoration& restored, const TimelineGrant& line,
+                   const std::string& system_id);
+// By whomever. One that is finished only while nobody leads.
+Txn cancel_restore(const Restoration& cancelled, bool was_finished);
 Txn remove_cluster();
 
 }  // namespace relevo::cluster::keys

@@ -116,6 +116,7 @@ struct MemberRecord {
     bool pause = false;
     std::string admission;            // ours: why a primary lets no client in yet; empty: it does
     std::optional<WalTail> wal_tail;  // ours: it was the primary, is dead, and gives this away
+    bool restores_in_place = false;   // ours: its agent goes by the key `restore`
     // Ours: it is about to throw its data away, and asks not to be a voter.
     bool leaves_votes = false;
     // Ours: how its disks stand, and while they do not stand well what to do, for people.

@@ -111,6 +111,9 @@ struct LocalPostgres {
     // WAL that may have been acknowledged was thrown away here (rewind, copy), and the vote was not
     // given back since: durable, beside the data directory.
     bool voteless = false;
+    // For which restore in place this member's old data was, or is being, set aside; empty: none.
+    std::string aside_for;
+    bool aside_done = false;
     bool gated = false;  // clients may be kept out since a start or promotion with hold_clients
     // Primary: transactions only read unless told otherwise, since the agent said so and not the
     // configuration.

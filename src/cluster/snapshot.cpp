@@ -202,6 +202,22 @@ void SnapshotReader::read_timeline(const KeyTree& tree, Snapshot& next) {
     next.granted.mod_revision = value->mod_revision;
 }
 
+// Without a good value before it is there all the same, and nobody may act as if it were not.
+void SnapshotReader::read_restoration(const KeyTree& tree, Snapshot& next) {
+    const KeyValue* const value = find(tree, keys::restore);
+    if (value == nullptr) return;
+    next.restoration = last_->restoration;
+    if (!unchanged(keys::restore, *value)) {
+        auto read = parse_restoration(value->value);
+        if (read)
+            next.restoration = *std::move(read);
+        else
+            problem(keys::restore, read.error().message, next.restoration.has_value());
+    }
+    if (!next.restoration) next.restoration.emplace();
+    next.restoration->revision = value->mod_revision;
+}
+
 std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree) {
     auto shared = std::make_shared<Snapshot>();
     Snapshot& next = *shared;
@@ -223,6 +239,7 @@ std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree)
     if (auto read =
             good<std::map<MemberName, std::string>>(tree, keys::failsafe, failsafe, parse_failsafe))
         next.failsafe = *std::move(read);
+    read_restoration(tree, next);
     remember(tree);
     last_ = std::move(shared);
     return last_;

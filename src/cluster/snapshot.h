@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "cluster/lsn.h"
 #include "cluster/member.h"
+#include "cluster/restoration.h"
 #include "cluster/tree.h"
 
 namespace relevo::cluster {
@@ -106,6 +107,7 @@ struct Snapshot {
     TimelineKey granted;
     Deposed deposed;
     std::map<MemberName, std::string> failsafe;  // name -> api_url
+    std::optional<Restoration> restoration;      // in place: the one that goes on, or the last
 
     bool unlocked() const { return !leader; }
     bool led_by(std::string_view name) const { return leader && leader->name == name; }
@@ -150,6 +152,7 @@ private:
     void read_failover(const KeyTree& tree, Snapshot& next);
     void read_sync(const KeyTree& tree, Snapshot& next);
     void read_timeline(const KeyTree& tree, Snapshot& next);
+    void read_restoration(const KeyTree& tree, Snapshot& next);
 };
 
 // The texts, for writers and tests.

@@ -124,7 +124,7 @@ void admit(Mind& m) {
     const bool standby = s.pg->server == cluster::Server::running && s.pg->in_recovery;
     if (standby && s.pg->gated) return let_in(m);
     if (s.admission.open || !s.pg->primary()) return;
-    if (holds<Bootstrapping>(s.procedure)) return;
+    if (holds<Bootstrapping>(s.procedure) || holds<Restoring>(s.procedure)) return;
     if (s.admission.since == Instant{}) s.admission.since = m.now.mono;
     if (const auto why = unconfirmed(m); !why.empty()) return keep_out(m, why);
     if (s.pg->gated) return let_in(m);

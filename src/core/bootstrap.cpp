@@ -171,7 +171,7 @@ bool finish_what_was_made(Mind& m, const cluster::Snapshot& view) {
 bool unfinished_cluster(Mind& m) {
     State& s = m.s;
     if (!s.pg->unfinished_cluster || s.pg->server == cluster::Server::stopped || m.paused() ||
-        m.pg_busy() || holds<Bootstrapping>(s.procedure))
+        m.pg_busy() || holds<Bootstrapping>(s.procedure) || holds<Restoring>(s.procedure))
         return false;
     m.tell(Note{Note::Level::warning,
                 "stopping a server whose bootstrap was interrupted: it is made anew"});

@@ -32,6 +32,10 @@ const char* name(CommitFor purpose) {
         case CommitFor::clear_failover: return "clear failover";
         case CommitFor::ask_handover: return "ask for a handover";
         case CommitFor::failover_due: return "the switchover is due";
+        case CommitFor::give_way: return "give way to a restore";
+        case CommitFor::grant_restore: return "the restore's timeline";
+        case CommitFor::finish_restore: return "finish the restore";
+        case CommitFor::cancel_restore: return "cancel the restore";
     }
     return "?";
 }
@@ -132,14 +136,22 @@ std::string describe(const Effect& effect) {
             [](const MakeStandby&) { return std::string("make it a standby by default"); },
             [](const PromotePg& e) { return fmt::format("promote to timeline {}", e.plan.to); },
             [](const FollowPg& e) { return "follow " + upstream(e.upstream); },
-            [](const BootstrapPg&) { return std::string("initialise a new cluster"); },
+            [](const BootstrapPg& e) {
+                return e.restore ? fmt::format("restore {} to timeline {}", e.restore->backup,
+                                               e.restore->timeline)
+                                 : std::string("initialise a new cluster");
+            },
             [](const PostBootstrapPg&) { return std::string("create the roles"); },
             [](const ClonePg& e) { return "clone from " + upstream(e.source); },
             [](const ComparePg& e) { return "compare with " + upstream(e.source); },
             [](const RewindPg& e) { return "rewind to " + upstream(e.source); },
             [](const CrashRecoverPg&) { return std::string("crash recovery in single-user mode"); },
             [](const CheckpointPg&) { return std::string("checkpoint"); },
-            [](const SetAsidePg&) { return std::string("set the data directory aside"); },
+            [](const SetAsidePg& e) {
+                return "set the data directory aside" + (e.keep.empty() ? "" : " for " + e.keep);
+            },
+            [](const PutBackPg& e) { return "put back what was set aside for " + e.id; },
+            [](const ArchiveRestPg&) { return std::string("archive what is left"); },
             [](const SyncSlots& e) {
                 return fmt::format("synchronise {} slots", e.plan.wanted.size());
             },

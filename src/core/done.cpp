@@ -20,6 +20,9 @@ void commits_audited(Mind& m, const EffectDone& done);
 void commit_reset(Mind& m, const cluster::CommitSetting& setting, const EffectDone& done);
 void writes_refused(Mind& m, const RefuseWrites& effect, const EffectDone& done);
 void leave_done(Mind& m, Leaving& p, const Effect& effect, const EffectDone& done);
+void give_way_done(Mind& m, GivingWay& p, const Effect& effect, const EffectDone& done);
+void restoring_done(Mind& m, Restoring& p, const Effect& effect, const EffectDone& done);
+void moved_aside(Mind& m, const EffectDone& done);
 
 namespace {
 
@@ -203,6 +206,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         commit_reset(m, reset->setting, done);
     } else if (holds<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
+    } else if (holds<SetAsidePg>(effect) || holds<PutBackPg>(effect)) {
+        moved_aside(m, done);
     } else if (holds<SyncSlots>(effect) && done.error) {
         m.say("slots", Note::Level::warning, "replication slots: " + done.error->message);
     }
@@ -217,6 +222,10 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         reinit_done(m, *i, effect, done);
     else if (auto* l = std::get_if<Leaving>(&s.procedure))
         leave_done(m, *l, effect, done);
+    else if (auto* g = std::get_if<GivingWay>(&s.procedure))
+        give_way_done(m, *g, effect, done);
+    else if (auto* place = std::get_if<Restoring>(&s.procedure))
+        restoring_done(m, *place, effect, done);
     else if (auto* c = std::get_if<CrashFailover>(&s.procedure)) {
         if (holds<FindWalEnd>(effect)) tail_found_done(m, *c, done);
         if (holds<MakeStandby>(effect)) c->standby_made = !done.error;

@@ -42,6 +42,10 @@ enum class CommitFor {
     clear_failover,
     ask_handover,
     failover_due,
+    give_way,  // a restore in place: keys.h, in this order
+    grant_restore,
+    finish_restore,
+    cancel_restore,
 };
 struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
     CommitFor purpose{};
@@ -73,7 +77,10 @@ struct PromotePg {
 struct FollowPg {
     std::optional<cluster::Upstream> upstream;
 };
-struct BootstrapPg {};
+// A new cluster; or, in its place, what the record of a restore in place says.
+struct BootstrapPg {
+    std::optional<cluster::Restoration> restore{};
+};
 struct PostBootstrapPg {};
 struct ClonePg {
     std::optional<cluster::Upstream> source;
@@ -97,7 +104,11 @@ struct CheckpointPg {
 struct RefuseWrites {
     bool on = false;
 };
-struct SetAsidePg {};
+// What stands in the data directory. keep: for that restore in place, until the operator removes
+// it; done already: nothing happens. Empty: only until the next time.
+struct SetAsidePg {
+    std::string keep{};
+};
 struct SyncSlots {
     cluster::SlotPlan plan;
 };
@@ -164,6 +175,13 @@ struct HoldPoolers {
     Duration drain{};
 };
 
+// What SetAsidePg kept for that restore, back in its place.
+struct PutBackPg {
+    std::string id;
+};
+// Of a server that was stopped as a primary: WAL that still waits for the archive.
+struct ArchiveRestPg {};
+
 // The host's watchdog device (ports/watchdog.h).
 struct ArmWatchdog {  // WatchdogFed
     Duration timeout{};
@@ -201,7 +219,7 @@ using Effect =
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
                  EndSender, AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail,
                  ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog, CheckWatchdog,
-                 Callback, Answer, Note, Exit, HoldPoolers, RefuseWrites>;
+                 Callback, Answer, Note, Exit, HoldPoolers, RefuseWrites, PutBackPg, ArchiveRestPg>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

@@ -165,7 +165,8 @@ std::optional<cluster::Upstream> upstream_for(const Mind& m) {
             other && !other->conn_url.empty() && other->running() &&
             // One that led, and does not know yet that another does, takes acknowledgements.
             (other->role != cluster::Role::primary || s.dcs->led_by(wanted) ||
-             !s.rules.leads_alone))
+             !s.rules.leads_alone) &&
+            is_of_restored(s, *other))
             return address_of(m, *other);
     if (!leader) return std::nullopt;
     return address_of(m, *leader);
@@ -196,7 +197,7 @@ bool fill_data_directory(Mind& m) {
     const cluster::MemberRecord* source = leader;
     for (const auto& [name, member] : view->members)
         if (member.tags.clonefrom() && member.running() && name != s.self.name &&
-            name != leader->name &&
+            name != leader->name && is_of_restored(s, member) &&
             (member.corrupted ? source == leader && leader->corrupted
                               : source == leader || source->corrupted))
             source = &member;

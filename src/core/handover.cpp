@@ -403,6 +403,7 @@ std::optional<PoolersHeld> holds_poolers(const State& state) {
     if (const auto* p = std::get_if<CrashFailover>(&state.procedure)) hold = p->hold;
     if (const auto* p = std::get_if<Restarting>(&state.procedure)) hold = p->quieting.hold;
     if (const auto* p = std::get_if<Leaving>(&state.procedure)) hold = p->quieting.hold;
+    if (const auto* p = std::get_if<GivingWay>(&state.procedure)) hold = p->quieting.hold;
     if (hold == 0) return std::nullopt;
     return PoolersHeld{hold, pooler_drain};
 }

@@ -96,7 +96,7 @@ bool fence(Mind& m) {
     if (anothers(s) && !m.running<StartPg>()) return false;
     if (m.paused() || !serves_as_primary(m) || m.running<KillPg>())
         return m.running<KillPg>() != nullptr;
-    if (holds<Bootstrapping>(s.procedure)) return false;
+    if (holds<Bootstrapping>(s.procedure) || holds<Restoring>(s.procedure)) return false;
     const bool view_is_older = s.lead && s.dcs && s.dcs->revision < s.lead->term;
     const bool other_leads =
         s.dcs && s.dcs->leader && s.dcs->leader->name != s.self.name && !view_is_older;

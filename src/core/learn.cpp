@@ -13,7 +13,7 @@ void see_leader_key(Mind& m) {
     if (s.lead && s.dcs->revision >= s.lead->term) {
         if (!key || key->create_revision != s.lead->term) {
             s.lead.reset();
-            if (!m.committing(CommitFor::release))
+            if (!m.committing(CommitFor::release) && !m.committing(CommitFor::give_way))
                 m.say("lead", Note::Level::warning,
                       key ? "lost the leader key to " + key->name : "the leader key is gone");
         }
@@ -165,6 +165,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     switch (commit.purpose) {
         case CommitFor::acquire:
         case CommitFor::finish_bootstrap:
+        case CommitFor::finish_restore:
             if (result && !done_ok) {
                 s.taken_over.reset();
                 s.fine = {};
@@ -193,6 +194,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             if (!done_ok) s.confirm_again_at = m.now.mono + std::chrono::milliseconds(200);
             break;
         case CommitFor::release:
+        case CommitFor::give_way:
             // The answer may be late: by then another term may be ours.
             if (done.error && s.lead && s.lead->term == released_term(commit)) {
                 if (done.error->code == ErrorCode::outcome_unknown) s.given_up = s.lead->term;
@@ -234,6 +236,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::put_initialize:
         case CommitFor::cancel_initialize:
         case CommitFor::clear_failover:
+        case CommitFor::grant_restore:
+        case CommitFor::cancel_restore:
         case CommitFor::failover_due: break;
         case CommitFor::ask_handover: handover_asked(m, done); break;
     }
@@ -326,7 +330,8 @@ void learn_done(Mind& m, const EffectDone& done) {
                !holds<CheckpointPg>(effect) && !holds<RefuseWrites>(effect) &&
                !holds<AdmitPg>(effect) && !holds<AuditCommits>(effect) &&
                !holds<EndSender>(effect) && !holds<ResetCommit>(effect) &&
-               !holds<FindWalEnd>(effect) && !holds<TakeTail>(effect) &&  // nothing is replayed yet
+               !holds<ArchiveRestPg>(effect) && !holds<FindWalEnd>(effect) &&
+               !holds<TakeTail>(effect) &&  // nothing is replayed yet
                !holds<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
         ++s.pg_changes;

@@ -22,9 +22,29 @@ void stop_or_hand_on(Mind& m, Leaving& p) {
 
 }  // namespace
 
+namespace {
+
+// A restore may take hours, and begins anew with the agent's next start.
+bool ends_restore(Mind& m) {
+    auto* p = procedure<Restoring>(m);
+    if (!p) return false;
+    if (!p->ends) {
+        p->ends = true;
+        m.s.stop_wanted = true;
+        m.emit(KillPg{});
+        return true;
+    }
+    if (m.pg_busy() || m.committing(CommitFor::finish_restore)) return true;
+    m.s.procedure = std::monostate{};
+    return false;
+}
+
+}  // namespace
+
 bool leave(Mind& m) {
     State& s = m.s;
     if (!s.stop_asked) return false;
+    if (ends_restore(m)) return true;
     auto* p = procedure<Leaving>(m);
     if (!p) {
         if (m.running<StartPg>() && !m.paused()) {

@@ -98,7 +98,7 @@ bool wrong_cluster(Mind& m) {
     if (!view || s.pg->system_id.empty() || s.pg->data_dir != cluster::DataDir::initialized)
         return false;
     if (!view->initialized() || *view->initialize == s.pg->system_id) return false;
-    if (holds<Bootstrapping>(s.procedure)) return false;
+    if (holds<Bootstrapping>(s.procedure) || holds<Restoring>(s.procedure)) return false;
     const std::string text = fmt::format(
         "system identifier of the data directory is {}, but the cluster's is {}: this data "
         "directory belongs "

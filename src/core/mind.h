@@ -98,6 +98,8 @@ LineRank line_rank(const State& s, cluster::Timeline timeline);
 // procedures
 bool unfinished_cluster(Mind& m);  // bootstrap.cpp
 bool bootstrap(Mind& m);           // bootstrap.cpp
+bool in_place(Mind& m);            // in_place.cpp: a restore in place of the cluster's data
+bool give_way(Mind& m);            // give_way.cpp: the leader stops for one
 bool hand_over(Mind& m);           // handover.cpp
 // handover.cpp: it came to nothing, and the request goes with it.
 void not_handed_over(Mind& m, const cluster::FailoverRequest& request, const std::string& why);
@@ -188,6 +190,15 @@ bool fill_data_directory(Mind& m);                  // empty or half made: clone
 bool start_stopped(Mind& m);  // rejoin: crash recovery, compare, rewind, start
 bool follow(Mind& m);         // a running standby
 // handover.cpp
+// in_place.cpp
+// Why nobody, or not this member, may take the leader key; empty: a restore in place is no reason.
+std::string held_by_restore(const State& s);
+// Another's data is the restored cluster's, as far as it shows: it may be cloned or streamed from.
+bool is_of_restored(const State& s, const cluster::MemberRecord& member);
+// This member does not go on with it, and writes so until it is read.
+void give_up_restore(Mind& m, const cluster::Restoration& record, std::string why);
+bool given_up_restore(const State& s, const cluster::Restoration& record);
+void cancel_given_up(Mind& m, const cluster::Restoration& record);
 // Before a primary is stopped on purpose: a checkpoint, so that the stop is short, then the poolers
 // hold their clients. begin_quiet: false, there are no clients to think of. quiet is told of each
 // effect that ended, and true when the stop may come.

@@ -27,6 +27,8 @@ cluster::State shown_state(const State& s) {
         if (!boot->failure.empty()) return State::initdb_failed;
         return boot->stage == Bootstrapping::Stage::initialize ? State::initdb : State::starting;
     }
+    if (const auto* place = std::get_if<Restoring>(&s.procedure))
+        return place->stage == Restoring::Stage::make ? State::custom_bootstrap : State::starting;
     if (doing<ClonePg>(s)) return State::creating_replica;
     // While clients are being held it still serves.
     if (const auto* restart = std::get_if<Restarting>(&s.procedure);
@@ -50,7 +52,7 @@ cluster::State shown_state(const State& s) {
 cluster::Role shown_role(const State& s) {
     using cluster::Role;
     if (!s.pg || s.pg->data_dir == cluster::DataDir::empty ||
-        s.pg->data_dir == cluster::DataDir::unusable)
+        s.pg->data_dir == cluster::DataDir::unusable || holds<Restoring>(s.procedure))
         return Role::uninitialized;
     if (doing<PromotePg>(s)) return Role::promoted;
     if (s.pg->server == cluster::Server::running || s.pg->server == cluster::Server::starting)
@@ -81,7 +83,8 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.wal_tail = s.tail ? std::optional(s.tail->wal) : std::nullopt;
 
     const auto* pg = s.pg ? &*s.pg : nullptr;
-    const bool primary = pg && pg->primary();
+    r.restores_in_place = !s.self.relevo_version.empty();
+    const bool primary = pg && pg->primary() && !holds<Restoring>(s.procedure);
     r.checkpoint_after_promote.reset();
     if (primary && !pg->checkpoint_after_promote) r.checkpoint_after_promote = false;
     r.admission = primary ? s.admission.why : std::string();
@@ -96,7 +99,9 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.pending_restart_reason.clear();
     if (pg) r.pending_restart_reason = pg->pending_restart_reason;
 
-    const bool told = pg && pg->server == cluster::Server::running && !long_action(s);
+    // What is being restored is nobody's yet.
+    const bool told = pg && pg->server == cluster::Server::running && !long_action(s) &&
+                      !holds<Restoring>(s.procedure);
     const bool standby = told && !primary;
     r.xlog_location.reset();
     if (told) r.xlog_location = primary ? pg->wal : pg->position();
@@ -389,7 +394,7 @@ void keep_house(Mind& m) {
 // it ended.
 void announce(Mind& m) {
     State& s = m.s;
-    if (holds<Bootstrapping>(s.procedure) || s.pg_stale) return;
+    if (holds<Bootstrapping>(s.procedure) || holds<Restoring>(s.procedure) || s.pg_stale) return;
     const auto role = shown_role(s);
     const bool runs = s.pg->server == cluster::Server::running;
     if (runs && !s.started_announced) {

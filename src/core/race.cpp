@@ -71,7 +71,8 @@ void take(Mind& m) {
     s.fine = {};
     if (sync) s.taken_over = State::TakenOver{*sync, s.dcs->sync.leader};
     m.commit(CommitFor::acquire,
-             cluster::keys::acquire_leader(s.self.name, grant, sync, s.dcs->sync.mod_revision));
+             cluster::keys::acquire_leader(s.self.name, grant, sync, s.dcs->sync.mod_revision,
+                                           s.dcs->restoration ? s.dcs->restoration->revision : 0));
 }
 
 // The last leader did not ask it, and may go on without it.
@@ -109,6 +110,7 @@ std::string unfit(const Mind& m) {
     if (m.now.mono < s.no_race_until) return "my promotion failed a moment ago";
     if (s.self.tags.nofailover()) return "nofailover is set here";
     if (pg.server != cluster::Server::running) return "PostgreSQL does not run here";
+    if (auto why = held_by_restore(s); !why.empty()) return why;
     if (pg.position().value == 0) return "my WAL position is not known";
     if (auto why = unfit_by_sync(m); !why.empty()) return why;
     // Whom the sync key names as leader led last, or was chosen by an operator against all this.

@@ -131,8 +131,31 @@ struct Leaving {  // the agent stops
     Quieting quieting;
     bool standby_made = false, seen = false;  // seen stopped
 };
+struct GivingWay {  // the leader stops for a restore in place (give_way.cpp)
+    enum class Stage { quiet, stop, archive, release, call_off } stage = Stage::quiet;
+    Quieting quieting;
+    cluster::Revision record = 0;             // of the key `restore` for which it does so
+    bool standby_made = false, seen = false;  // tried; seen stopped
+    std::string failure;
+};
+struct Restoring {  // the member that restores in place (in_place.cpp)
+    enum class Stage {
+        grant,
+        aside,
+        make,
+        start,
+        recover,
+        roles,
+        finish,
+        undo
+    } stage = Stage::grant;
+    cluster::Restoration record;  // as last read or written
+    std::string failure;
+    Instant again_at{};
+    bool ends = false;  // the agent stops: it goes on with its next start
+};
 using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, CrashFailover,
-                               Restarting, Reinitializing, Leaving>;
+                               Restarting, Reinitializing, Leaving, GivingWay, Restoring>;
 
 // Rules, of docs/adr/0006 if nothing else is said, that only the core could leave out. Each holds,
 // always: the simulator switches one off to show that it would notice (docs/adr/0008).
@@ -148,6 +171,7 @@ struct Rules {
     bool leaves_full = true;  // 0018: nor does what ended on a full disk start there again
     bool cleaner = true;      // 0022: nor is one whose data is damaged, nor is it elected first
     bool leads_alone = true;  // nobody streams from a primary that does not lead
+    bool old_stays_out = true;  // 0020: nobody leads with, or is, data from before a restore
 };
 
 struct State {
@@ -380,6 +404,14 @@ struct State {
     std::map<std::string, Instant> slot_seen;  // slot name -> its member was last seen
     bool checkpoint_wanted = false;            // after a promotion
     Instant checkpoint_again_at{};
+
+    // A restore in place that this member does not go on with.
+    struct GivenUp {
+        std::string id, why;
+        Instant say_again_at{};
+    };
+    GivenUp restore_given_up;
+    Instant aside_again_at{};  // a directory that could not be moved
 
     Procedure procedure;
     std::string handover_failure;  // why the last switchover was called off

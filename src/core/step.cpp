@@ -24,7 +24,8 @@ namespace {
 // Begins to work on the data directory: what a dead server left there is not what it was any more.
 bool works_on_data(const Effect& effect) {
     return holds<StartPg>(effect) || holds<BootstrapPg>(effect) || holds<ClonePg>(effect) ||
-           holds<RewindPg>(effect) || holds<CrashRecoverPg>(effect) || holds<SetAsidePg>(effect);
+           holds<RewindPg>(effect) || holds<CrashRecoverPg>(effect) || holds<SetAsidePg>(effect) ||
+           holds<PutBackPg>(effect);
 }
 
 }  // namespace
@@ -83,7 +84,8 @@ bool Mind::pg_busy() const {
                holds<FollowPg>(r.effect) || holds<BootstrapPg>(r.effect) ||
                holds<ClonePg>(r.effect) || holds<PostBootstrapPg>(r.effect) ||
                holds<RewindPg>(r.effect) || holds<CrashRecoverPg>(r.effect) ||
-               holds<TakeTail>(r.effect) || holds<SetAsidePg>(r.effect);
+               holds<TakeTail>(r.effect) || holds<SetAsidePg>(r.effect) ||
+               holds<PutBackPg>(r.effect) || holds<ArchiveRestPg>(r.effect);
     });
 }
 
@@ -119,11 +121,13 @@ void decide(Mind& m) {
     if (unfinished_cluster(m)) return;
     if (wrong_cluster(m)) return;
     if (leave(m)) return;
+    if (in_place(m)) return;
     if (bootstrap(m)) return;
     if (fence(m)) return;  // a bootstrap that has just ended has no more right than anybody
     if (watchdog_gives_up(m)) return;
     spare_this_member(m);
     if (hand_over(m)) return;
+    if (give_way(m)) return;
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
     if (reinit_order(m)) return;

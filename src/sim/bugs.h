@@ -58,6 +58,10 @@ enum class Bug {
     refused_for_ever,     // they are said to go on and are refused
     started_on_full,      // what ended on a full disk is started there whoever else has room
     damaged_goes_first,   // nobody looks whose data is damaged (docs/adr/0022)
+    // A restore in place (docs/adr/0020).
+    restored_open,     // clients get at the restored server before it leads
+    old_data_joins,    // a member with data from before goes on as if nothing had happened
+    old_data_removed,  // what is set aside is removed
     // The watchdog device.
     watchdog_not_armed,       // it is said to count and does not
     watchdog_disarmed_early,  // it is laid to rest when a kill begins, not when it has worked
@@ -70,6 +74,7 @@ enum class Hunt {
     aimed_five,  // the same with five members
     filling,     // drawn from a seed, and disks fill
     rotting,     // drawn from a seed, and pages rot
+    restoring,   // drawn from a seed, and the cluster is restored in place
     story,       // by its story alone: it takes several things at one moment
 };
 

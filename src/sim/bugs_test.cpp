@@ -26,6 +26,7 @@ TEST_P(DeliberateBugs, AreFound) {
             aimed ? aimed_plan(seed, five ? 5 : 3) : plan_for(seed, 3, std::chrono::minutes(10));
         plan.disks = GetParam().hunt == Hunt::filling;
         plan.rots = GetParam().hunt == Hunt::rotting;
+        plan.in_place = GetParam().hunt == Hunt::restoring;
         plan.bug = GetParam().bug;
         const auto outcome = run(plan);
         if (outcome.findings.failures.empty()) continue;
@@ -58,6 +59,17 @@ TEST(DeliberateBugs, ThereIsOneForEachRule) {
             return b.rule == name;
         })) << name;
     }
+}
+
+TEST(Schedules, OfRestoresInPlaceKeepEveryPromise) {
+    for (const int members : {3, 5})
+        for (std::uint64_t seed = 1; seed <= (members == 3 ? 150 : 30); ++seed) {
+            auto plan = plan_for(seed, members, std::chrono::minutes(10));
+            plan.in_place = true;
+            const auto outcome = run(plan);
+            for (const auto& failure : outcome.findings.failures)
+                ADD_FAILURE() << fmt::format("seed {} ({} members): {}", seed, members, failure);
+        }
 }
 
 TEST(Schedules, AimedAtWhatChangesKeepEveryPromise) {

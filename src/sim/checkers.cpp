@@ -134,6 +134,8 @@ void Checkers::two_primaries(int a, int b) {
 
 void Checkers::on_primary(int index) {
     auto& world = parts_.world;
+    note_restore();
+    if (data(index).closed) return world.say(index, "## is restored, and lets nobody in");
     world.say(index, "## accepts writes");
     for (int other = 0; other < world.size(); ++other)
         if (other != index && parts_.postgres.at(other).accepts_writes())
@@ -163,6 +165,8 @@ void Checkers::follow_line(int leads) {
 
 void Checkers::on_commit(int index) {
     ++findings.commits;
+    note_restore();
+    check_is_restored(index, "takes writes");
     if (leader() == index) follow_line(index);
     for (int other = 0; other < parts_.world.size(); ++other)
         if (other != index && parts_.postgres.at(other).accepts_writes())
@@ -222,6 +226,8 @@ void Checkers::note_overridden() {
 
 void Checkers::on_promoting(int winner, WalEnd from) {
     ++findings.promotions;
+    note_restore();
+    if (leader() == winner) check_is_restored(winner, "is promoted");
     if (formed && parts_.world.plan.profile != Profile::rough &&
         parts_.world.plan.profile != Profile::scripted)
         return fail(name(winner) + " is promoted without a fault");
@@ -397,7 +403,8 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
     const auto& s = who.state();
     using namespace core;
     if (holds<Restarting>(s.procedure) || holds<Reinitializing>(s.procedure) ||
-        holds<HandingOver>(s.procedure) || holds<Bootstrapping>(s.procedure))
+        holds<HandingOver>(s.procedure) || holds<Bootstrapping>(s.procedure) ||
+        holds<GivingWay>(s.procedure) || holds<Restoring>(s.procedure))
         return;
     if (holds<PromotePg>(issued.effect) && s.dcs && s.dcs->failover &&
         s.dcs->failover->member == s.self.name)
@@ -458,6 +465,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     const auto index = static_cast<std::size_t>(who.index());
     if (leader() >= 0) last_led_ = world.now();
     note_overridden();
+    note_restore();
     check_room(who, issued);
     check_rot(who, issued);
     check_pause(who, issued);
@@ -505,6 +513,8 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
 }
 
 std::string Checkers::unrest() const {
+    const auto& place = parts_.dcs.truth()->restoration;
+    if (place && place->goes_on()) return "a restore in place goes on";
     const int leads = leader();
     if (leads < 0) return "nobody leads";
     const auto& pg = parts_.postgres.at(leads);

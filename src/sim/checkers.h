@@ -21,6 +21,7 @@ struct Findings {
     int panics = 0;   // on a full disk
     int spared = 0;   // handovers for a disk's sake that came as far as the release
     int cleaned = 0;  // the same because of damaged data
+    int restored = 0, cancelled = 0;  // restores in place
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
 };
@@ -56,6 +57,8 @@ public:
     // One leader serves and all others stream from it, or have said why they wait for a person.
     // Empty: so it is.
     std::string unrest() const;
+    // At the end, too: what was acknowledged before a restore in place is kept by somebody.
+    void check_kept();
 
 private:
     struct Probe {  // what a race's asker could have seen
@@ -95,6 +98,11 @@ private:
     // checkers_disk.cpp
     void check_room(Member& who, const core::Issued& issued);
     void check_asks_again(const Member& who);  // to hand over by itself
+    // checkers_in_place.cpp
+    void note_restore();
+    void restored(const cluster::Restoration& record);
+    void check_is_restored(int member, const char* what);
+    bool descends(WalEnd end, BranchId from) const;
 
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote
@@ -120,6 +128,14 @@ private:
     };
     std::map<int, Spared> spared_;  // when each last asked for a handover for its disk's sake
     Instant last_led_{};
+    struct Place {  // restores in place
+        cluster::Revision seen = 0;
+        std::string id, swapped;  // the newest record's; of the last that came about
+        WalEnd before;            // what was acknowledged when the leader gave way
+        std::vector<WalEnd> kept;
+        BranchId root = -1;  // what the last one began
+    };
+    Place place_;
 };
 
 }  // namespace relevo::sim

@@ -119,6 +119,7 @@ bool Member::do_server(core::EffectId id, const core::Effect& effect) {
         }
         auto plan = start->plan;
         if (has_bug(Bug::admitted_unconfirmed)) plan.hold_clients = false;
+        if (has_bug(Bug::restored_open) && pg().data().closed) plan.hold_clients = false;
         pg().start(plan, finisher(id));
         if (has_bug(Bug::two_actions)) finisher(id)({});
     } else if (const auto* stop = std::get_if<core::StopPg>(&effect)) {
@@ -191,8 +192,11 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
             finisher(id)({});
         else
             pg().make_standby(finisher(id));
-    } else if (holds<core::BootstrapPg>(effect)) {
-        pg().bootstrap(finisher(id));
+    } else if (const auto* make = std::get_if<core::BootstrapPg>(&effect)) {
+        if (make->restore)
+            pg().restore(*make->restore, finisher(id));
+        else
+            pg().bootstrap(finisher(id));
     } else if (holds<core::PostBootstrapPg>(effect)) {
         pg().post_bootstrap(finisher(id));
     } else if (const auto* clone = std::get_if<core::ClonePg>(&effect)) {
@@ -210,8 +214,15 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
         pg().rewind(rewind->source, finisher(id));
     } else if (holds<core::CrashRecoverPg>(effect)) {
         pg().crash_recover(finisher(id));
-    } else if (holds<core::SetAsidePg>(effect)) {
-        pg().set_aside(finisher(id));
+    } else if (const auto* aside = std::get_if<core::SetAsidePg>(&effect)) {
+        if (aside->keep.empty())
+            pg().set_aside(finisher(id));
+        else
+            pg().keep_aside(aside->keep, finisher(id));
+    } else if (const auto* back = std::get_if<core::PutBackPg>(&effect)) {
+        pg().put_back(back->id, finisher(id));
+    } else if (holds<core::ArchiveRestPg>(effect)) {
+        pg().archive_rest(finisher(id));
     } else if (holds<core::FindWalEnd>(effect)) {
         pg().find_wal_end([this, id, incarnation = incarnation_](Result<cluster::WalTail> tail) {
             if (incarnation != incarnation_) return;

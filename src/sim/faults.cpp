@@ -17,7 +17,8 @@ Faults::Faults(Parts parts, Checkers& checkers)
       checkers_(checkers),
       host_dice_(parts.world.plan.seed ^ 0x57A11U),
       disk_dice_(parts.world.plan.seed ^ 0xF111ED5U),
-      rot_dice_(parts.world.plan.seed ^ 0x2077E2U) {}
+      rot_dice_(parts.world.plan.seed ^ 0x2077E2U),
+      restore_dice_(parts.world.plan.seed ^ 0x4E5703EU) {}
 
 void Faults::happened(int member, const std::string& what) {
     world().last_fault = world().now();
@@ -430,6 +431,7 @@ void Faults::begin() {
         next_on_host();
     if (world().plan.profile == Profile::rough && world().plan.disks) next_disk();
     if (world().plan.profile == Profile::rough && world().plan.rots) next_rot();
+    if (world().plan.profile == Profile::rough && world().plan.in_place) next_restore();
 }
 
 void Faults::mend() {

@@ -2,6 +2,7 @@
 // with its end. mend() ends them all.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "sim/checkers.h"
@@ -50,6 +51,10 @@ public:
     void rot(int member, Duration how_long);
     void copied(int member);
     void step_clock(int member, Duration by);
+    // As the agent of `restorer` would write it: the cluster as it was at that point of its line,
+    // or at a point that is drawn. false: it would be refused.
+    bool restore_in_place(int restorer, std::optional<WalEnd> target = {});
+    bool cancel_restore();
     void switchover(const std::string& leader, const std::string& candidate, Duration ahead);
     void pause(bool on);
 
@@ -64,6 +69,9 @@ private:
     Member& member(int index) const { return *parts_.members[static_cast<std::size_t>(index)]; }
     void next();
     void next_on_host();
+    // faults_in_place.cpp
+    void next_restore();
+    WalEnd some_point(WalEnd line);
     // faults_disk.cpp
     void next_disk();
     void set_disk(int member, cluster::DiskState state, Duration seen_within);
@@ -86,7 +94,8 @@ private:
     int generation_ = 0;
     Instant struck_{};
     // Their own: other schedules of the seed stay as they are.
-    Random host_dice_, disk_dice_, rot_dice_;
+    Random host_dice_, disk_dice_, rot_dice_, restore_dice_;
+    int restores_ = 0;
 };
 
 }  // namespace relevo::sim

@@ -92,6 +92,7 @@ core::Rules Member::rules() const {
     rules.leaves_full = !has_bug(Bug::started_on_full);
     rules.cleaner = !has_bug(Bug::damaged_goes_first);
     rules.leads_alone = !has_bug(Bug::follows_deposed);
+    rules.old_stays_out = !has_bug(Bug::old_data_joins);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);
     return rules;
 }

@@ -146,6 +146,8 @@ Outcome run(const Plan& plan, std::function<void(const std::string&)> trace_to) 
     if (!world.stopped) cluster.faults.mend();
     if (!world.stopped) expect_rest(cluster);
 
+    if (!world.stopped) cluster.checkers.check_kept();
+
     Outcome outcome;
     outcome.seed = plan.seed;
     outcome.findings = std::move(cluster.checkers.findings);

@@ -86,8 +86,11 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
     data_.kind = DataDir::half_made;
     lose_vote();
     child_of_agent_ = touched_ = true;
-    later(takes(seconds(1), seconds(8)), action, [this, action, from] {
-        if (!source_answers(from) || fails())
+    const Instant since = all_.at(from).primary_since();
+    later(takes(seconds(1), seconds(8)), action, [this, action, from, since] {
+        // What was restored in place since is another server: the connection went with the old one.
+        const bool another = world().plan.in_place && all_.at(from).primary_since() != since;
+        if (!source_answers(from) || another || fails())
             return end(action, fail(ErrorCode::failed, "the copy broke off"));
         data_ = Data{};
         const Data& theirs = all_.at(from).data_;

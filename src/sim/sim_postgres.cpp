@@ -52,7 +52,7 @@ void SimPostgres::end(int action, Status status) {
 }
 
 bool SimPostgres::accepts_writes() const {
-    return (is_primary() || orphans_) && !hung_ && world().host(me_).awake();
+    return (is_primary() || orphans_) && !data_.closed && !hung_ && world().host(me_).awake();
 }
 
 void SimPostgres::write(std::uint64_t bytes) {
@@ -136,6 +136,7 @@ void SimPostgres::start(const cluster::StartPlan& plan, Finish done) {
     read_names();
     commits_wait_ = names_.count > 0;
     gated_ = plan.hold_clients;
+    if (!plan.hold_clients) data_.closed = false;
     const int epoch = ++epoch_;
     flushing_ = false;  // what backends of the last postmaster had begun ended with them
     server_ = Server::starting;
@@ -204,6 +205,7 @@ void SimPostgres::started(int epoch) {
         data_.control = ControlState::in_archive_recovery;
         return;
     }
+    begin_restored();
     if (all_.wal.at(data_.end.branch).writer != me_)
         all_.on_impossible(world().name(me_) + " came up as a primary on a timeline of another");
     if (data_.control == ControlState::in_production) data_.end.lsn.value += record_bytes;
@@ -242,6 +244,7 @@ void SimPostgres::start_outside() {
     const bool cut_short = data_.control == ControlState::in_archive_recovery;
     plan.as_primary = !data_.standby_signal && !cut_short;
     plan.upstream = data_.upstream;
+    plan.hold_clients = data_.closed;  // by the file that rules who gets in
     start(plan, [](const Status&) {});
     auto none = std::exchange(pending_, nullptr);  // not the agent's action: it may do its own
     ++action_;

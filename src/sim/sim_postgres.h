@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
+#include "cluster/restoration.h"
 #include "cluster/sync_names.h"
 #include "sim/wal.h"
 #include "sim/world.h"
@@ -48,9 +50,12 @@ struct Data : Kept {
     cluster::ControlState control = cluster::ControlState::unknown;
     cluster::Lsn checkpoint;
     cluster::Timeline checkpoint_timeline = 0;
-    std::optional<WalEnd> tail;   // of another's WAL: in pg_wal, not replayed yet
-    bool unfinished = false;      // half made by a bootstrap
-    bool roles = false;           // post_bootstrap was done, here or where it was copied from
+    std::optional<WalEnd> tail;  // of another's WAL: in pg_wal, not replayed yet
+    bool unfinished = false;     // half made by a bootstrap
+    bool roles = false;          // post_bootstrap was done, here or where it was copied from
+    // Restored in place, and not begun yet: this timeline is the one to begin. 0: begun.
+    cluster::Timeline to_begin = 0;
+    bool closed = false;          // nobody was let in since that; the gate is on the disk
     cluster::Timeline begun = 0;  // its history file is there, though the promotion was cut short
 };
 
@@ -65,6 +70,12 @@ struct Postgreses {
     WalTree wal;
     std::vector<std::unique_ptr<SimPostgres>> servers;
     int systems = 0;
+    // What each restore in place is to bring back.
+    struct Target {
+        WalEnd end;
+        std::string system_id;
+    };
+    std::map<std::string, Target> targets;
     // synchronous_commit of roles and databases: in the catalogs, which every server has. Clients
     // here do not go by it.
     std::vector<cluster::CommitSetting> commit_settings;
@@ -107,6 +118,11 @@ public:
     void crash_recover(Finish done);
     void checkpoint(Finish done);
     void set_aside(Finish done);
+    // sim_in_place.cpp
+    void restore(const cluster::Restoration& record, Finish done);
+    void keep_aside(const std::string& id, Finish done);
+    void put_back(const std::string& id, Finish done);
+    void archive_rest(Finish done);
     void sync_slots(const cluster::SlotPlan& plan, Finish done);
     void set_sync_names(const std::optional<std::string>& text,
                         std::function<void(Result<cluster::Lsn>)> done);
@@ -137,6 +153,7 @@ public:
     // when it became a primary.
     void read();
     const Data& data() const { return data_; }
+    const std::map<std::string, Data>& kept_aside() const { return kept_; }
     Data& data_to_break() { return data_; }
     cluster::Server server() const { return server_; }
     // Backends whose postmaster is dead.
@@ -178,6 +195,7 @@ private:
     bool recover_alone();
     bool restores(int epoch);
     void panic();
+    void begin_restored();
     void leave_orphans();
     void end_orphans();
     void replay_tail();
@@ -240,6 +258,12 @@ private:
     int me_;
     Data data_;
     std::optional<Data> aside_;
+    std::map<std::string, Data> kept_;  // by what they were set aside for
+    struct Mark {                       // beside the data directory
+        std::string id;
+        bool done = false;
+    };
+    Mark mark_;
     struct Unsynced {
         Kept before;
         bool surely = false, only_vote = false;

@@ -24,6 +24,8 @@ cluster::LocalPostgres SimPostgres::report_of_files() const {
     files.backup_label = pg.backup_label;
     files.voteless = pg.voteless;
     files.unfinished_cluster = pg.unfinished_cluster;
+    files.aside_for = pg.aside_for;
+    files.aside_done = pg.aside_done;
     files.data_version = pg.data_version;
     files.system_id = pg.system_id;
     return files;
@@ -57,6 +59,8 @@ cluster::LocalPostgres SimPostgres::report() const {
     pg.data_version = 15;
     pg.voteless = data_.voteless;
     pg.unfinished_cluster = data_.unfinished;
+    pg.aside_for = mark_.id;
+    pg.aside_done = mark_.done;
     const bool up = server_ == Server::running || server_ == Server::stopping;
     pg.in_recovery = up && !hung_ ? recovering_ : data_.standby_signal;
     if (data_.kind != cluster::DataDir::initialized) return pg;

@@ -184,6 +184,7 @@ void SimPostgres::admit(Finish done) {
                         if (epoch != epoch_ || hung_)
                             return done(fail(ErrorCode::failed, "PostgreSQL does not run"));
                         gated_ = false;
+                        data_.closed = false;
                         read();
                         done({});
                     });

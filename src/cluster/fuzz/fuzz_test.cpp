@@ -189,6 +189,16 @@ TEST(Fuzz, CorruptionMarksNeverThrowAndSettle) { run(corruptions, 20'000, corrup
 TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
+const Corpus restorations = {
+    R"({"id":"20261126-121530-pg-2","phase":"restoring","member":"pg-2","backup":"20261126F",)"
+    R"("repository":1,"to_lsn":"0/4000060","target_timeline":3,"timeline":7,)"
+    R"("asked":"2026-11-26T12:15:30.250000+00:00"})",
+    R"({"id":"a-1","phase":"cancelled","member":"b","backup":"","to":"2026-11-26 06:45:15+00",)"
+    R"("exclusive":true,"target_timeline":1,"problem":"why"})",
+    R"({"id":"a-1","phase":"stopping","member":"b","backup":"x","latest":true,)"
+    R"("target_timeline":1,"last_id":"c","last_timeline":4})"};
+
+TEST(Fuzz, RestorationsNeverThrowAndSettle) { run(restorations, 20'000, restoration); }
 TEST(Fuzz, RecoveryTargetsComeBackAsTheyWere) { run(targets, 10'000, recovery_target); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
 TEST(Fuzz, StreamsNeverThrowAndSettle) { run(streams, 20'000, stream); }

@@ -10,6 +10,7 @@
 #include "cluster/member.h"
 #include "cluster/publish.h"
 #include "cluster/recovery_target.h"
+#include "cluster/restoration.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
 #include "cluster/stream.h"
@@ -138,6 +139,14 @@ void member(std::string_view text) {
     RLV_ASSERT(port > 0 && port < 65536);
     RLV_ASSERT(read->tags.failover_priority() >= 0 && read->tags.sync_priority() >= 0);
     settles(to_json(*read), [](std::string_view again) { return parse_member("m", again); });
+}
+
+void restoration(std::string_view text) {
+    const auto read = parse_restoration(text);
+    if (!read) return;
+    settles(to_json(*read), parse_restoration);
+    RLV_ASSERT(read->target.timeline.number > 0 && !read->member.empty());
+    RLV_ASSERT(aside_suffix(read->id).find('/') == std::string::npos);
 }
 
 void recovery_target(std::string_view text) {

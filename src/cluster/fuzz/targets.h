@@ -14,6 +14,7 @@ void corruption(std::string_view text);  // the mark beside a data directory
 void cron(std::string_view text);
 void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
+void restoration(std::string_view text);      // the key `restore`
 void recovery_target(std::string_view text);  // a time, an LSN, a transaction, a timeline
 void settings(std::string_view text);
 void stream(std::string_view text);  // a member's, or a gateway's report
