@@ -22,6 +22,7 @@
 #include "agent/corruptions.h"
 #include "agent/disks.h"
 #include "agent/group.h"
+#include "agent/in_place.h"
 #include "agent/journal.h"
 #include "agent/poolers.h"
 #include "agent/proofs.h"
@@ -54,6 +55,7 @@ struct Parts {
     std::function<Task<void>()> reloaded;
     // The view was replaced; called after each step, so it must be cheap. May be empty.
     std::function<void()> shown = {};
+    const InPlaceWork* in_place = nullptr;  // what is shown of a restore in place on this host
 };
 
 class Agent final : public ports::Control {
@@ -93,11 +95,11 @@ public:
         return backup_jobs_.start(order);
     }
     Task<ports::Reply> backup_schedule() override { return backup_jobs_.schedule(); }
-    Task<ports::Reply> restore(ports::RestoreOrder order) override {
-        return restores_.order(std::move(order));
+    Task<ports::Reply> restore(ports::RestoreOrder order) override;
+    ports::Reply restore_state() const override {
+        return restores_.state(in_place_.shown(view_->snapshot.get()));
     }
-    ports::Reply restore_state() const override { return restores_.state(); }
-    ports::Reply cancel_restore() override { return restores_.cancel(); }
+    Task<ports::Reply> cancel_restore() override;
     Task<ports::Reply> backup_proofs() override { return backup_jobs_.proofs(); }
     Task<Result<std::string>> wal_tail(cluster::TailAsk ask) override;
     std::string journal(std::uint64_t since, std::size_t limit) const override {
@@ -157,6 +159,7 @@ private:
     BackupJobs backup_jobs_;
     Backups backups_;
     Restores restores_;
+    InPlace in_place_;
     Disks disks_;
     ArchiveWatch archive_watch_;
     Copies copies_;

@@ -179,8 +179,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.make_standby_by_default();
     else if (const auto* f = std::get_if<core::FollowPg>(&effect))
         status = co_await pg.follow(f->upstream, cluster::Role::replica);
-    else if (holds<core::BootstrapPg>(effect))
-        status = co_await pg.bootstrap();
+    else if (const auto* make = std::get_if<core::BootstrapPg>(&effect))
+        status = co_await pg.bootstrap(make->restore);
     else if (holds<core::PostBootstrapPg>(effect))
         status = co_await pg.post_bootstrap();
     else if (const auto* r = std::get_if<core::RewindPg>(&effect))
@@ -189,8 +189,15 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.crash_recover();
     else if (const auto* check = std::get_if<core::CheckpointPg>(&effect))
         status = co_await checkpoint(*check);
-    else if (holds<core::SetAsidePg>(effect))
+    else if (const auto* aside = std::get_if<core::SetAsidePg>(&effect);
+             aside && aside->keep.empty())
         status = co_await pg.set_aside();
+    else if (aside)
+        status = co_await pg.keep_aside(aside->keep);
+    else if (const auto* back = std::get_if<core::PutBackPg>(&effect))
+        status = co_await pg.put_back(back->id);
+    else if (holds<core::ArchiveRestPg>(effect))
+        status = co_await pg.archive_rest();
     else if (const auto* s = std::get_if<core::SyncSlots>(&effect))
         status = co_await pg.sync_slots(s->plan);
     else if (const auto* h = std::get_if<core::EndSenders>(&effect))

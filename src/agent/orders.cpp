@@ -143,6 +143,23 @@ Task<Reply> Agent::wait_for_leader(ports::SwitchoverOrder order, std::string old
     co_return Reply{503, failover ? "Failover status unknown" : "Switchover status unknown"};
 }
 
+Task<Reply> Agent::restore(ports::RestoreOrder order) {
+    auto reply =
+        co_await restores_.order(std::move(order),
+                                 [this](ports::RestoreOrder asked, backup::RestoreChoice choice,
+                                        std::string plan_json) -> Task<Reply> {
+                                     return in_place_.order(std::move(asked), std::move(choice),
+                                                            std::move(plan_json), view_);
+                                 });
+    co_return reply;
+}
+
+Task<Reply> Agent::cancel_restore() {
+    if (restores_.goes_on()) co_return restores_.cancel();
+    auto reply = co_await in_place_.cancel();
+    co_return reply;
+}
+
 Task<Reply> Agent::cancel_switchover() {
     const auto snapshot = co_await fresh_snapshot();
     if (!snapshot) co_return Reply{503, "the DCS cannot be read: " + snapshot.error().message};

@@ -42,7 +42,7 @@ std::string Restores::named(std::string advice_json) const {
     return out.take();
 }
 
-Task<Reply> Restores::order(ports::RestoreOrder order) {
+Task<Reply> Restores::order(ports::RestoreOrder order, InPlaceOrder in_place) {
     if (!backup_.configured())
         co_return Reply{404,
                         "this member has no section `backup` in its configuration: it knows no "
@@ -54,6 +54,11 @@ Task<Reply> Restores::order(ports::RestoreOrder order) {
     auto advice = co_await advise(backup_, wish, timeline_, clock_.wall());
     if (!advice) co_return Reply{503, advice.error().message};
     auto shown = advice_json(*advice, wish);
+    if (advice->choice && order.in_place && in_place) {
+        auto reply =
+            co_await in_place(std::move(order), *std::move(advice->choice), std::move(shown));
+        co_return reply;
+    }
     if (!advice->choice || order.into.empty())
         co_return Reply{advice->choice || order.dry_run ? 200 : 412, named(std::move(shown))};
     auto reply = co_await begin(std::move(order), *std::move(advice), std::move(shown));
@@ -157,7 +162,7 @@ Task<void> Restores::stop() {
 
 // ---- what is shown
 
-Reply Restores::state() const {
+Reply Restores::state(const std::string& in_place) const {
     const auto word = [&] {
         switch (phase_) {
             case Phase::none: return "none";
@@ -190,6 +195,7 @@ Reply Restores::state() const {
             out.number("eta_s", static_cast<std::uint64_t>(spent / share * (100 - share)));
         if (!result_.empty()) out.text("result", result_);
     }
+    if (!in_place.empty()) out.json("in_place", in_place);
     return {200, out.take()};
 }
 

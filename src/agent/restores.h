@@ -28,9 +28,13 @@ public:
     // Ends what runs, and awaits it.
     Task<void> stop();
 
-    // As ports::Control has them.
-    Task<ports::Reply> order(ports::RestoreOrder order);
-    ports::Reply state() const;
+    // As ports::Control has them. in_place: goes on with one of those when the way is chosen.
+    using InPlaceOrder =
+        std::function<Task<ports::Reply>(ports::RestoreOrder, backup::RestoreChoice, std::string)>;
+    Task<ports::Reply> order(ports::RestoreOrder order, InPlaceOrder in_place = {});
+    // in_place: JSON of the record of one in place, to be shown beside; empty: there is none.
+    ports::Reply state(const std::string& in_place = {}) const;
+    bool goes_on() const { return phase_ == Phase::running; }
     ports::Reply cancel();
 
 private:

@@ -263,9 +263,13 @@ int serve(config::Source source) {
                                        return origin_section;
                                    },
                                    .settings = [&] { return origin_settings(conf); }});
+    agent::InPlaceWork in_place(backup, conf);
     auto postgres = postgres::make_postgres(
         io, pool, [&]() -> const ports::PostgresConfig& { return conf.postgres(); },
-        [&] { return agent::restore_origin(origin, backup, conf, clock); });
+        [&](std::optional<cluster::Restoration> record) {
+            return record ? in_place.restore(*std::move(record))
+                          : agent::restore_origin(origin, backup, conf, clock);
+        });
     agent::HostWatchdog watchdog([&] { return conf.local().watchdog; });
     auto peers = rest::make_peers(io, pool, peer_options(conf.local()));
     rest::RestApi* serving = nullptr;
@@ -285,7 +289,8 @@ int serve(config::Source source) {
              },
              [&] {
                  if (naming) naming->changed();
-             }});
+             },
+             &in_place});
     NameService names(io, pool, agent, conf.local().dns);
     rest::RestApi api(io, pool, agent, rest_options(conf.local()));
     serving = &api;

@@ -160,17 +160,17 @@ using Procedure = std::variant<std::monostate, Bootstrapping, HandingOver, Crash
 // Rules, of docs/adr/0006 if nothing else is said, that only the core could leave out. Each holds,
 // always: the simulator switches one off to show that it would notice (docs/adr/0008).
 struct Rules {
-    bool intersect = true;    // R0: votes and names have a member in common
-    bool flushed = true;      // R2: voters hold what was acknowledged before they are written
-    bool newer_seal = true;   // R5: a seal counts when it is not older than the sync key
-    bool forward = true;      // R6: a view that is older than the last one changes nothing
-    bool own_writes = true;   // R6, R12: nor is one decided on that lacks what we wrote
-    bool fits = true;         // R16: a standby acknowledges nothing that its leader has not sent
-    bool vote_read = true;    // R16: a vote comes back after a look at who leads
-    bool roomier = true;      // 0018: a member whose disk is full is not handed over to
-    bool leaves_full = true;  // 0018: nor does what ended on a full disk start there again
-    bool cleaner = true;      // 0022: nor is one whose data is damaged, nor is it elected first
-    bool leads_alone = true;  // nobody streams from a primary that does not lead
+    bool intersect = true;      // R0: votes and names have a member in common
+    bool flushed = true;        // R2: voters hold what was acknowledged before they are written
+    bool newer_seal = true;     // R5: a seal counts when it is not older than the sync key
+    bool forward = true;        // R6: a view that is older than the last one changes nothing
+    bool own_writes = true;     // R6, R12: nor is one decided on that lacks what we wrote
+    bool fits = true;           // R16: a standby acknowledges nothing that its leader has not sent
+    bool vote_read = true;      // R16: a vote comes back after a look at who leads
+    bool roomier = true;        // 0018: a member whose disk is full is not handed over to
+    bool leaves_full = true;    // 0018: nor does what ended on a full disk start there again
+    bool cleaner = true;        // 0022: nor is one whose data is damaged, nor is it elected first
+    bool leads_alone = true;    // nobody streams from a primary that does not lead
     bool old_stays_out = true;  // 0020: nobody leads with, or is, data from before a restore
 };
 

@@ -25,8 +25,9 @@ void add_target(CLI::App* command, cluster::TargetWords& words) {
 
 void add_restore_command(CommandTree& tree) {
     auto words = std::make_shared<RestoreCommand>();
-    auto* command =
-        tree.add("restore", "Restore the cluster as it was at a point in time, beside the cluster");
+    auto* command = tree.add(
+        "restore",
+        "Restore the cluster as it was at a point in time, beside the cluster or in place");
     tree.cluster(command, words->cluster, false);
     add_target(command, words->target);
     command
@@ -38,7 +39,10 @@ void add_restore_command(CommandTree& tree) {
                      "An absent or empty directory on the member's host; without it only what "
                      "would be done is shown")
         ->type_name("DIR");
-    command->add_flag("--in-place", words->in_place, "Replace the cluster's own data");
+    command->add_flag("--in-place", words->in_place,
+                      "Replace the cluster's own data: all members are stopped, one restores, the "
+                      "others are cloned from it; the old data is kept beside");
+    command->add_flag("--force", words->force, "Do not ask before --in-place does it");
     command
         ->add_option("--member", words->member,
                      "Who restores, on its own host (default: a replica, else the leader)")

@@ -280,6 +280,9 @@ std::string quorum_footer(const Shown& shown) {
 std::string footer_of(const Shown& shown) {
     std::string out = quorum_footer(shown);
     if (shown.settings.pause) out += " Maintenance mode: on\n";
+    if (const auto& r = shown.snapshot.restoration; r && r->goes_on())
+        out += fmt::format(" Restore in place by {}: {} (relevoctl restore --status)\n", r->member,
+                           to_string(r->phase));
     for (const auto& [name, member] : shown.snapshot.members)
         if (!member.admission.empty())
             out +=

@@ -9,6 +9,7 @@
 #include "config/node.h"
 #include "ctl/access.h"
 #include "ctl/job_text.h"
+#include "ctl/restore_parts.h"
 #include "ctl/yaml.h"
 
 namespace relevo::ctl {
@@ -22,7 +23,7 @@ constexpr Duration silence_max = std::chrono::minutes(2);
 // A plan takes a member up to three looks of 75 s into the repository (agent/restores.cpp).
 constexpr Duration plan_deadline = std::chrono::seconds(240);
 
-std::string body_of(const RestoreCommand& command) {
+std::string body_of(const RestoreCommand& command, bool dry_run) {
     auto body = Node::map();
     const auto text = [&](const char* key, const std::string& value) {
         if (!value.empty()) body.set(key, Node::string(value));
@@ -39,7 +40,8 @@ std::string body_of(const RestoreCommand& command) {
     text("timeline", command.target.timeline);
     text("backup", command.backup);
     text("into", command.into);
-    flag("dry_run", command.dry_run);
+    flag("in_place", command.in_place);
+    flag("dry_run", dry_run);
     return config::to_json(body);
 }
 
@@ -59,13 +61,15 @@ Result<std::vector<const MemberRecord*>> who_may(Context& context, const Loaded&
     return members;
 }
 
-// The first member that can say something about the repository.
-Result<Answered> ask(Context& context, const Loaded& loaded, const RestoreCommand& command) {
+}  // namespace
+
+Result<Answered> ask_to_restore(Context& context, const Loaded& loaded,
+                                const RestoreCommand& command, bool dry_run) {
     RLV_TRY(const auto members, who_may(context, loaded, command.member));
     std::string why;
     for (const auto* member : members) {
         const auto answer =
-            call(context, *member, "POST", "/restore", body_of(command), plan_deadline);
+            call(context, *member, "POST", "/restore", body_of(command, dry_run), plan_deadline);
         // Done or not: asked elsewhere, it might be done twice.
         if (!answer && answer.error().code == ErrorCode::outcome_unknown)
             return fail(ErrorCode::outcome_unknown,
@@ -82,6 +86,8 @@ Result<Answered> ask(Context& context, const Loaded& loaded, const RestoreComman
     }
     return fail(ErrorCode::unavailable, "no member can restore from the repository:" + why);
 }
+
+namespace {
 
 std::string moment(const Node& node, const char* key) {
     const auto time = parse_iso(text_of(node, key));
@@ -108,6 +114,8 @@ std::string lines_of(const Node& plan, const char* key, const char* title,
     return out;
 }
 
+}  // namespace
+
 std::string plan_text(const Loaded& loaded, const Node& shown) {
     const auto* const plan = shown.find("plan");
     if (plan == nullptr) return {};
@@ -129,7 +137,7 @@ std::string plan_text(const Loaded& loaded, const Node& shown) {
     return out;
 }
 
-std::string problem_of(const HttpAnswer& answer) {
+std::string restore_problem(const HttpAnswer& answer) {
     if (const auto shown = config::parse_json(answer.body))
         if (const auto* plan = shown->find("plan"))
             if (const auto problem = text_of(*plan, "problem"); !problem.empty()) return problem;
@@ -137,6 +145,8 @@ std::string problem_of(const HttpAnswer& answer) {
 }
 
 // ---- one that goes on
+
+namespace {
 
 std::string state_text(const Node& state) {
     const auto word = text_of(state, "state"), member = text_of(state, "member");
@@ -150,7 +160,9 @@ std::string state_text(const Node& state) {
     return fmt::format("{} failed after {}: {}", what, took, text_of(state, "result"));
 }
 
-Result<Node> state_of(Context& context, const MemberRecord& member) {
+}  // namespace
+
+Result<Node> restore_state(Context& context, const MemberRecord& member) {
     RLV_TRY(const auto answer,
             call(context, member, "GET", "/restore", "", std::chrono::seconds(5)));
     RLV_TRY(auto state, parsed(answer, 200));
@@ -158,6 +170,8 @@ Result<Node> state_of(Context& context, const MemberRecord& member) {
         return fail(ErrorCode::not_found, "it restores nothing: is it an agent of relevo?");
     return state;
 }
+
+namespace {
 
 // What to do with the directory, in the order in which one does it. {0}: the directory, {1}: the
 // member, {2}: the cluster.
@@ -202,7 +216,7 @@ Outcome wait_for_end(Context& context, const Loaded& loaded, const MemberRecord&
     while (text_of(state, "state") == "running") {
         line.show(state_text(state), text_of(state, "state"));
         context.clock.sleep(poll_every);
-        auto shown = state_of(context, member);
+        auto shown = restore_state(context, member);
         if (shown) {
             heard = context.clock.now();
             state = *std::move(shown);
@@ -230,7 +244,7 @@ Outcome show_states(Context& context, const Loaded& loaded, const RestoreCommand
     auto all = Node::list();
     std::string text, why;
     for (const auto* member : members) {
-        auto state = state_of(context, *member);
+        auto state = restore_state(context, *member);
         if (!state) {
             why += fmt::format("{}: {}\n", member->name, state.error().message);
             continue;
@@ -240,12 +254,14 @@ Outcome show_states(Context& context, const Loaded& loaded, const RestoreCommand
     }
     if (all.items.empty())
         return fail(ErrorCode::unavailable, "no member answers:\n" + std::string(trim(why)));
-    context.terminal.out(command.format == "json" ? to_spaced_json(all) + "\n" : text);
+    context.terminal.out(command.format == "json" ? to_spaced_json(all) + "\n"
+                                                  : text + in_place_text(loaded.snapshot()));
     context.terminal.err(why);
     return Exit::ok;
 }
 
-Outcome cancel(Context& context, const Loaded& loaded, const RestoreCommand& command) {
+Outcome cancel(Context& context, Loaded& loaded, const RestoreCommand& command) {
+    if (auto in_place = cancel_in_place(context, loaded, command)) return *std::move(in_place);
     RLV_TRY(const auto members, who_may(context, loaded, command.member));
     int ended = 0;
     std::string why;
@@ -265,11 +281,10 @@ Outcome cancel(Context& context, const Loaded& loaded, const RestoreCommand& com
 
 Status check_words(const RestoreCommand& command) {
     RLV_TRY([[maybe_unused]] const auto target, cluster::target_of(command.target));
-    if (command.in_place)
+    if (command.in_place && !command.into.empty())
         return fail(ErrorCode::invalid,
-                    "--in-place is not possible yet: restore into a new directory "
-                    "(--into-new-cluster DIR), look at it, and see docs/restore.md for how it "
-                    "takes the cluster's place");
+                    "a restore is either in place (--in-place) or into a directory "
+                    "(--into-new-cluster): name one of them");
     if (!command.into.empty() && !command.into.starts_with('/'))
         return fail(ErrorCode::invalid,
                     "--into-new-cluster wants an absolute path on the member's host, as in "
@@ -282,16 +297,17 @@ Status check_words(const RestoreCommand& command) {
 Outcome restore(Context& context, const RestoreCommand& command) {
     const bool begins = !command.status && !command.cancel;
     if (begins) RLV_CHECK(check_words(command));
-    RLV_TRY(const auto loaded, load(context, command.cluster));
+    RLV_TRY(auto loaded, load(context, command.cluster));
     if (command.status) return show_states(context, loaded, command);
     if (command.cancel) return cancel(context, loaded, command);
 
+    if (command.in_place) return restore_in_place(context, loaded, command);
     const bool json = command.format == "json";
-    RLV_TRY(const auto answered, ask(context, loaded, command));
+    RLV_TRY(const auto answered, ask_to_restore(context, loaded, command, command.dry_run));
     const auto& answer = answered.answer;
     if (answer.status != 200 && answer.status != 202)
         return fail(answer.status == 400 ? ErrorCode::invalid : ErrorCode::failed,
-                    fmt::format("{}: {}", answered.member->name, problem_of(answer)));
+                    fmt::format("{}: {}", answered.member->name, restore_problem(answer)));
     RLV_TRY(const auto shown, config::parse_json(answer.body));
     if (answer.status == 200) {
         const auto* const plan = shown.find("plan");

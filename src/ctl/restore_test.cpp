@@ -181,5 +181,44 @@ TEST_F(Restore, JsonIsWhatTheMemberSaid) {
                                        HasSubstr(R"("label": "20260514-010000F")")));
 }
 
+std::string in_place_plan() {
+    auto text = plan();
+    text.insert(text.rfind('}'), R"(,"in_place":{"id":"20260514-100000-db-b","leader":"db-a",)"
+                                 R"("aside":"/srv/data.before_restore_20260514-100000-db-b",)"
+                                 R"("stops":["db-a","db-b","db-c"]})");
+    return text;
+}
+
+TEST_F(Restore, InPlaceADryRunSaysWhatWouldBeStoppedAndKept) {
+    http.answer("POST db-b /restore", 200, in_place_plan());
+    EXPECT_EQ(run({"restore", "--latest", "--in-place", "--dry-run"}), 0) << terminal.errors;
+    EXPECT_THAT(
+        http.sent,
+        ElementsAre(R"(POST db-b /restore {"latest":true,"in_place":true,"dry_run":true})"));
+    EXPECT_THAT(terminal.output, AllOf(HasSubstr("Stops:     db-a, db-b, db-c (leader: db-a)"),
+                                       HasSubstr("db-b's data directory becomes "
+                                                 "/srv/data.before_restore_20260514-100000-db-b"),
+                                       HasSubstr("this was a dry run")));
+}
+
+TEST_F(Restore, InPlaceNothingBeginsWithoutAYes) {
+    http.answer("POST db-b /restore", 200, in_place_plan());
+    terminal.typed = {"n"};
+    EXPECT_EQ(run({"restore", "--latest", "--in-place"}), 1);
+    ASSERT_EQ(terminal.questions.size(), 1U);
+    EXPECT_THAT(terminal.questions.front(),
+                HasSubstr("Are you sure you want to replace the data of cluster "
+                          "orders by what it was at 2026-05-14 09:00:00+00?"));
+    EXPECT_EQ(http.sent.size(), 1U);
+}
+
+TEST_F(Restore, InPlaceWhatAMemberRefusesIsSaid) {
+    http.answer("POST db-b /restore", 409, "db-c's agent does not know of restores in place");
+    EXPECT_EQ(run({"restore", "--latest", "--in-place", "--force"}), 1);
+    EXPECT_THAT(terminal.errors, HasSubstr("db-b: db-c's agent does not know"));
+    EXPECT_EQ(run({"restore", "--latest", "--in-place", "--into-new-cluster", "/srv/x"}), 1);
+    EXPECT_THAT(terminal.errors, HasSubstr("name one of them"));
+}
+
 }  // namespace
 }  // namespace relevo::ctl

@@ -87,6 +87,7 @@ struct RestoreOrder {
     cluster::RecoveryTarget target;
     std::optional<std::string> backup;  // a label; absent: the newest that reaches the target
     std::string into;                   // on the member's host; empty: it is only planned
+    bool in_place = false;              // instead: the cluster's own data
     bool dry_run = false;               // planned, and looked at whether it could be done
 };
 
@@ -152,9 +153,12 @@ public:
     // state as JSON; 404 no `backup` section, 409 one goes on already, or the directory will not
     // do, 412 with the plan: the target cannot be reached. 503: the repository does not answer.
     virtual Task<Reply> restore(RestoreOrder order) = 0;
-    // The one that goes on or was the last: JSON. cancel: 200 it is ended, 404 there is none.
+    // In place: 202 the record is written, and this member restores; 409: why it does not.
+    // The one that goes on or was the last: JSON, with "in_place" where there is a record of one.
+    // cancel: of the one into a directory, else of the one in place; 200 it is ended, 404 there is
+    // none.
     virtual Reply restore_state() const = 0;
-    virtual Reply cancel_restore() = 0;
+    virtual Task<Reply> cancel_restore() = 0;
     // The newest `limit` entries of the journal after that sequence (cluster/journal.h).
     virtual std::string journal(std::uint64_t since, std::size_t limit) const = 0;
 };

@@ -18,6 +18,7 @@
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
+#include "cluster/restoration.h"
 #include "ports/copy_source.h"
 #include "ports/task.h"
 
@@ -82,8 +83,10 @@ public:
     // Returns at once when nothing changes.
     virtual Task<Status> follow(std::optional<Upstream> upstream, cluster::Role role) = 0;
 
-    // initdb or the custom method, then config files; the server is left stopped.
-    virtual Task<Status> bootstrap() = 0;
+    // initdb or the custom method, then config files; the server is left stopped. restore: instead,
+    // what the record of a restore in place says, from the repository; the start that follows
+    // recovers to its target, and begins its timeline or ends with an error.
+    virtual Task<Status> bootstrap(std::optional<cluster::Restoration> restore) = 0;
     // After the first start as a primary: passwords, roles, post_bootstrap script.
     virtual Task<Status> post_bootstrap() = 0;
 
@@ -107,6 +110,14 @@ public:
 
     // Renames the data directory away to <dir>.failed (an older .failed is removed first).
     virtual Task<Status> set_aside() = 0;
+    // For a restore in place (docs/adr/0020): what stands in the data directory, and what its links
+    // lead to, is kept beside it under a name that is the restore's own. Shown as
+    // LocalPostgres::aside_for. Done already: nothing happens.
+    virtual Task<Status> keep_aside(std::string id) = 0;
+    // Back in its place. What stands there instead is removed where it is half made, and else kept.
+    virtual Task<Status> put_back(std::string id) = 0;
+    // Of a server that was stopped as a primary: WAL that still waits for the archive.
+    virtual Task<Status> archive_rest() = 0;
 
     virtual Task<Status> sync_slots(SlotPlan plan) = 0;
     // Absent: the agent does not own the setting, the configured value holds. Durable, and told to

@@ -36,13 +36,16 @@ public:
     Task<Status> promote(cluster::PromotePlan plan) override;
     Task<Status> checkpoint() override;
     Task<Status> follow(std::optional<cluster::Upstream> upstream, cluster::Role role) override;
-    Task<Status> bootstrap() override;
+    Task<Status> bootstrap(std::optional<cluster::Restoration> restore) override;
     Task<Status> post_bootstrap() override;
     Task<Status> clone(ClonePlan plan) override;
     Task<Result<cluster::Divergence>> compare(const cluster::Upstream& source) override;
     Task<Status> rewind(const cluster::Upstream& source) override;
     Task<Status> crash_recover() override;
     Task<Status> set_aside() override;
+    Task<Status> keep_aside(std::string id) override;
+    Task<Status> put_back(std::string id) override;
+    Task<Status> archive_rest() override;
     Task<Status> sync_slots(cluster::SlotPlan plan) override;
     Task<Result<cluster::Lsn>> set_synchronous_standby_names(
         std::optional<std::string> value) override;

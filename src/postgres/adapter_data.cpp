@@ -18,7 +18,9 @@
 #include "postgres/config_files.h"
 #include "postgres/corruption.h"
 #include "postgres/data_directory.h"
+#include "postgres/gate.h"
 #include "postgres/half_made.h"
+#include "postgres/kept_aside.h"
 #include "postgres/rewind.h"
 #include "postgres/voteless.h"
 #include "postgres/wal_tail.h"
@@ -75,15 +77,17 @@ Task<Result<int>> Adapter::program_version() {
     co_return version_of_program_;
 }
 
-Task<Status> Adapter::bootstrap() {
+Task<Status> Adapter::bootstrap(std::optional<cluster::Restoration> restore) {
     const auto turn = co_await acting_.take();
     if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
     if (server_.alive())
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
     const auto config = config_();
     ++directories_;
-    auto made = co_await interruptible(postgres::bootstrap(pool_, config, restorer_));
-    if (!made) co_return within("making a new cluster", made.error());
+    const char* const what = restore ? "restoring in place" : "making a new cluster";
+    auto made =
+        co_await interruptible(postgres::bootstrap(pool_, config, restorer_, std::move(restore)));
+    if (!made) co_return within(what, made.error());
     bootstrap_ = *std::move(made);
     set_making_cluster(true);
     co_await look_for_vote();
@@ -98,12 +102,19 @@ Task<Status> Adapter::post_bootstrap() {
     auto connection = co_await server_.patient_connection(5s);
     if (!connection) co_return within("after the bootstrap", connection.error());
     const int version = (*connection)->server_version();
-    auto done =
-        co_await interruptible(postgres::post_bootstrap(pool_, config, **connection, version));
+    // An agent that goes on with what one before it restored has no such word, and needs none.
+    const bool in_place = bootstrap_.in_place() || gated_;
+    auto done = co_await interruptible(
+        postgres::post_bootstrap(pool_, config, **connection, version, !in_place));
     if (!done) co_return within("after the bootstrap", done.error());
     version_ = version;
     in_recovery_ = false;
     const auto overrides = std::exchange(bootstrap_, {});
+    // The server goes by it until it is stopped; the next one begins behind a gate of its own.
+    if (overrides.in_place() && gated_) {
+        auto opened = co_await pool_.run([path = gate_file_] { return open_gate(path); });
+        if (!opened) co_return within("after the restore", opened.error());
+    }
     if (overrides.trust_local_only) {
         auto closed = co_await pool_.run([&config] { return ConfigFiles(config).restore_hba(); });
         if (!closed) co_return within("after the bootstrap", closed.error());
@@ -114,6 +125,7 @@ Task<Status> Adapter::post_bootstrap() {
         cluster::StartPlan plan;
         plan.as_primary = true;
         plan.callback_role = cluster::Role::primary;
+        plan.hold_clients = overrides.in_place();
         auto started = co_await start_now(plan);
         if (!started) co_return within("after the bootstrap", started.error());
     } else if (overrides.trust_local_only) {
@@ -269,6 +281,43 @@ Task<Status> Adapter::set_aside() {
         RLV_CHECK(clear_corruption(data_dir));
         return clear_half_made(data_dir);
     });
+}
+
+Task<Status> Adapter::keep_aside(std::string id) {
+    const auto turn = co_await acting_.take();
+    const bool running = co_await server_.find();
+    if (running)
+        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
+    const auto data_dir = config_().data_dir;
+    set_making_cluster(false);
+    bootstrap_ = {};
+    ++directories_;
+    auto kept = co_await pool_.run([&] { return postgres::keep_aside(data_dir, id); });
+    co_await look_for_vote();
+    co_return kept;
+}
+
+Task<Status> Adapter::put_back(std::string id) {
+    const auto turn = co_await acting_.take();
+    const bool running = co_await server_.find();
+    if (running)
+        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
+    const auto data_dir = config_().data_dir;
+    set_making_cluster(false);
+    bootstrap_ = {};
+    ++directories_;
+    auto back = co_await pool_.run([&] { return put_back_kept(data_dir, id); });
+    co_await look_for_vote();
+    co_return back;
+}
+
+Task<Status> Adapter::archive_rest() {
+    const auto turn = co_await acting_.take();
+    const auto config = config_();
+    auto archived = co_await interruptible(archive_ready_wal(pool_, config, std::nullopt));
+    if (!archived) co_return std::unexpected(archived.error());
+    if (*archived > 0) log::info("{} WAL files that were left are archived", *archived);
+    co_return Status{};
 }
 
 namespace {

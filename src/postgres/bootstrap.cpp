@@ -125,7 +125,7 @@ std::vector<std::string> hba_lines(const ports::PostgresConfig& config, bool is_
     return lines;
 }
 
-enum class Way { initdb, custom, repository };
+enum class Way { initdb, custom, repository, in_place };
 
 Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, Way way) {
     BootstrapOverrides overrides;
@@ -133,7 +133,8 @@ Result<BootstrapOverrides> complete(const ports::PostgresConfig& config, Way way
         RLV_TRY(overrides, way == Way::custom ? after_custom(config) : after_restore(config));
     }
     const ConfigFiles files(config);
-    RLV_CHECK(files.append_hba(hba_lines(config, way != Way::initdb)));
+    // What is restored in place has had its lines.
+    if (way != Way::in_place) RLV_CHECK(files.append_hba(hba_lines(config, way != Way::initdb)));
     RLV_CHECK(files.back_up());
     RLV_CHECK(sync_content(config.data_dir));
     return overrides;
@@ -206,15 +207,17 @@ Task<Status> run_post_bootstrap(os::Blocking& pool, const ports::PostgresConfig&
 }  // namespace
 
 Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
-                                           const Restorer& restorer) {
+                                           const Restorer& restorer,
+                                           std::optional<cluster::Restoration> restore) {
     Status claimed = co_await pool.run([&] { return claim_empty_directory(config); });
     if (!claimed) co_return std::unexpected(claimed.error());
-    const auto way = config.bootstrap.method == "initdb" ? Way::initdb
-                     : config.bootstrap.origin           ? Way::repository
-                                                         : Way::custom;
-    const bool known =
-        way == Way::initdb ||
-        (way == Way::repository ? restorer != nullptr : config.bootstrap.custom.has_value());
+    const auto way = restore                               ? Way::in_place
+                     : config.bootstrap.method == "initdb" ? Way::initdb
+                     : config.bootstrap.origin             ? Way::repository
+                                                           : Way::custom;
+    const bool restores = way == Way::repository || way == Way::in_place;
+    const bool known = way == Way::initdb ||
+                       (restores ? restorer != nullptr : config.bootstrap.custom.has_value());
     if (!known)
         co_return fail(ErrorCode::invalid,
                        fmt::format("bootstrap.method is {}, and there is no such section",
@@ -228,21 +231,23 @@ Task<Result<BootstrapOverrides>> bootstrap(os::Blocking& pool, const ports::Post
     else if (way == Way::custom)
         made = co_await custom(pool, config);
     else
-        made = co_await restorer();
+        made = co_await restorer(restore);
     if (!made) co_return std::unexpected(made.error());
     auto completed = co_await pool.run([&] { return complete(config, way); });
+    if (completed && restore)
+        completed->begins = {restore->target.timeline.number, restore->timeline};
     co_return completed;
 }
 
 Task<Status> post_bootstrap(os::Blocking& pool, const ports::PostgresConfig& config,
-                            Connection& connection, int version) {
+                            Connection& connection, int version, bool with_script) {
     if (!config.superuser.username.empty() && !config.superuser.password.empty()) {
         Status done = co_await quietly(
             connection, role_statement(config.superuser.username, config.superuser.password,
                                        "SUPERUSER LOGIN"));
         if (!done) co_return done;
     }
-    if (!config.bootstrap.post_bootstrap.empty()) {
+    if (with_script && !config.bootstrap.post_bootstrap.empty()) {
         Status done = co_await run_post_bootstrap(pool, config);
         if (!done) co_return done;
     }

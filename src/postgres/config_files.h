@@ -28,6 +28,11 @@ struct BootstrapOverrides {
     Parameters recovery;               // recovery_conf of the method, written with recovery.signal
     bool trust_local_only = false;     // pg_hba: local socket and local address only
     bool hot_standby_off = false;
+    // A restore in place: on which timeline it recovers, and which it begins then. 0: it is none.
+    struct Begins {
+        cluster::Timeline from = 0, to = 0;
+    } begins;
+    bool in_place() const { return begins.to != 0; }
 };
 
 struct FilesRequest {

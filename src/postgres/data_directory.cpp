@@ -48,10 +48,13 @@ std::unexpected<Error> cannot(std::string_view what, const fs::path& path,
     return fail(ErrorCode::failed, fmt::format("{} {}: {}", what, path.string(), error.message()));
 }
 
-Status rename_to(const fs::path& from, const fs::path& to) {
+Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::removed) {
     std::error_code error;
-    fs::remove_all(to, error);
-    if (error) return cannot("removing", to, error);
+    if (older == Older::kept && fs::exists(fs::symlink_status(to, error)))
+        return fail(ErrorCode::conflict, to.string() + " is there already: nothing is put over it");
+    if (older == Older::removed) fs::remove_all(to, error);
+    if (error && error != std::errc::no_such_file_or_directory)
+        return cannot("removing", to, error);
     fs::rename(from, to, error);
     if (error) return cannot("renaming", from, error);
     return {};
@@ -83,14 +86,34 @@ bool has_content(const std::string& data_dir) {
     return false;
 }
 
-Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix) {
+std::string real_data_dir(const std::string& data_dir) { return resolved(data_dir).string(); }
+
+Status put_links_back(const std::string& data_dir, const std::string& suffix) {
+    const fs::path directory = resolved(data_dir);
+    std::error_code error;
+    const auto put_back_one = [&](const fs::path& link) -> Status {
+        std::error_code one;
+        const fs::path target = fs::read_symlink(link, one);
+        if (one || !fs::is_directory(target.string() + suffix, one)) return {};
+        if (has_content(target.string())) return {};
+        fs::remove(target, one);
+        return rename_to(target.string() + suffix, target, Older::kept);
+    };
+    RLV_CHECK(put_back_one(directory / "pg_wal"));
+    for (auto at = fs::directory_iterator(directory / "pg_tblspc", error);
+         !error && at != fs::directory_iterator(); at.increment(error))
+        RLV_CHECK(put_back_one(at->path()));
+    return {};
+}
+
+Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix, Older older) {
     const fs::path from = resolved(data_dir);
     std::vector<fs::path> all = link_targets(from);
     all.push_back(from);
     Moved moved;
     for (const fs::path& path : all) {
         const fs::path to = path.string() + suffix;
-        if (auto done = rename_to(path, to); !done) {
+        if (auto done = rename_to(path, to, older); !done) {
             for (const auto& [old_path, new_path] : moved | std::views::reverse) {
                 std::error_code ignored;
                 fs::rename(new_path, old_path, ignored);

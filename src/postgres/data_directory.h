@@ -19,9 +19,17 @@ bool has_content(const std::string& data_dir);
 // Old path -> new path of everything that was renamed, the data directory last.
 using Moved = std::vector<std::pair<std::string, std::string>>;
 
-// Renames <data_dir> to <data_dir><suffix> and the links' targets likewise; what stood under the
-// new names is removed first. Afterwards data_dir does not exist. On an error all is as before.
-Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix);
+// What stands under the new names: removed first, or (conflict) kept.
+enum class Older { removed, kept };
+
+// Renames <data_dir> to <data_dir><suffix> and the links' targets likewise. Afterwards data_dir
+// does not exist. On an error all is as before.
+Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix,
+                         Older older = Older::removed);
+// Where it really is: what a link as data_dir leads to.
+std::string real_data_dir(const std::string& data_dir);
+// Targets of its links that were renamed with this suffix before whoever did it died, back.
+Status put_links_back(const std::string& data_dir, const std::string& suffix);
 // What an earlier process moved aside with this suffix; empty when there is nothing.
 Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
 // The other way, over whatever stands there now (which is removed).

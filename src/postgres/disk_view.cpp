@@ -10,6 +10,7 @@
 #include "os/file.h"
 #include "postgres/config_files.h"
 #include "postgres/half_made.h"
+#include "postgres/kept_aside.h"
 #include "postgres/observer.h"
 #include "postgres/voteless.h"
 
@@ -110,6 +111,7 @@ DiskView look_at_disk(const ports::PostgresConfig& config, KnownControl* known,
     view.real_path = ::realpath(config.data_dir.c_str(), resolved) ? resolved : config.data_dir;
     view.data_dir = judge(config, view, making_cluster);
     view.voteless = is_voteless(config.data_dir);
+    view.aside = read_aside_mark(config.data_dir);
     if (view.data_dir == cluster::DataDir::empty) return view;
     find_postmaster(config, view);
     view.standby_signal = os::exists(config.data_dir + "/standby.signal");

@@ -239,6 +239,10 @@ Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     postgres.standby_signal = view.standby_signal;
     postgres.backup_label = view.backup_label;
     postgres.voteless = view.voteless;
+    if (view.aside) {
+        postgres.aside_for = view.aside->id;
+        postgres.aside_done = view.aside->done();
+    }
     postgres.unfinished_cluster = view.unfinished_cluster;
     postgres.in_recovery = view.standby_signal;
     postgres.data_version = view.version;

@@ -16,6 +16,7 @@
 #include "ports/task.h"
 #include "postgres/connection.h"
 #include "postgres/control_data.h"
+#include "postgres/kept_aside.h"
 #include "postgres/probe.h"
 #include "postgres/process.h"
 
@@ -30,6 +31,7 @@ struct DiskView {
     bool standby_signal = false;
     bool backup_label = false;
     bool voteless = true;  // what was never looked at
+    std::optional<AsideMark> aside;
     bool unfinished_cluster = false;
     std::optional<PidFile> pid_file;
     std::shared_ptr<os::PidHandle> postmaster;  // verified to be ours and alive

@@ -33,7 +33,7 @@ constexpr Duration short_patience = 3s;
 
 std::unique_ptr<ports::Postgres> make_postgres(asio::io_context& loop, asio::thread_pool& pool,
                                                std::function<const ports::PostgresConfig&()> config,
-                                               std::function<Task<Status>()> restorer) {
+                                               Restorer restorer) {
     return std::make_unique<Adapter>(loop, pool, std::move(config), std::move(restorer));
 }
 
@@ -173,6 +173,12 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     auto view = co_await usable_disk();
     if (!view) co_return std::unexpected(view.error());
     co_await remove_placeholders();
+    if (bootstrap_.in_place()) {
+        const auto kept = co_await pool_.run([directory = config_().data_dir, now = bootstrap_] {
+            return keep_timelines_free(directory, now.begins.from, now.begins.to);
+        });
+        if (!kept) co_return kept;
+    }
     const int version = view->version * 10000;
     auto writing = std::make_optional(co_await writing_.take());
     co_await names_for_start(plan);

@@ -375,7 +375,7 @@ TEST_F(WithServers, what_is_no_data_directory_is_left_alone) {
     EXPECT_EQ(seen.data_dir, DataDir::unusable);
     EXPECT_FALSE(seen.problem.empty());
     EXPECT_FALSE(t.await(a->postgres->start({true, std::nullopt, Role::primary, 5s})));
-    EXPECT_FALSE(t.await(a->postgres->bootstrap()));
+    EXPECT_FALSE(t.await(a->postgres->bootstrap(std::nullopt)));
     EXPECT_EQ(os::read_file(a->config.data_dir + "/PG_VERSION"), "fifteen\n");
     ASSERT_TRUE(t.await(a->postgres->set_aside()));
     EXPECT_EQ(a->look().data_dir, DataDir::empty);

@@ -95,7 +95,7 @@ void Node::start_primary() {
 }
 
 void Node::make() {
-    const auto made = t.await(postgres->bootstrap());
+    const auto made = t.await(postgres->bootstrap(std::nullopt));
     ASSERT_TRUE(made) << made.error().message;
     start_primary();
     const auto done = t.await(postgres->post_bootstrap());

@@ -86,10 +86,11 @@ public:
     Task<Result<cluster::Repository>> backups() override { co_return repository; }
     Task<ports::Reply> restore(ports::RestoreOrder order) override {
         co_return noted("restore " + describe(order.target) + " " + order.backup.value_or("") +
-                        " into " + order.into + (order.dry_run ? " dry" : ""));
+                        " into " + order.into + (order.in_place ? "its place" : "") +
+                        (order.dry_run ? " dry" : ""));
     }
     ports::Reply restore_state() const override { return {200, R"({"state":"none"})"}; }
-    ports::Reply cancel_restore() override { return noted("cancel restore"); }
+    Task<ports::Reply> cancel_restore() override { co_return noted("cancel restore"); }
     Task<ports::Reply> check_backups() override { co_return noted("check backups"); }
     std::string journal(std::uint64_t since, std::size_t limit) const override {
         return "{\"since\":" + std::to_string(since) + ",\"limit\":" + std::to_string(limit) + "}";

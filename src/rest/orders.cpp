@@ -236,7 +236,7 @@ Parsed<ports::RestoreOrder> parse_restore(std::string_view body) {
     RLV_TRY(const auto object, parse(body));
     constexpr std::string_view known[] = {"to",        "to_lsn",    "to_xid",   "latest",
                                           "immediate", "exclusive", "timeline", "action",
-                                          "backup",    "into",      "dry_run"};
+                                          "backup",    "into",      "dry_run",  "in_place"};
     // A target that is misspelt must not become another one.
     for (const auto& [key, value] : object.items())
         if (std::ranges::find(known, key) == std::end(known))
@@ -257,6 +257,11 @@ Parsed<ports::RestoreOrder> parse_restore(std::string_view body) {
     RLV_TRY(auto backup, text_of(object, "backup"));
     if (!backup.empty()) order.backup = std::move(backup);
     RLV_TRY(order.into, text_of(object, "into"));
+    RLV_TRY(order.in_place, flag_of(object, "in_place"));
+    if (order.in_place && !order.into.empty())
+        return refuse(400, "a restore is either in place or into a directory");
+    if (order.in_place && order.target.action != cluster::TargetAction::promote)
+        return refuse(400, "in place the restored server is promoted: leave the action out");
     RLV_TRY(order.dry_run, flag_of(object, "dry_run"));
     return order;
 }

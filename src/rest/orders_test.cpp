@@ -121,10 +121,15 @@ TEST(Orders, ARestoreHasOneTarget) {
     EXPECT_EQ(order->backup, "20260514-010000F");
     EXPECT_EQ(order->into, "/srv/new");
     EXPECT_TRUE(order->dry_run);
+    EXPECT_FALSE(order->in_place);
+    EXPECT_TRUE(parse_restore(R"({"latest":true,"in_place":true})")->in_place);
     EXPECT_FALSE(parse_restore(R"({"latest":true})")->backup);
     for (const char* wrong :
          {"", "{}", R"({"to":"2026-05-14 10:00"})", R"({"latest":true,"to_xid":"735"})",
-          R"({"latest":true,"in_to":"/x"})", R"({"to_xid":735})", R"({"latest":true,"into":7})"})
+          R"({"latest":true,"in_to":"/x"})", R"({"to_xid":735})", R"({"latest":true,"into":7})",
+          R"({"latest":true,"into":"/x","in_place":true})",
+          R"({"latest":true,"in_place":"perhaps"})",
+          R"({"immediate":true,"action":"pause","in_place":true})"})
         EXPECT_EQ(status(parse_restore(wrong)), 400) << wrong;
 }
 

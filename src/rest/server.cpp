@@ -543,7 +543,8 @@ Task<Response> RestApi::Impl::restore(Request request) {
 }
 
 Task<Response> RestApi::Impl::cancel_restore(Request) {
-    co_return to_response(control.cancel_restore());
+    auto reply = co_await control.cancel_restore();
+    co_return to_response(std::move(reply));
 }
 
 Task<Response> RestApi::Impl::forget_corruption(Request) {

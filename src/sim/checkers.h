@@ -17,10 +17,10 @@ struct Findings {
     int overlaps = 0;      // two primaries that accepted writes, excused
     std::size_t lost = 0;  // acknowledged commits lost at failovers (asynchronous replication)
     int promotions = 0;
-    int resets = 0;   // of hosts, by their watchdogs
-    int panics = 0;   // on a full disk
-    int spared = 0;   // handovers for a disk's sake that came as far as the release
-    int cleaned = 0;  // the same because of damaged data
+    int resets = 0;                   // of hosts, by their watchdogs
+    int panics = 0;                   // on a full disk
+    int spared = 0;                   // handovers for a disk's sake that came as far as the release
+    int cleaned = 0;                  // the same because of damaged data
     int restored = 0, cancelled = 0;  // restores in place
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;

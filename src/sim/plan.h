@@ -63,10 +63,10 @@ struct Plan {
         std::chrono::milliseconds(500);  // etcd looks for expired leases twice a second
     Duration fault_every = std::chrono::seconds(20);
     bool in_place = false;  // operators restore the cluster in place, and think better of it
-    bool disks = false;   // disks fill, by themselves and by what is written, and are emptied
-    bool rots = false;    // pages rot, and operators say that data is good
-    int slow = 1;         // times that PostgreSQL's actions take longer
-    double failures = 0;  // of PostgreSQL's actions while faults are on
+    bool disks = false;     // disks fill, by themselves and by what is written, and are emptied
+    bool rots = false;      // pages rot, and operators say that data is good
+    int slow = 1;           // times that PostgreSQL's actions take longer
+    double failures = 0;    // of PostgreSQL's actions while faults are on
 };
 
 // The config key's text for these settings.
