@@ -60,8 +60,7 @@ std::string timeline_json(const TimelineGrant& grant) {
 Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& grant,
                    const std::optional<SyncState>& sync_state, Revision sync_known,
                    Revision restore_known) {
-    Txn txn{{absent(leader)}, {}};
-    if (restore_known != 0) txn.compares.push_back(unchanged(restore, restore_known));
+    Txn txn{{absent(leader), unchanged(restore, restore_known)}, {}};
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
         txn.writes.push_back(put(timeline, timeline_json(*grant)));

@@ -43,8 +43,9 @@ struct TimelineGrant {
     Lsn from{};
     Timeline from_timeline = 0;
 };
-// Only when there is none, and the timeline key is as it was read; where there is a record of a
-// restore in place, it too (restore_known: its mod revision, 0: there is none). The grant: the
+// Only when there is none, and the timeline key is as it was read; so is the record of a restore in
+// place (restore_known: its mod revision, 0: there is none): who read that nobody led and wrote
+// late must not lead a cluster that has stopped for one. The grant: the
 // number of the promotion that follows, or, of a running primary, the line that it goes on with.
 // sync: what to put into the sync key: whoever takes the lead by whatever path changes it, so that
 // what another candidate found out before is void. Absent: not in synchronous mode, or there is

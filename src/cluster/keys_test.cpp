@@ -34,14 +34,21 @@ TEST(Keys, HavePatronisPaths) {
 
 TEST(AcquireLeader, OnlyWhenThereIsNone) {
     EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt, 0),
-              (Txn{{created("leader", 0), created("sync", 0)}, {leased("leader", "pg-1")}}));
+              (Txn{{created("leader", 0), created("restore", 0), created("sync", 0)},
+                   {leased("leader", "pg-1")}}));
     EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt, 8),
-              (Txn{{created("leader", 0), modified("sync", 8)}, {leased("leader", "pg-1")}}));
+              (Txn{{created("leader", 0), created("restore", 0), modified("sync", 8)},
+                   {leased("leader", "pg-1")}}));
+    // Nobody led by an older view, and meanwhile the cluster stopped for a restore in place.
+    EXPECT_EQ(acquire_leader("pg-1", std::nullopt, std::nullopt, 8, 12),
+              (Txn{{created("leader", 0), modified("restore", 12), modified("sync", 8)},
+                   {leased("leader", "pg-1")}}));
 }
 
 TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
     EXPECT_EQ(acquire_leader("pg-1", TimelineGrant{4, 0, 0, 0, Lsn{77}, 3}, std::nullopt, 0),
-              (Txn{{created("leader", 0), created("timeline", 0), created("sync", 0)},
+              (Txn{{created("leader", 0), created("restore", 0), created("timeline", 0),
+                    created("sync", 0)},
                    {put("timeline", R"({"timeline":4,"from":77,"from_timeline":3})"),
                     leased("leader", "pg-1")}}));
     EXPECT_EQ(put_timeline({5, 3, 4, 12, {}, 0}, 7),
@@ -56,7 +63,7 @@ TEST(AcquireLeader, ChangesTheSyncKeyInTheSameBreath) {
     sync.quorum = 1;
     sync.mod_revision = 9;
     EXPECT_EQ(acquire_leader("pg-1", std::nullopt, sync, 9),
-              (Txn{{created("leader", 0), modified("sync", 9)},
+              (Txn{{created("leader", 0), created("restore", 0), modified("sync", 9)},
                    {put("sync", R"({"leader":"pg-1","quorum":1,"sync_standby":"pg-1,pg-2"})"),
                     leased("leader", "pg-1")}}));
 }

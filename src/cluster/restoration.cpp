@@ -133,13 +133,15 @@ void follow_upon(Restoration& next, const std::optional<Restoration>& last) {
 
 std::string restoration_id(WallTime now, std::string_view member) {
     std::string id;
-    // 2026-11-26T12:15:30.5+00:00 -> 20261126-121530
+    // 2026-11-26T12:15:30.5+00:00 -> 20261126-121530500. To the millisecond: one that is asked for
+    // again in the second in which another was cancelled is not that one.
     const auto iso = to_iso(now);
     for (const char c : iso.substr(0, iso.find_first_of(".+", 0))) {
         if (c == 'T') id += '-';
         if (c >= '0' && c <= '9') id += c;
     }
-    id += '-';
+    const auto ms = std::chrono::floor<std::chrono::milliseconds>(now.time_since_epoch());
+    id += fmt::format("{:03}-", ms.count() % 1000);
     std::ranges::transform(member, std::back_inserter(id),
                            [](char c) { return plain(c) ? c : '-'; });
     return id.substr(0, id_max);

@@ -59,7 +59,8 @@ Result<Restoration> parse_restoration(std::string_view text);
 // What a new one is to know of the one whose place it takes: its revision too.
 void follow_upon(Restoration& next, const std::optional<Restoration>& last);
 
-// "20261126-121530-pg-1": of letters, digits and - alone, at most 80 bytes.
+// "20261126-121530250-pg-1": of letters, digits and - alone, at most 80 bytes; another each
+// millisecond.
 std::string restoration_id(WallTime now, std::string_view member);
 // What an old data directory is called while it is kept: this behind its own name.
 std::string aside_suffix(std::string_view id);  // ".before_restore_<id>"

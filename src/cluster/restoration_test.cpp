@@ -104,7 +104,7 @@ TEST(Restoration, KnowsWhatIsFromBeforeTheOneBeforeIt) {
 
 TEST(Restoration, NamesADirectoryThatNothingElseIsCalled) {
     const auto now = parse_iso("2026-11-26 12:15:30.25+00:00")->time;
-    EXPECT_EQ(restoration_id(now, "pg.2/ä"), "20261126-121530-pg-2---");
+    EXPECT_EQ(restoration_id(now, "pg.2/ä"), "20261126-121530250-pg-2---");
     EXPECT_EQ(aside_suffix("20261126-121530-pg-2"), ".before_restore_20261126-121530-pg-2");
 }
 
