@@ -64,6 +64,7 @@ Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& g
     if (grant) {
         txn.compares.push_back(unchanged(timeline, grant->known));
         txn.writes.push_back(put(timeline, timeline_json(*grant)));
+        if (grant->status) txn.writes.push_back(put(status, to_json(*grant->status)));
     }
     txn.compares.push_back(unchanged(sync, sync_known));
     if (sync_state) txn.writes.push_back(put(sync, to_json(*sync_state)));
@@ -72,8 +73,10 @@ Txn acquire_leader(const MemberName& self, const std::optional<TimelineGrant>& g
 }
 
 Txn put_timeline(const TimelineGrant& grant, Revision term) {
-    return {{under_term(term), unchanged(timeline, grant.known)},
+    Txn txn{{under_term(term), unchanged(timeline, grant.known)},
             {put(timeline, timeline_json(grant))}};
+    if (grant.status) txn.writes.push_back(put(status, to_json(*grant.status)));
+    return txn;
 }
 
 Txn rewrite_leader(const MemberName& self, Revision term) {

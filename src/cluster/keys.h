@@ -42,6 +42,9 @@ struct TimelineGrant {
     // Where whoever is to be promoted leaves its timeline, or later: its WAL's end. 0: not told.
     Lsn from{};
     Timeline from_timeline = 0;
+    // Told with the line by the primary that writes it: a position of an earlier line beside a
+    // newer line would measure everybody by what was left behind.
+    std::optional<StatusKey> status{};
 };
 // Only when there is none, and the timeline key is as it was read; so is the record of a restore in
 // place (restore_known: its mod revision, 0: there is none): who read that nobody led and wrote

@@ -56,6 +56,21 @@ TEST(AcquireLeader, TakesTheTimelineOfItsPromotionAlong) {
                    {put("timeline", R"({"timeline":5,"line":3,"settled":4})")}}));
 }
 
+TEST(PutTimeline, TellsWhereTheLineIsInTheSameBreath) {
+    TimelineGrant grant{5, 5, 5, 12, {}, 0};
+    grant.status = StatusKey{Lsn{99}, {}, {}};
+    EXPECT_EQ(put_timeline(grant, 7),
+              (Txn{{created("leader", 7), modified("timeline", 12)},
+                   {put("timeline", R"({"timeline":5,"line":5,"settled":5})"),
+                    put("status", R"({"optime":99})")}}));
+    grant.known = 0;
+    EXPECT_EQ(acquire_leader("pg-1", grant, std::nullopt, 0),
+              (Txn{{created("leader", 0), created("restore", 0), created("timeline", 0),
+                    created("sync", 0)},
+                   {put("timeline", R"({"timeline":5,"line":5,"settled":5})"),
+                    put("status", R"({"optime":99})"), leased("leader", "pg-1")}}));
+}
+
 TEST(AcquireLeader, ChangesTheSyncKeyInTheSameBreath) {
     SyncState sync;
     sync.leader = "pg-1";

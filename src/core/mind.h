@@ -205,9 +205,10 @@ void cancel_given_up(Mind& m, const cluster::Restoration& record);
 bool begin_quiet(Mind& m);
 bool quiet(Mind& m, Quieting& q, const Effect& effect, const EffectDone& done);
 // publish.cpp
-void publish(Mind& m);     // member key
-void keep_house(Mind& m);  // status, history, slots, config: the leader's keys
-void announce(Mind& m);    // callbacks
+void publish(Mind& m);                         // member key
+void keep_house(Mind& m);                      // status, history, slots, config: the leader's keys
+cluster::StatusKey status_now(const Mind& m);  // of a running primary
+void announce(Mind& m);                        // callbacks
 
 // Shared judgements.
 // A standby may need long, or for ever, to become consistent (its WAL is elsewhere): after this it
@@ -217,6 +218,8 @@ inline constexpr Duration standby_start_timeout = std::chrono::seconds(10);
 // What this member has was compared, and is another history under the leader's number.
 bool known_twin(const State& s);
 // A standby that is not open yet may be given its upstream: it cannot end between two histories.
+bool may_be_half_way(const cluster::LocalPostgres& pg);
+void end_half_way_start(Mind& m);
 bool upstream_is_safe(const Mind& m);
 std::optional<cluster::Upstream> upstream_for(const Mind& m);
 // What a note says of a source whose data is known to be damaged (docs/adr/0022); else nothing.

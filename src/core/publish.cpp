@@ -165,13 +165,10 @@ std::vector<std::string> retained(const Mind& m) {
     return names;
 }
 
-void put_status(Mind& m) {
-    State& s = m.s;
-    if (m.committing(CommitFor::status) || m.running<ReadDcs>()) return;
-    const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
-    const bool early = s.status_written && m.now.mono < next;
-    // The usual: WAL was written, and it is not time yet. Nothing need be put together to see that.
-    if (early && s.status_written->optime != s.pg->wal) return m.wake_by(next);
+}  // namespace
+
+cluster::StatusKey status_now(const Mind& m) {
+    const State& s = m.s;
     cluster::StatusKey status;
     status.optime = s.pg->wal;
     for (const auto& slot : s.pg->slots)
@@ -179,6 +176,19 @@ void put_status(Mind& m) {
             status.slots[slot.name] = slot.type == "logical" ? slot.confirmed_flush : slot.restart;
     status.slots[cluster::slot_name(s.self.name)] = s.pg->wal;
     if (s.settings.member_slots_ttl.count() > 0) status.retain_slots = retained(m);
+    return status;
+}
+
+namespace {
+
+void put_status(Mind& m) {
+    State& s = m.s;
+    if (m.committing(CommitFor::status) || m.running<ReadDcs>()) return;
+    const Instant next = s.status_at + Duration(s.settings.loop_wait) * 9 / 10;
+    const bool early = s.status_written && m.now.mono < next;
+    // The usual: WAL was written, and it is not time yet. Nothing need be put together to see that.
+    if (early && s.status_written->optime != s.pg->wal) return m.wake_by(next);
+    const auto status = status_now(m);
     const bool removed = m.view() && !m.view()->has_status;  // by hand: put it again
     if (s.status_written == status && !removed) return;
     if (early) return m.wake_by(next);

@@ -101,7 +101,8 @@ cluster::keys::TimelineGrant line_as_written(Mind& m) {
             number,
             s.dcs->granted.mod_revision,
             began ? s.dcs->granted.from : cluster::Lsn{},
-            began ? s.dcs->granted.from_timeline : 0};
+            began ? s.dcs->granted.from_timeline : 0,
+            s.pg->wal.value > 0 ? std::optional(status_now(m)) : std::nullopt};
 }
 
 void tell_line(Mind& m) {

@@ -84,12 +84,14 @@ void Member::do_commit(core::EffectId id, core::Commit commit) {
     if (too_late(id, commit.not_after)) return;
     if (commit.purpose == core::CommitFor::acquire) distort(commit.txn);
     if (foreign()) {
-        const auto ours = [](const auto& part) { return part.key == cluster::keys::timeline; };
-        std::erase_if(commit.txn.compares, ours);
-        std::erase_if(commit.txn.writes, ours);
-        if (commit.txn.writes.empty())  // as if it were done, and asked for again a while later
+        if (commit.purpose == core::CommitFor::timeline)  // as if done, and asked for again later
             return later(seconds(1),
                          [this, id] { finish(id, cluster::TxnResult{.succeeded = true}); });
+        const auto told = [](const auto& part) {
+            return part.key == cluster::keys::timeline || part.key == cluster::keys::status;
+        };
+        std::erase_if(commit.txn.compares, told);
+        if (commit.purpose == core::CommitFor::acquire) std::erase_if(commit.txn.writes, told);
     }
     parts_.dcs.commit(index_, std::move(commit.txn), commit.deadline,
                       [this, id, incarnation = incarnation_](Result<cluster::TxnResult> result) {
