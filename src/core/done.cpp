@@ -43,8 +43,9 @@ void start_done(Mind& m, const EffectDone& done) {
         if (m.leading()) ++s.start_failures;  // primary_start_timeout has passed
         return;
     }
-    ++s.start_failures;
     s.follow_known = false;
+    if (s.last_start.ended) return;  // by us
+    ++s.start_failures;
     s.retry_start_at = m.now.mono + start_again_after * std::min(s.start_failures, 10);
     m.tell(Note{Note::Level::error, "PostgreSQL could not be started: " + done.error->message});
 }

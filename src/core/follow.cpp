@@ -64,14 +64,6 @@ void compare(Mind& m, const cluster::MemberRecord& leader) {
     m.emit(ComparePg{address_of(m, leader)});
 }
 
-// Copied pages may be newer than the WAL that was replayed over them: after a rewind, or a crash of
-// a standby, pg_control names the point that must be reached first. PostgreSQL looks at its
-// position alone: reached on a timeline that left this one earlier, it would open data of two
-// histories. So such a server is given no upstream before the leader's history was compared.
-bool may_be_half_way(const cluster::LocalPostgres& pg) {
-    return pg.control && pg.control->min_recovery_end.value != 0;
-}
-
 // The data has gone its own way: rewind, clone anew, or say that a person must decide. True when an
 // effect was issued.
 bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::MemberRecord& leader) {
@@ -120,6 +112,32 @@ bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::Membe
 }
 
 }  // namespace
+
+// Copied pages may be newer than the WAL that was replayed over them: after a rewind, or a crash of
+// a standby, pg_control names the point that must be reached first. PostgreSQL looks at its
+// position alone: reached on a timeline that left this one earlier, it would open data of two
+// histories. So such a server is given no upstream before the leader's history was compared.
+bool may_be_half_way(const cluster::LocalPostgres& pg) {
+    return pg.control && pg.control->min_recovery_end.value != 0;
+}
+
+// Nor may it keep one that another has taken the lead from: that one is rewound in its turn, and
+// streams the new history from the old address. What it would have opened with is compared anew.
+void end_half_way_start(Mind& m) {
+    State& s = m.s;
+    const auto* start = m.running<StartPg>();
+    const auto* view = m.view();
+    if (!start || !start->plan.upstream || !s.last_start.half_way || m.running<KillPg>()) return;
+    if (m.paused() || !view || !view->leader || term_of(s) == s.last_start.term) return;
+    m.tell(Note{Note::Level::info,
+                fmt::format("not starting as a standby of {}: {} leads now, and its history has to "
+                            "be compared with first",
+                            start->plan.upstream->member, view->leader->name),
+                "rejoin"});
+    s.last_start.ended = true;
+    s.stop_wanted = true;
+    m.emit(KillPg{});
+}
 
 const cluster::Divergence* verdict(const Mind& m) {
     const State& s = m.s;
@@ -356,6 +374,10 @@ bool follow(Mind& m) {
     const auto wanted = upstream_for(m);
     const bool opens = pg.server != cluster::Server::starting || upstream_is_safe(m);
     if (!opens) s.check_divergence = true;
+    if (!opens && leader && s.follow_known && s.followed && s.followed_in != term_of(s)) {
+        cut_off(m);  // as in end_half_way_start()
+        return true;
+    }
     // Without a leader the old upstream stays: what it still sends is wanted.
     const bool told = s.follow_known && s.followed == wanted;
     const bool anew = wanted && opens && (!told || s.followed_in != term_of(s));

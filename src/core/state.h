@@ -254,6 +254,14 @@ struct State {
     cluster::Revision copying_in = 0;   // in which the last copy or rewind was begun
     cluster::Revision copied_in = 0;    // in which it was made from that term's leader
     Instant standby_started{};          // by us, when last
+    // The last start: in which term, of data that was half way to that leader's (follow.cpp), and
+    // whether we ended it because another leads.
+    struct LastStart {
+        cluster::Revision term = 0;
+        bool half_way = false;
+        bool ended = false;
+    };
+    LastStart last_start{};
     std::optional<JudgedSource> judged;
     bool compared_at_end = false;  // JudgedSource::at_its_end of the comparison that is under way
     bool check_divergence = false;

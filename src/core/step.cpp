@@ -37,6 +37,7 @@ EffectId Mind::emit(Effect effect) {
         s.all_dead = false;
     }
     if (holds<ClonePg>(effect) || holds<RewindPg>(effect)) s.copying_in = term_of(s);
+    if (holds<StartPg>(effect)) s.last_start = {term_of(s), s.pg && may_be_half_way(*s.pg), false};
     s.running.push_back({id, effect, now.mono, s.pg_changes});
     step_.effects.push_back({id, std::move(effect)});
     return id;
@@ -131,6 +132,7 @@ void decide(Mind& m) {
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
     if (reinit_order(m)) return;
+    end_half_way_start(m);
     if (m.pg_busy()) return;
     if (lead(m)) return;
     if (demoted(m)) return;
