@@ -85,8 +85,9 @@ std::string Checkers::why_excused(int index) const {
     const auto replaced_at = truth->sync.leader != name(index) ? truth->sync.mod_revision
                              : truth->leader                   ? truth->leader->create_revision
                                                                : 0;
+    // A commit of the very instant in which its time ends may come before its timer.
     const bool unaware =
-        world.mono(index) < may_until && state.dcs &&
+        world.mono(index) < may_until + milliseconds(1) && state.dcs &&
         // Nothing is decided on a view that lacks its own newest write.
         state.dcs->revision < std::max(replaced_at, replaced_at > 0 ? state.floor : 0);
     if (core::sync_rules(state) && (stops || unaware))
@@ -440,7 +441,9 @@ void Checkers::note_probe(Member& who) {
         seen.answers.push_back(other != who.index() && member(other).answers() &&
                                parts_.world.host(other).awake() &&
                                world.linked_both(who.index(), other));
-        seen.reachable.push_back(seen.answers.back() &&
+        // One whose key is not there (its lease ran out while it hung) is not known to be asked.
+        const bool known = who.state().dcs && who.state().dcs->member(name(other));
+        seen.reachable.push_back(seen.answers.back() && known &&
                                  world.linked_both(other, world.dcs_node()) &&
                                  report.server == cluster::Server::running && report.in_recovery &&
                                  !member(other).state().self.tags.nofailover() &&

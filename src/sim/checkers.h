@@ -65,7 +65,7 @@ private:
         Instant at;
         std::vector<WalEnd> ends;
         std::vector<bool> answers;    // its agent, asked by this one
-        std::vector<bool> reachable;  // and is one that may lead
+        std::vector<bool> reachable;  // is known, and one that may lead
         // Of each one's answers the last ones in a row that the network kept too long; and without
         // this question's.
         std::vector<int> late, late_before;
