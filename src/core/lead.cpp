@@ -32,6 +32,8 @@ bool promote(Mind& m) {
     if (m.running<SetSyncNames>()) return true;  // those of a standby; they must not come last
     if (m.running<AdmitPg>()) return true;       // the same: a standby's clients
     m.tell(Note{Note::Level::info, "promoting: the leader key is ours"});
+    // Should it end over this: asynchronous members that are not on it lack what only this one has.
+    if (!sync_rules(s)) s.led_timeline = s.pg->timeline;
     s.syncing = {};  // it begins by the names that it is promoted with
     m.emit(PromotePg{
         m.fence_at(),
