@@ -167,6 +167,15 @@ void spare_called_off(Mind& m, const cluster::FailoverRequest& request) {
     if (!spare.could_not.insert(request.member).second) spare.could_not = {request.member};
     spare.asked.reset();
     spare.asked_at = {};
+    // While the server serves this cost nobody anything, and somebody else may be able to.
+    const auto* p = procedure<HandingOver>(m);
+    const bool serves = !p || p->stage == HandingOver::Stage::validate ||
+                        p->stage == HandingOver::Stage::checkpoint;
+    const auto* next = serves ? best_spare(m, spare.what) : nullptr;
+    if (next && !spare.could_not.contains(next->name)) {
+        spare.ask_again_at = m.now.mono + std::chrono::seconds(1);
+        return;
+    }
     spare.pause = std::clamp(2 * spare.pause, first_pause, longest_pause);
     spare.ask_again_at = m.now.mono + spare.pause;
 }

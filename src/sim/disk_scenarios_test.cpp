@@ -99,6 +99,23 @@ TEST(DiskStory, WhereNobodyIsWellOneThatOnlyWarnsTakesOver) {
     here.settles(60s);
 }
 
+// --disks seed 2050014270: its key was older than its disk's state.
+TEST(DiskStory, OneThatSaysNoIsFollowedByTheNextAtOnce) {
+    for (const bool first : {true, false}) {
+        Filled here(SyncMode::quorum);
+        const auto others = here.others(here.leader);
+        const int full = first ? others[0] : others[1];
+        // A volume that both share.
+        for (const int member : {here.leader, full})
+            here.c.faults.fill_disk(
+                member, {.to_hold = 0s, .to_full = 10s, .how_long = 60s, .by_writes = true});
+        ASSERT_TRUE(here.until_a_primary(4s)) << full;
+        EXPECT_NE(here.primaries.front().second, full);
+        EXPECT_LE(here.asked(), 2);
+        here.settles(120s);
+    }
+}
+
 TEST(DiskStory, OneThatIsWellGoesBeforeOneThatWarns) {
     for (const int warned : {0, 1}) {
         Filled here(SyncMode::quorum);
