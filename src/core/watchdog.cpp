@@ -114,7 +114,8 @@ void rest(Mind& m) {
     }
     if (m.leading() || off || (!w.armed && !w.inherited)) return;
     if (s.writers == State::Writers::none) {
-        m.emit(DisarmWatchdog{});
+        // But for one that is being promoted or started, and may write already.
+        if (!s.pg || !serves_as_primary(m)) m.emit(DisarmWatchdog{});
     } else if (w.armed && s.pg && s.pg->server == cluster::Server::stopped && !m.pg_busy()) {
         // The postmaster ended by itself: its backends may not have.
         s.stop_wanted = true;

@@ -181,6 +181,29 @@ TEST(Watchdog, WhereItIsRequiredAMemberWithoutOneIsNoCandidate) {
     EXPECT_EQ(story.c.leader(), 2);
 }
 
+// Seed 3000000694: the agent woke with too little time left, had not heard yet that its promotion
+// was done, and disarmed the device beside a kill that could not end the new primary.
+TEST(Watchdog, StaysArmedWhileAPromotionMayHaveHappened) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader();
+    int next = -1;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (next >= 0 || !holds<core::PromotePg>(effect)) return;
+        next = who.index();
+        story.c.faults.stick(next, 120s);
+        story.c.faults.cut(next, story.c.world.dcs_node(), false, 120s);
+        story.c.faults.stall_agent(next, 24500ms);  // the device counts 25 s
+    };
+    story.c.faults.power_loss(old);
+    ASSERT_TRUE(story.until_a_primary(60s));
+    EXPECT_EQ(story.primaries.back().second, next);
+    story.primaries.clear();
+    is_reset_before_another_leads(story, next, 60s);
+    story.c.faults.mend();
+    story.settles(120s);
+}
+
 TEST(Watchdog, WhereItIsAutomaticAMemberWithoutOneLeads) {
     auto plan = watched_plan(Mode::automatic);
     plan.without_watchdog = {0, 1, 2};
