@@ -23,44 +23,6 @@ constexpr Duration dcs_deadline = std::chrono::seconds(5);
 // Beside the data: segments that recovery has fetched and not yet read.
 constexpr std::uint64_t wal_room = 64U << 20U;
 
-// Why the cluster is not restored in place by this member; empty: it can be.
-std::string refusal(const cluster::Snapshot& now, const ports::View& view,
-                    const backup::RestoreChoice& choice) {
-    if (now.restoration && now.restoration->goes_on())
-        return fmt::format(
-            "the cluster is being restored in place already ({}, by {}): wait for "
-            "it, or end it (relevoctl restore --cancel)",
-            to_string(now.restoration->phase), now.restoration->member);
-    if (now.restoration && now.restoration->phase == Restoration::Phase::unreadable)
-        return "the key `restore` in the DCS cannot be read: repair or remove it";
-    if (view.settings.pause)
-        return "maintenance mode is on, and nothing would be stopped: `relevoctl resume` first";
-    if (view.settings.standby_cluster) return "this is a standby cluster (standby_cluster)";
-    if (!now.leader || !now.initialized())
-        return "the cluster has no leader that could be stopped cleanly: start it first";
-    if (now.failover)
-        return "a switchover or failover is under way or scheduled: wait for it, or end it "
-               "(relevoctl flush)";
-    if (!view.postgres.system_id.empty() && view.postgres.system_id != *now.initialize)
-        return view.name + "'s data directory belongs to another cluster: name another member";
-    if (view.tags.nofailover())
-        return view.name +
-               " may not lead (nofailover), and who restores leads then: name another "
-               "member";
-    for (const auto& [name, member] : now.members)
-        if (!member.restores_in_place)
-            return fmt::format(
-                "{}'s agent does not know of restores in place: it is Patroni's, or "
-                "an older one",
-                name);
-    if (!choice.backup.system_id.empty() && choice.backup.system_id != *now.initialize)
-        return fmt::format(
-            "backup {} is of another cluster (system identifier {}, this one's is "
-            "{}): restore it into a new one (--into-new-cluster)",
-            choice.backup.label, choice.backup.system_id, *now.initialize);
-    return {};
-}
-
 // The old directory stays beside the new one.
 Status judge_room(const std::string& data_dir, std::uint64_t needed_bytes) {
     std::error_code error;
@@ -100,6 +62,43 @@ std::string order_json(const ports::View& view, const std::string& plan_json,
 
 }  // namespace
 
+std::string why_not_in_place(const cluster::Snapshot& now, const ports::View& view,
+                             const backup::RestoreChoice& choice) {
+    if (now.restoration && now.restoration->goes_on())
+        return fmt::format(
+            "the cluster is being restored in place already ({}, by {}): wait for "
+            "it, or end it (relevoctl restore --cancel)",
+            to_string(now.restoration->phase), now.restoration->member);
+    if (now.restoration && now.restoration->phase == Restoration::Phase::unreadable)
+        return "the key `restore` in the DCS cannot be read: repair or remove it";
+    if (view.settings.pause)
+        return "maintenance mode is on, and nothing would be stopped: `relevoctl resume` first";
+    if (view.settings.standby_cluster) return "this is a standby cluster (standby_cluster)";
+    if (!now.leader || !now.initialized())
+        return "the cluster has no leader that could be stopped cleanly: start it first";
+    if (now.failover)
+        return "a switchover or failover is under way or scheduled: wait for it, or end it "
+               "(relevoctl flush)";
+    if (!view.postgres.system_id.empty() && view.postgres.system_id != *now.initialize)
+        return view.name + "'s data directory belongs to another cluster: name another member";
+    if (view.tags.nofailover())
+        return view.name +
+               " may not lead (nofailover), and who restores leads then: name another "
+               "member";
+    for (const auto& [name, member] : now.members)
+        if (!member.restores_in_place)
+            return fmt::format(
+                "{}'s agent does not know of restores in place: it is Patroni's, or "
+                "an older one",
+                name);
+    if (!choice.backup.system_id.empty() && choice.backup.system_id != *now.initialize)
+        return fmt::format(
+            "backup {} is of another cluster (system identifier {}, this one's is "
+            "{}): restore it into a new one (--into-new-cluster)",
+            choice.backup.label, choice.backup.system_id, *now.initialize);
+    return {};
+}
+
 Task<Status> InPlaceWork::restore(Restoration record) {
     if (!backup_.configured())
         co_return fail(ErrorCode::invalid, "this member has no section `backup` any more");
@@ -138,7 +137,8 @@ Task<Reply> InPlace::order(ports::RestoreOrder order, backup::RestoreChoice choi
     const bool dry_run = order.dry_run;
     const auto now = co_await look();
     if (!now) co_return Reply{503, "the DCS cannot be read: " + now.error().message};
-    if (auto why = refusal(*now, *view, choice); !why.empty()) co_return Reply{409, std::move(why)};
+    if (auto why = why_not_in_place(*now, *view, choice); !why.empty())
+        co_return Reply{409, std::move(why)};
     const auto data_dir = parts_.data_dir();
     const auto needed = choice.backup.database_bytes + wal_room;
     const auto room = co_await parts_.pool.run([&] { return judge_room(data_dir, needed); });

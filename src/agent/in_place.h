@@ -32,6 +32,11 @@ private:
     std::optional<cluster::BackupProgress> progress_;  // while it goes on
 };
 
+// Why the cluster is not restored in place by the member of the view; empty: it can be. now: the
+// DCS, just read. Room is not looked at.
+std::string why_not_in_place(const cluster::Snapshot& now, const ports::View& view,
+                             const backup::RestoreChoice& choice);
+
 class InPlace {
 public:
     struct Parts {
