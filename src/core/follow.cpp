@@ -228,6 +228,61 @@ bool fill_data_directory(Mind& m) {
     return true;
 }
 
+namespace {
+
+// Nobody leads, as far as is known.
+void start_without_leader(Mind& m) {
+    State& s = m.s;
+    if (!m.view()) {
+        // Without a view nothing may lead. Reads can be served once we have been led or fenced
+        // before; at the very first start wait for the DCS.
+        if (s.dcs && m.now.mono >= s.right_until)
+            start_standby(m, std::nullopt);
+        else
+            m.wake_by(s.right_until);
+        return;
+    }
+    // Just demoted: the next leader will be there in a moment, and decides what our data needs.
+    if (m.now.mono < s.hold_start_until) return m.wake_by(s.hold_start_until);
+    if (known_twin(s)) return;  // the others would wait for it: it seems to have more
+    start_standby(m, std::nullopt);
+}
+
+// Its data followed another server's: it starts, once nothing is known against its upstream.
+void start_again(Mind& m, const cluster::MemberRecord& leader) {
+    const State& s = m.s;
+    const auto* d = verdict(m);
+    if (d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, leader))
+        return;
+    if (s.rewind_failed || upstream_is_safe(m))
+        return start_standby(m, upstream_at_start(m));  // judged again while it runs
+    if (m.running<ComparePg>()) return;
+    if (!d && leader.role == cluster::Role::primary)
+        compare(m, leader);
+    else
+        start_standby(m, std::nullopt);  // reads at least; follow() gives it its upstream
+}
+
+// It may have written what the leader lacks: compared with it before it starts.
+void start_compared(Mind& m, const cluster::MemberRecord& leader) {
+    State& s = m.s;
+    const auto* d = verdict(m);
+    if (!d || d->verdict == cluster::Divergence::Verdict::undecided) {
+        if (m.running<ComparePg>()) return;
+        if (d && m.now.mono < s.judged->at + retry_soon)
+            return m.wake_by(s.judged->at + retry_soon);
+        if (leader.role == cluster::Role::primary)
+            compare(m, leader);
+        else
+            m.say("stopped", Note::Level::info, "waiting for " + leader.name + " to be promoted");
+        return;
+    }
+    if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, leader)) return;
+    start_standby(m, upstream_at_start(m));
+}
+
+}  // namespace
+
 bool start_stopped(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
@@ -242,29 +297,14 @@ bool start_stopped(Mind& m) {
         return true;
     }
     const auto* view = m.view();
-    if (!view) {
-        // Without a view nothing may lead. Reads can be served once we have been led or fenced
-        // before; at the very first start wait for the DCS.
-        if (s.dcs && m.now.mono >= s.right_until)
-            start_standby(m, std::nullopt);
-        else
-            m.wake_by(s.right_until);
-        return true;
-    }
-    if (view->led_by(s.self.name)) return true;  // being confirmed: lead() decides
-    if (!view->initialized()) {
+    const auto* leader = view ? primary_member(m) : nullptr;
+    if (view && view->led_by(s.self.name)) return true;  // being confirmed: lead() decides
+    if (view && !view->initialized()) {
         m.say("stopped", Note::Level::info, "waiting for the cluster to be initialized");
         return true;
     }
-    const auto* leader = primary_member(m);
     if (!leader) {
-        // Just demoted: the next leader will be there in a moment, and decides what our data needs.
-        if (m.now.mono < s.hold_start_until) {
-            m.wake_by(s.hold_start_until);
-            return true;
-        }
-        if (known_twin(s)) return true;  // the others would wait for it: it seems to have more
-        start_standby(m, std::nullopt);
+        start_without_leader(m);
         return true;
     }
     if (keeps_tail(m, *leader)) return true;
@@ -273,18 +313,7 @@ bool start_stopped(Mind& m) {
         return true;
     }
     if (was_standby(pg) || s.rewind_failed) {
-        const auto* d = verdict(m);
-        if (d && d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
-            return true;
-        if (!s.rewind_failed && !upstream_is_safe(m)) {
-            if (m.running<ComparePg>()) return true;
-            if (!d && leader->role == cluster::Role::primary)
-                compare(m, *leader);
-            else
-                start_standby(m, std::nullopt);  // reads at least; follow() gives it its upstream
-            return true;
-        }
-        start_standby(m, upstream_at_start(m));  // judged again while it runs
+        start_again(m, *leader);
         return true;
     }
     if (unclean(pg) && s.settings.use_pg_rewind && !s.crash_recovered) {
@@ -293,26 +322,10 @@ bool start_stopped(Mind& m) {
         m.emit(CrashRecoverPg{});
         return true;
     }
-    if (unclean(pg)) {
+    if (unclean(pg))
         start_standby(m, upstream_at_start(m));
-        return true;
-    }
-    const auto* d = verdict(m);
-    if (!d || d->verdict == cluster::Divergence::Verdict::undecided) {
-        if (m.running<ComparePg>()) return true;
-        if (d && m.now.mono < s.judged->at + retry_soon) {
-            m.wake_by(s.judged->at + retry_soon);
-            return true;
-        }
-        if (leader->role == cluster::Role::primary)
-            compare(m, *leader);
-        else
-            m.say("stopped", Note::Level::info, "waiting for " + leader->name + " to be promoted");
-        return true;
-    }
-    if (d->verdict == cluster::Divergence::Verdict::must_rewind && repair(m, *d, *leader))
-        return true;
-    start_standby(m, upstream_at_start(m));
+    else
+        start_compared(m, *leader);
     return true;
 }
 

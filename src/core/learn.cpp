@@ -152,6 +152,49 @@ cluster::Revision released_term(const Commit& release) {
     return 0;
 }
 
+void learn_taken(Mind& m, const Commit& commit, const cluster::TxnResult* result) {
+    State& s = m.s;
+    if (!result) return;
+    if (!result->succeeded) {
+        s.taken_over.reset();
+        s.fine = {};
+        return;
+    }
+    s.lead = Lead{result->revision, m.now.mono};
+    if (commit.purpose == CommitFor::acquire && s.asked_timeline != 0)
+        s.grant = Grant{s.asked_timeline, result->revision};
+    // The view may be newer than this answer, and the key gone again.
+    if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
+    s.unlocked_since.reset();
+    // The order that brought us here is carried out.
+    if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
+        !s.dcs->failover->scheduled_at)
+        m.commit(CommitFor::clear_failover,
+                 cluster::keys::clear_failover(s.dcs->failover_revision));
+}
+
+// The answer may be late: by then another term may be ours.
+void learn_given_away(Mind& m, const Commit& release, const EffectDone& done, bool done_ok) {
+    State& s = m.s;
+    if (!s.lead || s.lead->term != released_term(release)) return;
+    if (done.error) {
+        if (done.error->code == ErrorCode::outcome_unknown) s.given_up = s.lead->term;
+        s.release_again_at = m.now.mono + std::chrono::seconds(1);
+    }
+    if (done_ok) s.lead.reset();
+}
+
+void learn_sync_write(Mind& m, const EffectDone& done, bool done_ok) {
+    State& s = m.s;
+    if (done.error && s.dcs) s.syncing.unsure = s.dcs->sync.mod_revision;
+    if (done.error)
+        m.say("sync write", Note::Level::warning,
+              "the sync key cannot be written: " + done.error->message);
+    else
+        m.forget("sync write");
+    if (!done_ok) s.sync_again_at = m.now.mono + std::chrono::milliseconds(done.error ? 500 : 50);
+}
+
 void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     State& s = m.s;
     const auto* result = done.error ? nullptr : std::get_if<cluster::TxnResult>(&done.payload);
@@ -165,25 +208,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
     switch (commit.purpose) {
         case CommitFor::acquire:
         case CommitFor::finish_bootstrap:
-        case CommitFor::finish_restore:
-            if (result && !done_ok) {
-                s.taken_over.reset();
-                s.fine = {};
-            }
-            if (done_ok) {
-                s.lead = Lead{result->revision, m.now.mono};
-                if (commit.purpose == CommitFor::acquire && s.asked_timeline != 0)
-                    s.grant = Grant{s.asked_timeline, result->revision};
-                // The view may be newer than this answer, and the key gone again.
-                if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
-                s.unlocked_since.reset();
-                // The order that brought us here is carried out.
-                if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
-                    !s.dcs->failover->scheduled_at)
-                    m.commit(CommitFor::clear_failover,
-                             cluster::keys::clear_failover(s.dcs->failover_revision));
-            }
-            break;
+        case CommitFor::finish_restore: learn_taken(m, commit, result); break;
         case CommitFor::timeline:
             if (done_ok && s.lead && s.asked_timeline != 0)
                 s.grant = Grant{s.asked_timeline, s.lead->term};
@@ -194,14 +219,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             if (!done_ok) s.confirm_again_at = m.now.mono + std::chrono::milliseconds(200);
             break;
         case CommitFor::release:
-        case CommitFor::give_way:
-            // The answer may be late: by then another term may be ours.
-            if (done.error && s.lead && s.lead->term == released_term(commit)) {
-                if (done.error->code == ErrorCode::outcome_unknown) s.given_up = s.lead->term;
-                s.release_again_at = m.now.mono + std::chrono::seconds(1);
-            }
-            if (done_ok && s.lead && s.lead->term == released_term(commit)) s.lead.reset();
-            break;
+        case CommitFor::give_way: learn_given_away(m, commit, done, done_ok); break;
         case CommitFor::member:
             if (!done_ok) s.published.reset();
             if (!done_ok) s.published_at = m.now.mono;  // again at the next look, not in a loop
@@ -212,16 +230,7 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
             if (result && !done_ok && !m.running<ReadDcs>()) m.emit(ReadDcs{m.dcs_deadline()});
             break;
         case CommitFor::sync:
-        case CommitFor::remove_sync:
-            if (done.error && s.dcs) s.syncing.unsure = s.dcs->sync.mod_revision;
-            if (done.error)
-                m.say("sync write", Note::Level::warning,
-                      "the sync key cannot be written: " + done.error->message);
-            else
-                m.forget("sync write");
-            if (!done_ok)
-                s.sync_again_at = m.now.mono + std::chrono::milliseconds(done.error ? 500 : 50);
-            break;
+        case CommitFor::remove_sync: learn_sync_write(m, done, done_ok); break;
         case CommitFor::depose:
             // Refused: somebody was faster, or the votes have changed. Asked again either way.
             if (s.suspected && !done_ok) {

@@ -195,47 +195,62 @@ void watchdog(Mind& m) {
     rest(m);
 }
 
+namespace {
+
+Duration again_after(const State& s) {
+    return s.self.watchdog.mode == Mode::required ? Duration(s.settings.ttl)
+                                                  : Duration(s.settings.loop_wait);
+}
+
+void armed(Mind& m, const ArmWatchdog& arm, const EffectDone& done) {
+    State& s = m.s;
+    auto& w = s.watchdog;
+    const auto* fed = std::get_if<WatchdogFed>(&done.payload);
+    const Duration again = again_after(s);
+    w.inherited = false;
+    if (!fed) {
+        w.armed.reset();
+        return trouble(m, done.error ? done.error->message : "no answer", again);
+    }
+    const bool first = !w.armed;
+    w.armed = fed->timeout;
+    w.asked = arm.timeout;
+    w.fed_at = fed->at;
+    w.problem.clear();
+    if (fed->timeout < s.settings.loop_wait)
+        return trouble(
+            m,
+            fmt::format("the device counts {} s at most, less than loop_wait", to_s(fed->timeout)),
+            again);
+    if (fed->timeout > arm.timeout && s.self.watchdog.mode == Mode::required)
+        return trouble(m,
+                       fmt::format("the device counts {} s at least, and may not count more "
+                                   "than {} s (ttl less safety_margin)",
+                                   to_s(fed->timeout), to_s(arm.timeout)),
+                       again);
+    m.forget("watchdog");
+    if (fed->timeout > arm.timeout)
+        m.say("watchdog", Note::Level::warning,
+              fmt::format("watchdog: the device counts {} s, not {} s: it may reset this host "
+                          "only after another leads",
+                          to_s(fed->timeout), to_s(arm.timeout)));
+    else if (first)
+        m.tell(Note{Note::Level::info,
+                    fmt::format("watchdog: armed, it resets this host {} s after it was last "
+                                "fed",
+                                to_s(fed->timeout))});
+}
+
+}  // namespace
+
 void watchdog_done(Mind& m, const Effect& effect, const EffectDone& done) {
     State& s = m.s;
     auto& w = s.watchdog;
     const auto* fed = std::get_if<WatchdogFed>(&done.payload);
     const bool late = done.error && done.error->code == ErrorCode::cancelled;
-    const Duration again = s.self.watchdog.mode == Mode::required ? Duration(s.settings.ttl)
-                                                                  : Duration(s.settings.loop_wait);
+    const Duration again = again_after(s);
     if (const auto* arm = std::get_if<ArmWatchdog>(&effect)) {
-        if (late) return;
-        w.inherited = false;
-        if (!fed) {
-            w.armed.reset();
-            return trouble(m, done.error ? done.error->message : "no answer", again);
-        }
-        const bool first = !w.armed;
-        w.armed = fed->timeout;
-        w.asked = arm->timeout;
-        w.fed_at = fed->at;
-        w.problem.clear();
-        if (fed->timeout < s.settings.loop_wait)
-            return trouble(m,
-                           fmt::format("the device counts {} s at most, less than loop_wait",
-                                       to_s(fed->timeout)),
-                           again);
-        if (fed->timeout > arm->timeout && s.self.watchdog.mode == Mode::required)
-            return trouble(m,
-                           fmt::format("the device counts {} s at least, and may not count more "
-                                       "than {} s (ttl less safety_margin)",
-                                       to_s(fed->timeout), to_s(arm->timeout)),
-                           again);
-        m.forget("watchdog");
-        if (fed->timeout > arm->timeout)
-            m.say("watchdog", Note::Level::warning,
-                  fmt::format("watchdog: the device counts {} s, not {} s: it may reset this host "
-                              "only after another leads",
-                              to_s(fed->timeout), to_s(arm->timeout)));
-        else if (first)
-            m.tell(Note{Note::Level::info,
-                        fmt::format("watchdog: armed, it resets this host {} s after it was last "
-                                    "fed",
-                                    to_s(fed->timeout))});
+        if (!late) armed(m, *arm, done);
     } else if (holds<FeedWatchdog>(effect)) {
         if (late || !w.armed) return;
         if (fed) {
