@@ -416,46 +416,50 @@ void SimPostgres::promote(const cluster::PromotePlan& plan, Finish done) {
         if (epoch == epoch_ && server_ == Server::running && recovering_)
             data_.standby_signal = false;
     });
-    if (fails()) {
-        const bool ends = full() || world().dice.chance(0.5);
-        world().on_host(me_, wait, [this, action, epoch, ends] {
-            if (epoch != epoch_) return;
-            if (ends)
-                gone(true);
-            else
-                data_.standby_signal = true;  // it had not come as far
-            end(action, fail(ErrorCode::failed, "promotion failed"));
-        });
-        return;
-    }
+    if (fails()) return promotion_fails(action, wait);
     world().on_host(me_, wait, [this, action, epoch, plan] {
-        if (epoch != epoch_ || server_ != Server::running) return;
-        // What an agent that is gone had asked for came to its end meanwhile.
-        if (!recovering_) return end(action, {});
-        receiver_stopped(true);
-        replay_tail();
-        flush_now();
-        const WalEnd from = data_.end;
-        all_.on_promoting(me_, from);
-        data_.end.branch = all_.wal.fork(from, me_, plan.to);
-        const auto& foreign = world().plan.foreign;  // whose numbers are PostgreSQL's own choice
-        const bool ours = std::ranges::find(foreign, me_) == foreign.end();
-        if (ours && all_.wal.has_twin(data_.end.branch))
-            all_.on_impossible(fmt::format("{} began timeline {}, which another one has",
-                                           world().name(me_), all_.wal.timeline(data_.end)));
-        data_.end.lsn.value += record_bytes;
-        flush_now();
-        data_.standby_signal = false;
-        data_.upstream.reset();
-        data_.control = ControlState::in_production;
-        recovering_ = false;
-        checkpointed_ = false;
-        primary_since_ = world().now();
-        held_ = data_.end;
-        all_.on_primary(me_);
-        read();
-        end(action, {});
+        if (epoch == epoch_ && server_ == Server::running) promoted(action, plan.to);
     });
+}
+
+void SimPostgres::promotion_fails(int action, Duration after) {
+    const bool ends = full() || world().dice.chance(0.5);
+    world().on_host(me_, after, [this, action, epoch = epoch_, ends] {
+        if (epoch != epoch_) return;
+        if (ends)
+            gone(true);
+        else
+            data_.standby_signal = true;  // it had not come as far
+        end(action, fail(ErrorCode::failed, "promotion failed"));
+    });
+}
+
+void SimPostgres::promoted(int action, cluster::Timeline to) {
+    // What an agent that is gone had asked for came to its end meanwhile.
+    if (!recovering_) return end(action, {});
+    receiver_stopped(true);
+    replay_tail();
+    flush_now();
+    const WalEnd from = data_.end;
+    all_.on_promoting(me_, from);
+    data_.end.branch = all_.wal.fork(from, me_, to);
+    const auto& foreign = world().plan.foreign;  // whose numbers are PostgreSQL's own choice
+    const bool ours = std::ranges::find(foreign, me_) == foreign.end();
+    if (ours && all_.wal.has_twin(data_.end.branch))
+        all_.on_impossible(fmt::format("{} began timeline {}, which another one has",
+                                       world().name(me_), all_.wal.timeline(data_.end)));
+    data_.end.lsn.value += record_bytes;
+    flush_now();
+    data_.standby_signal = false;
+    data_.upstream.reset();
+    data_.control = ControlState::in_production;
+    recovering_ = false;
+    checkpointed_ = false;
+    primary_since_ = world().now();
+    held_ = data_.end;
+    all_.on_primary(me_);
+    read();
+    end(action, {});
 }
 
 void SimPostgres::checkpoint(Finish done) {

@@ -201,6 +201,8 @@ private:
     void replay_tail();
     void gone(bool tell);  // the postmaster ended, whatever the reason
     void started(int epoch);
+    void promotion_fails(int action, Duration after);
+    void promoted(int action, cluster::Timeline to);
     void arm_consistency(int epoch, int action);
     void shut_down_cleanly();
     void stop_fast(int action, int epoch);
