@@ -17,7 +17,6 @@ namespace {
 
 using config::Node;
 
-constexpr Duration poll_every = std::chrono::seconds(1);
 // A failover in the middle, or an etcd without a leader, is waited out.
 constexpr Duration silence_max = std::chrono::minutes(2);
 // pgBackRest reads the whole list of backups, perhaps from far away.
@@ -75,7 +74,8 @@ bool is_over(const Node& job) {
 Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& id, bool quiet) {
     ProgressLine line(context.terminal, quiet);
     std::string runner;
-    Instant heard = context.clock.now();
+    const Instant began = context.clock.now();
+    Instant heard = began;
     while (true) {
         const auto shown = schedule_of(context, loaded, runner);
         if (shown) {
@@ -97,7 +97,7 @@ Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& i
         } else {
             (void)refresh(context, loaded);  // who leads may be another one now
         }
-        context.clock.sleep(poll_every);
+        pause_before_next_look(context.clock, began);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -73,6 +75,11 @@ Result<Node> parsed(const HttpAnswer& answer, int code) {
     if (answer.status == 501)
         return fail(kind, "the member's agent makes no backups: it is Patroni's, or an older one");
     return fail(kind, std::string(trim(answer.body)));
+}
+
+void pause_before_next_look(Clock& clock, Instant began) {
+    clock.sleep(std::clamp<Duration>((clock.now() - began) / 50, std::chrono::milliseconds(100),
+                                     std::chrono::seconds(1)));
 }
 
 }  // namespace relevo::ctl

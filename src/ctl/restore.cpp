@@ -18,7 +18,6 @@ namespace {
 using cluster::MemberRecord;
 using config::Node;
 
-constexpr Duration poll_every = std::chrono::seconds(1);
 constexpr Duration silence_max = std::chrono::minutes(2);
 // A plan takes a member up to three looks of 75 s into the repository (agent/restores.cpp).
 constexpr Duration plan_deadline = std::chrono::seconds(240);
@@ -211,11 +210,12 @@ std::string next_steps(const Loaded& loaded, const Node& state) {
 Outcome wait_for_end(Context& context, const Loaded& loaded, const MemberRecord& member, Node state,
                      bool json) {
     ProgressLine line(context.terminal, json);
-    Instant heard = context.clock.now();
+    const Instant began = context.clock.now();
+    Instant heard = began;
     const auto begun = text_of(state, "begun");
     while (text_of(state, "state") == "running") {
         line.show(state_text(state), text_of(state, "state"));
-        context.clock.sleep(poll_every);
+        pause_before_next_look(context.clock, began);
         auto shown = restore_state(context, member);
         if (shown) {
             heard = context.clock.now();

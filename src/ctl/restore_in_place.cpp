@@ -18,7 +18,6 @@ using cluster::Restoration;
 using config::Node;
 using Phase = Restoration::Phase;
 
-constexpr Duration poll_every = std::chrono::seconds(1);
 // The member that restores may be restarted, and goes on; its host boots within this.
 constexpr Duration silence_max = std::chrono::minutes(5);
 
@@ -117,7 +116,8 @@ Outcome ended(Context& context, Loaded& loaded, const Restoration& r, bool json)
 
 Outcome wait_for_end(Context& context, Loaded& loaded, const std::string& id, bool json) {
     ProgressLine line(context.terminal, json);
-    Instant heard = context.clock.now();
+    const Instant began = context.clock.now();
+    Instant heard = began;
     for (;;) {
         const auto read = refresh(context, loaded);
         if (read) {
@@ -147,7 +147,7 @@ Outcome wait_for_end(Context& context, Loaded& loaded, const std::string& id, bo
                         read ? stands(loaded.snapshot(), *loaded.snapshot().restoration)
                              : "the DCS does not answer: " + read.error().message);
         }
-        context.clock.sleep(poll_every);
+        pause_before_next_look(context.clock, began);
     }
 }
 
