@@ -40,8 +40,8 @@ private:
 // The body of an answer with that code. Everything else is an error with what the member says.
 Result<config::Node> parsed(const HttpAnswer& answer, int code);
 
-// Until a job that was waited for since then is looked at again: its end is told within a fiftieth of
-// its time, and nobody is asked more often than ten times a second, nor less than once.
+// Until a job that was waited for since then is looked at again: its end is told within a fiftieth
+// of its time, and nobody is asked more often than ten times a second, nor less than once.
 void pause_before_next_look(Clock& clock, Instant began);
 
 }  // namespace relevo::ctl

@@ -352,7 +352,7 @@ void Member::distort(cluster::PeerStatus& answer) const {
 void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
     if (has_bug(Bug::late_promotion))
         return later(parts_.world.dice.between({}, seconds(40)),
-                     [this, id, promote] { pg().promote(promote.plan, finisher(id)); });
+                     [this, id, promote] { promote_now(id, promote, promote.plan); });
     Duration hook{};
     if (promote.run_pre_promote) hook = parts_.world.dice.between(milliseconds(10), seconds(4));
     later(hook, [this, id, promote] {
@@ -361,8 +361,16 @@ void Member::do_promote(core::EffectId id, const core::PromotePg& promote) {
         if (has_bug(Bug::timeline_by_itself) || foreign()) plan.to = 0;
         if (has_bug(Bug::admitted_unconfirmed)) plan.hold_clients = false;
         if (has_bug(Bug::promoted_alone) && plan.sync_names) plan.sync_names = "";
-        pg().promote(plan, finisher(id));
+        promote_now(id, promote, plan);
     });
+}
+
+void Member::promote_now(core::EffectId id, const core::PromotePg& promote,
+                         const cluster::PromotePlan& plan) {
+    // What comes of it other rules may mend; nobody may ask for it.
+    if (parts_.world.mono(index_) >= promote.not_after)
+        parts_.watchers.on_failure(*this, "promoted after its right to lead had run out");
+    pg().promote(plan, finisher(id));
 }
 
 // All at once; a silent one is waited for until its deadline.

@@ -87,6 +87,8 @@ private:
     bool do_server(core::EffectId id, const core::Effect& effect);
     bool do_data(core::EffectId id, const core::Effect& effect);
     void do_promote(core::EffectId id, const core::PromotePg& promote);
+    void promote_now(core::EffectId id, const core::PromotePg& promote,
+                     const cluster::PromotePlan& plan);
     void do_probe(core::EffectId id, const core::ProbePeers& probe);
     void do_failsafe(core::EffectId id, const core::AskFailsafe& ask);
     void do_hold(core::EffectId id, const core::HoldPoolers& hold);
