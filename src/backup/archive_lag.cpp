@@ -27,8 +27,8 @@ cluster::Lsn end_of(std::string_view name, std::uint64_t segment_bytes) {
 
 }  // namespace
 
-void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
-    archived_ = std::max(archived_, end_of(seen.last_archived, seen.segment_bytes));
+void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now, bool believe) {
+    if (believe) archived_ = std::max(archived_, end_of(seen.last_archived, seen.segment_bytes));
     if (moments_.size() >= moments_max)
         for (std::size_t at = 1; at < moments_.size(); ++at)
             moments_.erase(moments_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -37,7 +37,7 @@ void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
     // PostgreSQL begin another segment; everything else does within archive_timeout. So where no
     // WAL was written for that long, and no segment waits, none of it is missed.
     const auto still = std::ranges::find(moments_, seen.written, &Moment::written);
-    if (seen.waiting == 0 && seen.archive_timeout.count() > 0 &&
+    if (believe && seen.waiting == 0 && seen.archive_timeout.count() > 0 &&
         now - still->at > seen.archive_timeout + slack)
         archived_ = std::max(archived_, seen.written);
     while (moments_.size() > 1 && moments_[1].written <= archived_) moments_.pop_front();
@@ -48,7 +48,9 @@ void ArchiveLag::look(const cluster::ArchiverState& seen, WallTime now) {
                .waiting = seen.waiting,
                .last_archived = seen.last_archived,
                .archived_at = seen.archived_at,
-               .failing = {}};
+               .failing = {},
+               .queue_full = false,
+               .hole = std::nullopt};
     if (missing) status_.missing_since = complete.at;
     // Before the first look: since the last one went, or longer.
     if (missing && complete.written > archived_ && seen.archived_at)

@@ -12,11 +12,14 @@ namespace relevo::backup {
 class ArchiveLag {
 public:
     // As of `now`; looks come in the order of time, from one server in one run as the primary.
-    void look(const cluster::ArchiverState& seen, WallTime now);
+    // `believe`: what the server says of what it archived last is so. Where pgBackRest may have
+    // dropped a segment (backup.archive_queue) that is not known before the repository was asked.
+    void look(const cluster::ArchiverState& seen, WallTime now, bool believe = true);
     // The server did not answer: what it wrote since the last look may be missing.
     void could_not_look();
-    // Never too young. Too old by an interval between looks, and in a server that has become idle
-    // for as long as it takes to be sure: until its last checkpoint, and archive_timeout.
+    // Never too young, but where the first look was one that is not to be believed. Too old by an
+    // interval between looks, and in a server that has become idle for as long as it takes to be
+    // sure: until its last checkpoint, and archive_timeout.
     const cluster::ArchiveStatus& status() const { return status_; }
 
 private:

@@ -37,6 +37,19 @@ TEST(ArchiveLag, IsTheAgeOfTheOldestTransactionThatIsNotArchived) {
     EXPECT_FALSE(lag.status().missing_since);
 }
 
+// pgBackRest tells PostgreSQL that what it drops is archived.
+TEST(ArchiveLag, GrowsWhileTheArchiverIsNotToBeBelieved) {
+    ArchiveLag lag;
+    lag.look(at(2 * size, 10, first), start);
+    lag.look(at(3 * size, 11, first), start + 10s, false);
+    lag.look(at(4 * size, 12, second), start + 20s, false);
+    EXPECT_EQ(lag.status().missing_since, start);
+    lag.look(at(4 * size, 12, second), start + 1h, false);
+    EXPECT_EQ(lag.status().missing_since, start) << "an idle server is no proof then";
+    lag.look(at(4 * size, 12, "000000010000000000000003"), start + 2h);
+    EXPECT_FALSE(lag.status().missing_since);
+}
+
 TEST(ArchiveLag, WhatNoTransactionWroteIsNotMissed) {
     ArchiveLag lag;
     lag.look(at(2 * size, 10, first), start);

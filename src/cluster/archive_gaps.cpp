@@ -135,14 +135,20 @@ Result<Way> way_of(const std::vector<std::string>& archived,
 Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& archived,
                                              const std::vector<HistoryLine>& history,
                                              Timeline current, std::string_view from,
-                                             std::uint64_t segment_bytes) {
+                                             std::uint64_t segment_bytes,
+                                             std::string_view through) {
     RLV_TRY(auto way, way_of(archived, history, current, from, segment_bytes));
     Walk walk(std::move(way.there), segment_bytes);
+    const auto wanted = parse(through, segment_bytes);
     for (const auto& part : way.parts) {
-        if (part.end)
+        if (part.end) {
             walk.look(part.timeline, part.first, *part.end);
-        else if (const auto last = walk.last(part.timeline))
-            walk.look(part.timeline, part.first, *last + 1);
+            continue;
+        }
+        auto last = walk.last(part.timeline);
+        if (wanted && wanted->timeline == part.timeline)
+            last = std::max(last.value_or(0), wanted->number);
+        if (last) walk.look(part.timeline, part.first, *last + 1);
     }
     return walk.take();
 }

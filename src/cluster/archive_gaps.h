@@ -23,14 +23,16 @@ struct ArchiveGap {
 
 // `archived`: the names of the archive's segments, in any order. `history`: of the current
 // timeline's history file. `from`: the first that is needed, as a backup names it. Up to the last
-// one that the archive has of the current timeline: what is not archived yet is no gap.
+// one that the archive has of the current timeline: what is not archived yet is no gap. `through`:
+// or up to that one, if it is of the current timeline; empty, or another file's name: not.
 // The segment in which a timeline is left is looked for on the next one, which has it whole.
 // invalid: a name, or a segment's size; conflict: `from` is on a timeline that is not in the
 // history.
 Result<std::vector<ArchiveGap>> archive_gaps(const std::vector<std::string>& archived,
                                              const std::vector<HistoryLine>& history,
                                              Timeline current, std::string_view from,
-                                             std::uint64_t segment_bytes);
+                                             std::uint64_t segment_bytes,
+                                             std::string_view through = {});
 
 // How far recovery gets from a segment on.
 struct ArchiveReach {

@@ -53,6 +53,17 @@ TEST(ArchiveGaps, AHoleInTheMiddleIsFound) {
         << "the backup's own first segments";
 }
 
+TEST(ArchiveGaps, ReachUpToWhatMustBeThere) {
+    const auto gaps = [](const std::string& through) {
+        return *archive_gaps(names(2, 7, 9), {left(1, 7)}, 2, name(2, 8), mb16, through);
+    };
+    EXPECT_THAT(gaps(name(2, 11)), ElementsAre(ArchiveGap{name(2, 10), name(2, 11), 2}));
+    EXPECT_THAT(gaps(name(2, 8)), IsEmpty());
+    EXPECT_THAT(gaps(name(1, 11)), IsEmpty()) << "of a timeline that was left";
+    EXPECT_THAT(gaps("00000002.history"), IsEmpty());
+    EXPECT_THAT(gaps(""), IsEmpty());
+}
+
 TEST(ArchiveGaps, WhatAPrimaryStreamedAndNeverArchivedIsFound) {
     EXPECT_THAT(*archive_gaps(names(1, 3, 4) + names(2, 7, 9), {left(1, 7)}, 2, name(1, 3), mb16),
                 ElementsAre(ArchiveGap{name(1, 5), name(1, 6), 2}));

@@ -78,6 +78,17 @@ struct ArchiverState {
     std::chrono::seconds archive_timeout{0};  // as it is in force; 0: none
 };
 
+// WAL that is missing in the archive behind the newest backup. What came after it can be restored
+// only from a backup that is yet to be made.
+struct ArchiveHole {
+    std::string after;           // that backup's label
+    std::string first, last;     // the first segment that is missing, and the last one
+    std::uint64_t segments = 0;  // that are missing, perhaps in several holes
+    // When the one before the first was stored, by the repository's clock; nothing: not known.
+    std::optional<WallTime> since;
+    bool operator==(const ArchiveHole&) const = default;
+};
+
 // How far the archive is behind its primary.
 struct ArchiveStatus {
     // No transaction before it is missing in the repository: its age is what a loss of all members
@@ -87,6 +98,9 @@ struct ArchiveStatus {
     std::string last_archived;
     std::optional<WallTime> archived_at;
     std::string failing;  // the file that archive_command failed for last, if nothing went since
+    // As much waits as may (backup.archive_queue_max): the oldest of it is dropped.
+    bool queue_full = false;
+    std::optional<ArchiveHole> hole;  // as the last look into the repository found it
     bool operator==(const ArchiveStatus&) const = default;
 };
 

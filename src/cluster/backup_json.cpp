@@ -70,6 +70,15 @@ json::Ordered to_object(const ArchiveStatus& archive, WallTime now) {
     put(out, "last_archived", archive.last_archived);
     if (archive.archived_at) out["archived_at"] = to_iso(*archive.archived_at);
     put(out, "failing", archive.failing);
+    if (archive.queue_full) out["queue_full"] = true;
+    if (archive.hole) {
+        json::Ordered hole;
+        hole["after"] = archive.hole->after;
+        hole["first"] = archive.hole->first;
+        hole["last"] = archive.hole->last;
+        hole["segments"] = archive.hole->segments;
+        out["hole"] = std::move(hole);
+    }
     return out;
 }
 

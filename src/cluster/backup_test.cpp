@@ -84,6 +84,13 @@ TEST(Backup, ItsJsonLeavesOutWhatIsNotKnown) {
         R"("wal_stop":"000000020000000000000009","lsn_stop":"0/3000138","database_bytes":0,)"
         R"("copied_bytes":0,"stored_bytes":0,"page_errors":false}],)"
         R"("archives":[{"repository":1,"id":"15-1"}]})");
+    ArchiveStatus archive;
+    archive.queue_full = true;
+    archive.hole = ArchiveHole{.after = "A", .first = "5", .last = "9", .segments = 4, .since = {}};
+    EXPECT_TRUE(to_json(repository, archive)
+                    .ends_with(R"("archiving":{"missing_ms":0,"waiting_segments":0,)"
+                               R"("queue_full":true,"hole":{"after":"A","first":"5","last":"9",)"
+                               R"("segments":4}}})"));
 }
 
 }  // namespace

@@ -220,6 +220,13 @@ void add_backups(Page& page, const StatusInput& input) {
                    epoch(archive.archived_at));
         page.gauge("relevo_archive_failing", "1 if archive_command failed last, 0 otherwise.",
                    !archive.failing.empty());
+        page.gauge("relevo_archive_queue_full",
+                   "1 if so much WAL waits that the oldest is dropped, 0 otherwise.",
+                   archive.queue_full);
+        page.number("relevo_archive_missing_segments",
+                    "WAL segments that are missing in the backup repository behind the newest "
+                    "backup: what came after them needs a new one.",
+                    archive.hole ? static_cast<std::int64_t>(archive.hole->segments) : 0);
     }
     if (!input.backups) return;
     page.gauge("relevo_backup_last_time",

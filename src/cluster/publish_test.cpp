@@ -499,6 +499,13 @@ TEST(Metrics, OfBackupsAreThereOnlyWhereTheyAreKnown) {
     EXPECT_EQ(metric(in, "relevo_archive_missing_seconds"), "12.500");
     EXPECT_EQ(metric(in, "relevo_archive_waiting_segments"), "2");
     EXPECT_EQ(metric(in, "relevo_archive_failing"), "1");
+    EXPECT_EQ(metric(in, "relevo_archive_queue_full"), "0");
+    EXPECT_EQ(metric(in, "relevo_archive_missing_segments"), "0");
+    in.archive->queue_full = true;
+    in.archive->hole =
+        ArchiveHole{.after = "A", .first = "5", .last = "9", .segments = 4, .since = {}};
+    EXPECT_EQ(metric(in, "relevo_archive_queue_full"), "1");
+    EXPECT_EQ(metric(in, "relevo_archive_missing_segments"), "4");
     EXPECT_EQ(metric(in, "relevo_backup_last_time"), "900.000000");
     EXPECT_EQ(metric(in, "relevo_backup_last_full_time"), "0");
 }

@@ -101,6 +101,14 @@ std::string archiving_text(const Node& repository) {
                            waiting == 1 ? "s" : "");
     if (const auto failing = text(*archiving, "failing"); !failing.empty())
         out += fmt::format("; archive_command fails for {} (PostgreSQL's log says why)", failing);
+    if (text(*archiving, "queue_full") == "true")
+        out += "; as much waits as may (archive_queue_max): the oldest of it is dropped";
+    if (const auto* hole = archiving->find("hole"))
+        out += fmt::format(
+            "\nWAL is missing behind backup {} ({} segment{} from {} to {}): what came after that "
+            "cannot be restored until there is a new backup",
+            text(*hole, "after"), number(*hole, "segments"),
+            number(*hole, "segments") == 1 ? "" : "s", text(*hole, "first"), text(*hole, "last"));
     return out + "\n";
 }
 

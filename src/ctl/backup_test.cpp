@@ -66,6 +66,17 @@ TEST_F(BackupCommands, listSaysWhyWalWaits) {
                           "000000020000000000000010"));
 }
 
+TEST_F(BackupCommands, listSaysWhatWasDropped) {
+    std::string text = repository;
+    text.insert(text.size() - 1,
+                R"(,"archiving":{"missing_ms":7300000,"waiting_segments":3,"queue_full":true,)"
+                R"("hole":{"after":"A","first":"5","last":"9","segments":4}})");
+    http.answer(key("db-a", "GET"), 200, text);
+    EXPECT_EQ(run({"backup", "list"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output, HasSubstr("the oldest of it is dropped\nWAL is missing behind "
+                                           "backup A (4 segments from 5 to 9): what came after"));
+}
+
 TEST_F(BackupCommands, listHasFormatsForPrograms) {
     http.answer(key("db-a", "GET"), 200, repository);
     EXPECT_EQ(run({"backup", "list", "-f", "json"}), 0);
