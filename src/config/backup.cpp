@@ -24,6 +24,8 @@ constexpr int fetch_deadline_s = 60;
 // A planned switchover holds clients up until the old primary has ended. A segment is archived in
 // less where the repository is well.
 constexpr std::chrono::seconds archiver_patience{2};
+// A few segments of the usual size: of less, one slow answer would make a hole.
+constexpr std::int64_t least_queue_bytes = std::int64_t{64} << 20U;
 constexpr auto npos = std::string::npos;
 
 bool is_option_name(std::string_view text) {
@@ -47,6 +49,9 @@ std::string_view why_owned(std::string_view name) {
     if (name == "stanza") return "give backup.stanza";
     if (name == "config" || name == "config-path" || name == "config-include-path")
         return "give backup.config, and nothing is rendered";
+    if (name == "archive-push-queue-max" || name == "archive-queue-max")
+        return "give backup.archive_queue: drop and archive_queue_max, so that what is dropped is "
+               "told, and a full backup made";
     if (!name.starts_with("pg")) return {};
     auto rest = name.substr(2);
     while (!rest.empty() && rest.front() >= '0' && rest.front() <= '9') rest.remove_prefix(1);
@@ -210,10 +215,35 @@ void read_from(Reader& section, BackupConfig& out) {
                         "choose prefer-standby or primary");
 }
 
+// Without a bound it would be somebody's guess at the size of his disk.
+void read_queue(Reader& section, BackupConfig& out) {
+    std::string queue = "keep";
+    section.word("archive_queue", queue, {"keep", "drop"});
+    const bool drops = queue == "drop";
+    out.archive_queue = drops ? BackupConfig::Queue::drop : BackupConfig::Queue::keep;
+    std::int64_t most = 0;
+    section.integer("archive_queue_max", most, least_queue_bytes, INT64_MAX, "B");
+    out.archive_queue_max_bytes = static_cast<std::uint64_t>(most);
+    if (drops && !section.has("archive_queue_max"))
+        section.problem("archive_queue",
+                        "drop needs a bound: give archive_queue_max, as in 16GB, well below what "
+                        "the disk of pg_wal has room for");
+    if (!drops && section.has("archive_queue_max"))
+        section.problem("archive_queue_max",
+                        "found without archive_queue: drop; WAL that waits is kept then, whatever "
+                        "its size: leave it out, or add archive_queue: drop");
+}
+
 std::string pgbackrest(const LocalConfig& local) {
     return fmt::format("{} {} {}", word_in_setting(local.backup.program),
                        word_in_setting("--config=" + backup_file(local)),
                        word_in_setting("--stanza=" + local.backup.stanza));
+}
+
+// On the command alone, and not in the file: what the agent archives itself is never dropped.
+std::string queue_bound(const LocalConfig& local) {
+    if (local.backup.archive_queue != BackupConfig::Queue::drop) return {};
+    return fmt::format(" --archive-push-queue-max={}", local.backup.archive_queue_max_bytes);
 }
 
 // `|| exit 1`: to PostgreSQL a command that was ended by a signal is the end of recovery, not a
@@ -265,6 +295,7 @@ void read_backup(const Node& tree, const std::string& scope, BackupConfig& out,
         schedule.problem("timezone", zone.error().message);
     read_from(section, out);
     section.seconds("archive_timeout", out.archive_timeout, 1);
+    read_queue(section, out);
     read_proof(section, out.proof);
 }
 
@@ -312,8 +343,13 @@ void archive_with(const LocalConfig& local, ports::PostgresConfig& out,
         const auto found = base.find(guc);
         return found != base.end() && !found->second.empty();
     };
+    const bool drops = local.backup.archive_queue == ports::BackupConfig::Queue::drop;
     if (!given("archive_library") && !given("archive_command"))
-        base["archive_command"] = pgbackrest(local) + " archive-push \"%p\"";
+        base["archive_command"] = pgbackrest(local) + queue_bound(local) + " archive-push \"%p\"";
+    else if (drops)
+        notes.emplace_back(
+            "backup.archive_queue: drop has no effect: archive_command is your own in "
+            "postgresql.parameters; take it out, or give it --archive-push-queue-max yourself");
     out.archiver_patience = archiver_patience;
     if (out.recovery_conf.contains("restore_command")) return;
     // The gate's lines say what is not fetched. 1: none of them matches; 2: the gate is not there.

@@ -115,6 +115,23 @@ TEST(BackupSection, SaysWhatIsWrongOnceEach) {
     EXPECT_EQ(schedule.find("backup.schedule"), schedule.rfind("backup.schedule"));
 }
 
+TEST(BackupSection, WalIsDroppedOnlyWhereTheOperatorSaysSoAndHowMuchMayWait) {
+    const auto config =
+        load_text(minimal + "backup: {archive_queue: drop, archive_queue_max: 16GB}\n");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->backup.archive_queue, BackupConfig::Queue::drop);
+    EXPECT_EQ(config->backup.archive_queue_max_bytes, 16UL << 30U);
+    EXPECT_EQ(load_text(minimal + "backup: {}\n")->backup.archive_queue, BackupConfig::Queue::keep);
+    EXPECT_THAT(with("{archive_queue: drop}"), HasSubstr("drop needs a bound"));
+    EXPECT_THAT(with("{archive_queue: drop, archive_queue_max: 16MB}"),
+                HasSubstr("backup.archive_queue_max"));
+    EXPECT_THAT(with("{archive_queue_max: 1GB}"), HasSubstr("add archive_queue: drop"));
+    EXPECT_THAT(with("{archive_queue: lose}"), HasSubstr("one of keep, drop"));
+    for (const auto* option : {"{options: {archive-push-queue-max: 1GB}}",
+                               "{options: {archive-push: {archive-push-queue-max: 1GB}}}"})
+        EXPECT_THAT(with(option), HasSubstr("give backup.archive_queue: drop")) << option;
+}
+
 TEST(BackupSection, HalfACipherIsRefused) {
     EXPECT_THAT(with("{options: {repo1-cipher-pass: xyzzy}}"),
                 AllOf(HasSubstr("nothing would be encrypted"), Not(HasSubstr("xyzzy"))));
@@ -170,6 +187,20 @@ TEST(Archiving, IsTurnedOnWithTheFileThatTheAgentRenders) {
     EXPECT_EQ(without.postgres.fetch_command, "");
     EXPECT_TRUE(made.postgres.archiver_patience);
     EXPECT_FALSE(without.postgres.archiver_patience);
+}
+
+// On the command alone: what the agent archives itself is never dropped.
+TEST(Archiving, HasTheBoundOfTheQueueOnItsCommand) {
+    const auto section = minimal + "backup: {archive_queue: drop, archive_queue_max: 64MB}\n";
+    const auto made = effective_of(section);
+    EXPECT_EQ(made.postgres.parameters.base.at("archive_command"),
+              "pgbackrest --config=/srv/data.pgbackrest/pgbackrest.conf --stanza=demo "
+              "--archive-push-queue-max=67108864 archive-push \"%p\"");
+    EXPECT_THAT(made.notes, IsEmpty());
+    const auto own =
+        effective_of(section, R"({"postgresql":{"parameters":{"archive_command":"mine %p"}}})");
+    EXPECT_EQ(own.postgres.parameters.base.at("archive_command"), "mine %p");
+    EXPECT_THAT(own.notes, ElementsAre(HasSubstr("backup.archive_queue: drop has no effect")));
 }
 
 TEST(ReplicasFromBackups, NeedTheSectionOrACommand) {

@@ -57,8 +57,9 @@ const Keys dns_keys = {"primary",     "replica", "ttl",    "addresses",
                        "maximum_lag", "zone",    "update", "responder"};
 const Keys dns_update_keys = {"servers", "key_file"};
 const Keys dns_responder_keys = {"listen"};
-const Keys backup_keys = {"stanza",   "program", "config",          "options", "primary_host",
-                          "schedule", "from",    "archive_timeout", "proof"};
+const Keys backup_keys = {
+    "stanza", "program",         "config", "options",       "primary_host",     "schedule",
+    "from",   "archive_timeout", "proof",  "archive_queue", "archive_queue_max"};
 const Keys backup_proof_keys = {"schedule",   "on",       "on_only_member", "directory", "check",
                                 "check_file", "database", "amcheck",        "timeout"};
 const Keys backup_schedule_keys = {"full", "differential", "incremental", "timezone"};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,6 +28,12 @@ struct BackupConfig {
     std::string timezone = "UTC";  // that they are meant in, an IANA name
     From from = From::prefer_standby;
     std::chrono::seconds archive_timeout{60};
+    // What becomes of WAL that waits for a repository that is away: it stays until the disk is full
+    // (docs/adr/0018), or, once so much waits, the oldest of it is dropped: a hole in the archive,
+    // which a full backup closes that is made by itself.
+    enum class Queue { keep, drop };
+    Queue archive_queue = Queue::keep;
+    std::uint64_t archive_queue_max_bytes = 0;  // with drop alone
     // Proving that backups restore. By its schedule only with a section of its own: a restore of
     // everything needs room and traffic of which only the operator knows.
     struct Proof {
