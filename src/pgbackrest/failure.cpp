@@ -31,6 +31,15 @@ struct Meaning {
     ErrorCode code;
     const char* remedy;
 };
+constexpr const char* too_slow =
+    "the repository does not answer in time: is the object store overloaded, or the way to it "
+    "slow? "
+    "Nothing is to be done here: it is tried again, and WAL waits in pg_wal meanwhile (io-timeout "
+    "in "
+    "backup.options lets a command wait longer)";
+constexpr const char* store_fails =
+    "the object store has an error itself: look at its log or its provider's status. It is tried "
+    "again, and WAL waits in pg_wal meanwhile";
 constexpr Meaning meanings[] = {
     // The head of what openssl's ciphers write, read as text.
     {"Salted__", ErrorCode::denied,
@@ -121,10 +130,12 @@ constexpr Meaning meanings[] = {
      "the repository's name cannot be looked up: correct repo-s3-endpoint (or repo-host), or DNS"},
     {"unable to connect", ErrorCode::unavailable,
      "the repository does not answer: is it up, and the way to it open?"},
-    {"imeout", ErrorCode::unavailable, "the repository does not answer in time"},
-    {"timed out", ErrorCode::unavailable, "the repository does not answer in time"},
-    {"ServiceError", ErrorCode::unavailable, "the object store has an error itself"},
-    {"HTTP request failed with 5", ErrorCode::unavailable, "the object store has an error itself"},
+    {"imeout", ErrorCode::unavailable, too_slow},
+    {"timed out", ErrorCode::unavailable, too_slow},
+    {"ServiceError", ErrorCode::unavailable, store_fails},
+    {"HTTP request failed with 5", ErrorCode::unavailable, store_fails},
+    {": [500] ", ErrorCode::unavailable, store_fails},
+    {": [503] ", ErrorCode::unavailable, store_fails},
     // Below the reasons why a repository cannot be read: pgBackRest names it as a hint at all.
     {"does not match expected checksum", ErrorCode::failed,
      "a file of this backup is damaged in the repository: take another backup, and see what "

@@ -33,6 +33,7 @@ namespace {
 constexpr std::size_t answer_max = 64UL << 20U;  // thousands of backups and their references
 
 constexpr Duration push_deadline = std::chrono::minutes(5);
+constexpr Duration why_deadline = std::chrono::seconds(70);  // io-timeout and a little
 
 std::string pgpass_path(const Settings& settings) { return settings.directory + "/pgpass"; }
 
@@ -55,6 +56,20 @@ std::uint64_t segment_bytes(const std::string& wal) {
         if (!error) return size;
     }
     return 0;
+}
+
+// The segment that the archiver is at: it takes them in the order of their names.
+std::string oldest_ready(const std::string& wal) {
+    constexpr std::string_view mark = ".ready";
+    constexpr std::size_t digits = 24;
+    std::string oldest;
+    const auto names = os::list_directory(wal + "/archive_status");
+    if (!names) return oldest;
+    for (const auto& name : *names)
+        if (name.size() == digits + mark.size() && name.ends_with(mark) &&
+            (oldest.empty() || name < oldest))
+            oldest = name;
+    return oldest.substr(0, digits);
 }
 
 Status write_files(const Settings& settings) {
@@ -148,6 +163,19 @@ struct PgBackRest::Impl {
         co_return std::move(finished->out);
     }
 
+    // What the operator says of a queue is for PostgreSQL's archiver: nothing is dropped here, and
+    // what fails is heard at once.
+    Task<Status> push(const Settings& settings, std::string name, Duration deadline) {
+        auto words = arguments(settings, "archive-push");
+        words.insert(words.end() - 1, {"--no-archive-async", "--reset-archive-push-queue-max"});
+        words.push_back(settings.data_dir + "/pg_wal/" + name);
+        auto made = command(settings, std::move(words));
+        made.deadline = deadline;
+        const auto said = co_await ask(settings, std::move(made), false, "archiving " + name);
+        if (!said) co_return std::unexpected(said.error());
+        co_return Status{};
+    }
+
     Task<Status> plain(const char* what, Duration deadline, const char* doing) {
         const auto now = settings();
         if (!now) co_return std::unexpected(now.error());
@@ -221,7 +249,18 @@ Task<Status> PgBackRest::create_stanza(Duration deadline) {
 }
 
 Task<Status> PgBackRest::check(Duration deadline) {
-    return impl_->plain("check", deadline, "checking that WAL reaches the repository");
+    auto done =
+        co_await impl_->plain("check", deadline, "checking that WAL reaches the repository");
+    const auto now = impl_->settings();
+    if (done || !now || !done.error().message.contains("was not archived before")) co_return done;
+    // Why is in PostgreSQL's log alone; whoever archives the segment that it is at himself hears
+    // the same. What arrives twice is compared, and is one.
+    const auto wal = now->data_dir + "/pg_wal";
+    const auto oldest = co_await impl_->pool.run([&] { return oldest_ready(wal); });
+    if (oldest.empty()) co_return done;
+    auto pushed = co_await impl_->push(*now, oldest, why_deadline);
+    if (!pushed) co_return pushed;
+    co_return done;
 }
 
 Task<Result<ports::Backup::Archived>> PgBackRest::archived(cluster::ArchiveRange archive,
@@ -265,12 +304,7 @@ Task<Result<int>> PgBackRest::fill_archive(cluster::Timeline current) {
     if (!names) co_return within("archiving what the last primary left", names.error());
     const auto segments = earlier_segments(*names, current);
     for (const auto& name : segments) {
-        auto words = arguments(*now, "archive-push");
-        words.push_back(wal + "/" + name);
-        auto command = impl_->command(*now, std::move(words));
-        command.deadline = push_deadline;
-        const auto pushed =
-            co_await impl_->ask(*now, std::move(command), false, "archiving " + name);
+        const auto pushed = co_await impl_->push(*now, name, push_deadline);
         // Recycled meanwhile: PostgreSQL keeps wal_keep_size of it, and no more.
         const bool there =
             pushed || co_await impl_->pool.run([&] { return os::exists(wal + "/" + name); });

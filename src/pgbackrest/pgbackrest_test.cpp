@@ -271,6 +271,31 @@ TEST_F(Adapter, WhatTheLastPrimaryLeftIsArchived) {
     EXPECT_EQ(t.await(backup.fill_archive(2)).error().code, ErrorCode::conflict);
 }
 
+TEST_F(Adapter, ACheckSaysWhyASegmentDoesNotArrive) {
+    const auto marks = settings.data_dir + "/pg_wal/archive_status";
+    ASSERT_TRUE(os::make_directory(settings.data_dir, 0700));
+    ASSERT_TRUE(os::make_directory(settings.data_dir + "/pg_wal", 0700));
+    ASSERT_TRUE(os::make_directory(marks, 0700));
+    program(R"(case "$*" in
+*" check"*) echo "ERROR: [082]: WAL segment X was not archived before the 60000ms timeout" >&2 ;;
+*"--reset-archive-push-queue-max archive-push "*000000010000000000000004)
+    echo "ERROR: [101]: [500] Internal Server Error" >&2 ;;
+*) exit 0 ;;
+esac
+exit 1
+)");
+    EXPECT_THAT(t.await(backup.check(5s)).error().message, HasSubstr("PostgreSQL's log"));
+    for (const auto* name : {"000000010000000000000005.ready", "000000010000000000000003.done",
+                             "000000010000000000000004.ready", "00000001.history.ready"})
+        ASSERT_TRUE(os::write_file(marks + "/" + name, "", 0600));
+    EXPECT_THAT(t.await(backup.check(5s)).error().message,
+                AllOf(HasSubstr("archiving 000000010000000000000004"),
+                      HasSubstr("the object store has an error itself")));
+    // It arrives when it is pushed once more: what the check said stands.
+    ASSERT_TRUE(os::remove_file(marks + "/000000010000000000000004.ready"));
+    EXPECT_THAT(t.await(backup.check(5s)).error().message, HasSubstr("was not archived before"));
+}
+
 TEST_F(Adapter, WithoutASectionOrAProgramThatIsSaid) {
     EXPECT_THAT(t.await(backup.check(1s)).error().message, HasSubstr("install pgBackRest"));
     settings.config.present = false;
