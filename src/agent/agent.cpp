@@ -26,7 +26,11 @@ Agent::Agent(asio::io_context& io, Parts parts)
       proofs_(io, parts_.clock, parts_.backup, parts_.blocking,
               [this]() -> const auto& { return parts_.configuration.postgres(); }),
       backup_jobs_(io, parts_.clock, parts_.dcs, &parts_.backup, &proofs_),
-      backups_(io, parts_.clock, parts_.backup, [this] { backup_jobs_.repository_ready(); }),
+      backups_(io, parts_.clock, parts_.backup,
+               [this] {
+                   backup_jobs_.repository_ready();
+                   archive_watch_.repository_ready();
+               }),
       restores_(io, parts_.clock, parts_.backup, parts_.blocking,
                 [this] { return parts_.configuration.local().postgres.data_dir; }),
       in_place_({.clock = parts_.clock,
@@ -36,7 +40,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
                  .data_dir = [this] { return parts_.configuration.postgres().data_dir; },
                  .work = parts_.in_place}),
       disks_(io, disk_parts()),
-      archive_watch_(io, parts_.clock, parts_.backup, parts_.postgres),
+      archive_watch_(io, archive_parts()),
       copies_(parts_.blocking, parts_.backup),
       corruptions_(io, corruption_parts()),
       alarm_(io),
@@ -390,6 +394,15 @@ void Agent::show_measured() {
     view->disk = disks_.report();
     view->corruption = corruptions_.report();
     view_ = std::move(view);
+}
+
+ArchiveWatch::Parts Agent::archive_parts() {
+    backup_jobs_.on_ended([this] { archive_watch_.look_soon(); });
+    return {.clock = parts_.clock,
+            .backup = parts_.backup,
+            .archiver = [this] { return parts_.postgres.archiver(); },
+            .hole = [this](auto hole) { backup_jobs_.archive_has(std::move(hole)); },
+            .answers = [this] { backups_.repository_answers(); }};
 }
 
 Corruptions::Parts Agent::corruption_parts() {

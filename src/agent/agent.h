@@ -117,6 +117,7 @@ private:
     void show_measured();
     Disks::Parts disk_parts();
     Corruptions::Parts corruption_parts();
+    ArchiveWatch::Parts archive_parts();
     void wake_watchers();
     void settle_config();
     bool data_is_ours() const;  // the data directory is known to be this cluster's

@@ -135,6 +135,15 @@ void BackupJobs::take(backup::Look look, cluster::Revision revision) {
     look_revision_ = revision;
     if (!shown_proofs_ || *shown_proofs_ != look_.proofs)
         shown_proofs_ = std::make_shared<const std::vector<cluster::ProofRecord>>(look_.proofs);
+    if (!look_.job || look_.job->active()) return;
+    const auto& ended = look_.job->run.empty() ? look_.job->id : look_.job->run;
+    if (std::exchange(ended_seen_, ended) != ended && job_ended_) job_ended_();
+}
+
+void BackupJobs::archive_has(std::optional<backup::HoleBehind> hole) {
+    if (hole == hole_) return;
+    hole_ = std::move(hole);
+    act();
 }
 
 void BackupJobs::see(const ports::View& view) {
@@ -174,6 +183,7 @@ void BackupJobs::prepare_policy() {
     if (policy_ready_) return;
     policy_ready_ = true;
     const auto config = backup_->config();
+    drops_ = config.archive_queue == BackupConfig::Queue::drop;
     policy_.schedule.full = cron_of("full", config.full);
     policy_.schedule.differential = cron_of("differential", config.differential);
     policy_.schedule.incremental = cron_of("incremental", config.incremental);
@@ -210,6 +220,7 @@ backup::Facts BackupJobs::facts() {
     out.look = look_;
     out.run = run_;
     out.listing = listing_;
+    if (drops_) out.hole = hole_;
     // Of this life of this agent: two would have to begin within a microsecond.
     out.fresh_token = fmt::format("{}/{}", self_, out.wall.time_since_epoch().count());
     return out;

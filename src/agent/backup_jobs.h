@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,11 @@ public:
     // The label of the last backup that was made here since the agent was started; empty: none.
     const std::string& made_here() const { return made_here_; }
     void reloaded();  // the configuration may be another one
+    // WAL is missing in the archive behind a backup, or none is: where it may be dropped
+    // (backup.archive_queue), a full backup follows at once.
+    void archive_has(std::optional<backup::HoleBehind> hole);
+    // Called after each look that shows a job that has ended; may be empty.
+    void on_ended(std::function<void()> told) { job_ended_ = std::move(told); }
     // As the newest look into the repository showed it. Only a leader looks now and then; nothing:
     // it did not yet, or this member leads not.
     const std::optional<cluster::BackupTimes>& newest() const { return newest_; }
@@ -103,6 +109,9 @@ private:
     bool stopped_ = false;
 
     std::string made_here_;
+    std::optional<backup::HoleBehind> hole_;
+    std::function<void()> job_ended_;
+    std::string ended_seen_;  // the last job that it was called for
 
     // What the agent is, as its last view said.
     std::string self_, scope_;
@@ -125,6 +134,7 @@ private:
 
     backup::Mind mind_;
     bool policy_ready_ = false;
+    bool drops_ = false;  // backup.archive_queue
     backup::Policy policy_;
     std::optional<backup::Run> run_;
     std::string end_reason_;  // why the run that lives was told to end

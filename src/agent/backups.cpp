@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "backup/archive_hole.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cluster/archive_gaps.h"
@@ -193,11 +194,17 @@ Task<void> Backups::keep_stanza() {
             log::error("backup: {}. It is tried again; PostgreSQL goes on meanwhile",
                        done.error().message);
         complained_ = done.error().message;
+        if (std::exchange(answers_, false)) pause = first_pause;
         again_.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(pause));
         co_await again_.async_wait(quietly);
         pause = std::min(2 * pause, longest_pause);
     }
     keeping_stanza_ = false;
+}
+
+void Backups::repository_answers() {
+    answers_ = keeping_stanza_;
+    again_.cancel();
 }
 
 Task<Status> Backups::prepare() {
@@ -250,12 +257,29 @@ Task<Result<std::string>> Backups::look_for_gaps() {
     if (gaps->empty())
         co_return fmt::format("WAL reaches the repository, and none is missing since backup {}",
                               oldest.label);
+    backup::ArchiveSight sight{.believed = {},
+                               .repository = *there,
+                               .archive = there->archives.back(),
+                               .segments = archived->segments,
+                               .stored = {},
+                               .segment_bytes = archived->segment_bytes,
+                               .history = history_,
+                               .timeline = timeline_};
+    const auto look = backup::find_hole(sight);
+    if (!look) co_return within("looking for gaps", look.error());
+    if (!look->hole && !look->since.empty())
+        co_return fmt::format(
+            "WAL reaches the repository, and none is missing since backup {}. Before that some is "
+            "missing since backup {}: {}. What lies in such a hole cannot be restored",
+            look->since, oldest.label, gaps_text(*gaps));
+    const bool by_itself = backup_.config().archive_queue == ports::BackupConfig::Queue::drop;
     co_return fail(
         ErrorCode::failed,
         fmt::format("WAL reaches the repository, but some is missing since backup {}: {}. What "
-                    "came after it can be restored from newer backups only: make one now "
-                    "(relevoctl backup run)",
-                    oldest.label, gaps_text(*gaps)));
+                    "came after it can be restored from newer backups only: {}",
+                    oldest.label, gaps_text(*gaps),
+                    by_itself ? "a full one is made now by itself (relevoctl backup schedule)"
+                              : "make one now (relevoctl backup run)"));
 }
 
 Task<Result<std::string>> Backups::check_all() {

@@ -28,6 +28,8 @@ public:
     // The view was replaced; cheap. Also begins what has to be begun.
     void see(const ports::View& view);
     void reloaded();  // the configuration may be another one
+    // It does again: what waits to be tried is tried now.
+    void repository_answers();
     // Ends what runs, and awaits it.
     Task<void> stop();
 
@@ -69,7 +71,7 @@ private:
     cluster::Revision serves_ = 0, prepared_ = 0;
     cluster::Timeline timeline_ = 0;
     std::vector<cluster::HistoryLine> history_;
-    bool keeping_stanza_ = false;
+    bool keeping_stanza_ = false, answers_ = false;
     boost::asio::steady_timer again_;
     std::string complained_;
 

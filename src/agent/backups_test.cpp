@@ -312,6 +312,15 @@ TEST_F(BackupsTest, ACheckSaysWhatItWasWorth) {
     EXPECT_EQ(holed.code, 503);
     EXPECT_THAT(holed.text,
                 HasSubstr("2 from 000000030000000000000007 to 000000030000000000000008"));
+    EXPECT_THAT(holed.text, HasSubstr("make one now"));
+    // A newer backup: what lies in the hole is lost, and nothing is to be done.
+    auto& newer = backup.repository->backups.emplace_back();
+    newer.label = "20260514-020000F";
+    newer.wal_start = "000000030000000000000009";
+    const auto closed = t.await(backups.check());
+    EXPECT_EQ(closed.code, 200);
+    EXPECT_THAT(closed.text, HasSubstr("none is missing since backup 20260514-020000F"));
+    EXPECT_THAT(closed.text, HasSubstr("since backup 20260514-010000F: 2 from"));
     backup.checked = fail(ErrorCode::unavailable, "no answer");
     const auto reply = t.await(backups.check());
     EXPECT_EQ(reply.code, 503);

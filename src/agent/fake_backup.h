@@ -8,7 +8,7 @@
 
 namespace relevo::agent {
 
-class FakeRestores final : public ports::Backup {
+class FakeRestores : public ports::Backup {
 public:
     Result<cluster::Repository> repository = cluster::Repository{};
     std::vector<RestorePlan> plans;

@@ -246,8 +246,16 @@ bool has_listing(const Facts& f, Duration lasts, Decision& out) {
     return false;
 }
 
+// Behind the newest backup of the listing: what was found behind another one is old news, whatever
+// became of it.
+bool hole_is_open(const Facts& f) {
+    return f.hole && f.listing && !f.listing->backups.empty() &&
+           f.listing->backups.back().label == f.hole->backup;
+}
+
 // What is due now. proof_rests: one has just failed.
 std::optional<Due> wanted_now(const Facts& f, bool proof_rests) {
+    if (hole_is_open(f)) return Due{JobWhat::full, std::nullopt};
     std::optional<MadeFor> made;
     const auto& last = f.look.job;
     if (last && last->state == JobState::done && last->due && !cluster::reads_only(last->what))
@@ -269,7 +277,7 @@ void wake_by_calendar(const Facts& f, Decision& out) {
 }
 
 void keep_schedule(const Facts& f, bool proof_rests, Decision& out) {
-    if ((f.policy.schedule.empty() && !f.policy.proof.when) || f.paused) return;
+    if ((f.policy.schedule.empty() && !f.policy.proof.when && !f.hole) || f.paused) return;
     wake(out, f.now + calendar_again);
     if (!has_listing(f, listing_lasts, out)) return;
     wake_by_calendar(f, out);
@@ -291,7 +299,8 @@ void keep_schedule(const Facts& f, bool proof_rests, Decision& out) {
 void make_way_for_backups(const Facts& f, Decision& out) {
     const auto& job = *f.look.job;
     if (f.stopping || f.paused || !job.stop.empty() || !job.begun) return;
-    const auto wanted = fell_due(f.policy.schedule, *job.begun, f.wall);
+    auto wanted = fell_due(f.policy.schedule, *job.begun, f.wall);
+    if (hole_is_open(f)) wanted = JobWhat::full;
     const bool again = job.asker == JobAsker::operator_ || (job.due && job.due == job.made_way);
     if (!wanted || (again && *wanted != JobWhat::full)) return wake_by_calendar(f, out);
     auto next = job;
@@ -320,7 +329,12 @@ void lead(Mind& mind, const Facts& f, Decision& out) {
             job->asker == JobAsker::operator_ && job->interrupted && job->stop.empty();
         if (again || job->asker == JobAsker::schedule) {
             const auto what = fmt::format("{} {}", job->id, f.look.job_revision);
-            const Instant over = since(mind.failed, what, f.now) + backoff(*job);
+            const Instant known = since(mind.failed, what, f.now);
+            // Whoever found a hole had an answer from the repository: what failed before it may
+            // well succeed now.
+            const bool answers_since =
+                f.hole && f.hole->found > known && job->asker == JobAsker::schedule;
+            const Instant over = answers_since ? known : known + backoff(*job);
             proof_rests = job->what == JobWhat::proof && f.now < over;
             if (f.now < over) wake(out, over);
             if (f.now < over && !proof_rests) return;

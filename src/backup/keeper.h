@@ -63,6 +63,13 @@ struct Run {
     cluster::JobProgress progress;
 };
 
+// WAL is missing in the archive behind that backup, and only a full one makes that good.
+struct HoleBehind {
+    std::string backup;  // its label
+    Instant found{};
+    bool operator==(const HoleBehind&) const = default;
+};
+
 // All that is known at one moment.
 struct Facts {
     Instant now{};
@@ -76,6 +83,7 @@ struct Facts {
     Look look;  // the newest
     std::optional<Run> run;
     std::optional<Listing> listing;  // the newest
+    std::optional<HoleBehind> hole;  // that is to be closed by a full backup, whatever the calendar
     std::string fresh_token;         // that was never used before, by anybody
 };
 

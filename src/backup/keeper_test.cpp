@@ -141,6 +141,73 @@ TEST(Lead, WakesForTheSchedule) {
     EXPECT_EQ(decision.wake_at, start + seconds(10));
 }
 
+Facts with_a_hole() {
+    auto facts = facts_of("pg-0");
+    facts.listing->backups = {full_backup("2026-05-14T01:00:00Z")};
+    facts.hole = HoleBehind{facts.listing->backups.back().label, start};
+    return facts;
+}
+
+TEST(Hole, IsClosedByAFullBackupWhateverTheCalendarSays) {
+    Mind mind;
+    auto facts = with_a_hole();
+    ASSERT_TRUE(decide(mind, facts).write);
+    EXPECT_EQ(decide(mind, facts).write->job.what, JobWhat::full);
+    EXPECT_FALSE(decide(mind, facts).write->job.due);
+    facts.policy.schedule = {};
+    EXPECT_TRUE(decide(mind, facts).write) << "no schedule at all";
+    facts.hole.reset();
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts = with_a_hole();
+    facts.paused = true;
+    EXPECT_FALSE(decide(mind, facts).write) << "maintenance mode";
+}
+
+// Whoever found it has not looked since the backup was made.
+TEST(Hole, BehindAnotherBackupThanTheNewestIsOldNews) {
+    Mind mind;
+    auto facts = with_a_hole();
+    facts.listing->backups.push_back(full_backup("2026-05-14T11:59:00Z"));
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
+TEST(Hole, DoesNotWaitForTheRestOfWhatFailedBeforeTheRepositoryAnswered) {
+    Mind mind;
+    auto facts = with_a_hole();
+    facts.hole.reset();
+    auto job = requested("pg-0");
+    job.state = JobState::failed;
+    job.attempts = 9;
+    job.ended = noon;
+    set_job(facts, job);
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.now += seconds(20);
+    facts.hole = HoleBehind{facts.listing->backups.back().label, facts.now};
+    ASSERT_TRUE(decide(mind, facts).write);
+    EXPECT_EQ(decide(mind, facts).write->job.attempts, 9);
+    // And it fails in turn: that rests.
+    job.attempts = 10;
+    set_job(facts, job, 101);
+    facts.now += seconds(5);
+    facts.listing->at = facts.now;
+    EXPECT_FALSE(decide(mind, facts).write);
+    facts.now += minutes(15);
+    facts.listing->at = facts.now;
+    EXPECT_TRUE(decide(mind, facts).write);
+}
+
+TEST(Hole, EndsAProofThatGoesOn) {
+    Mind mind;
+    auto facts = with_a_hole();
+    auto job = running("pg-2", "pg-2/1", 12);
+    job.what = JobWhat::proof;
+    set_job(facts, job);
+    ASSERT_TRUE(decide(mind, facts).write);
+    EXPECT_EQ(decide(mind, facts).write->job.stop, "it makes way for the full backup that is due");
+    facts.hole.reset();
+    EXPECT_FALSE(decide(mind, facts).write);
+}
+
 TEST(Lead, LeavesARunThatLivesAlone) {
     Mind mind;
     auto facts = facts_of("pg-0");
