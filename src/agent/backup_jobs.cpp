@@ -6,12 +6,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cmath>
 #include <utility>
 
-#include "backup/show.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "cluster/keys.h"
 #include "config/zone.h"
 
@@ -19,35 +16,20 @@ namespace relevo::agent {
 namespace asio = boost::asio;
 
 using backup::Decision;
-using backup::Outcome;
 using cluster::JobState;
 using cluster::JobWhat;
 using ports::BackupConfig;
-using ports::Reply;
 using std::chrono::seconds;
 
 namespace {
 
 constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
-constexpr Duration dcs_deadline = seconds(5);
 constexpr Duration info_deadline = seconds(60);
 // A repository that does not answer is asked again this much later.
 constexpr Duration list_pause = seconds(10);
 // pgBackRest dies within two seconds, and its end is written within one more; a DCS that does not
 // answer keeps nobody from stopping.
 constexpr Duration stop_takes = seconds(4);
-
-std::optional<cluster::BackupType> backup_type(JobWhat what) {
-    switch (what) {
-        case JobWhat::full: return cluster::BackupType::full;
-        case JobWhat::differential: return cluster::BackupType::differential;
-        case JobWhat::incremental: return cluster::BackupType::incremental;
-        case JobWhat::expire:
-        case JobWhat::verify:
-        case JobWhat::proof: return std::nullopt;
-    }
-    return std::nullopt;
-}
 
 backup::From from_of(BackupConfig::From from) {
     switch (from) {
@@ -58,15 +40,6 @@ backup::From from_of(BackupConfig::From from) {
     return backup::From::prefer_standby;
 }
 
-const char* word(backup::From from) {
-    switch (from) {
-        case backup::From::primary: return "primary";
-        case backup::From::prefer_standby: return "prefer-standby";
-        case backup::From::standby: return "standby";
-    }
-    return "?";
-}
-
 // The configuration was checked when it was loaded: what is wrong here is said, and left out.
 std::optional<cluster::Cron> cron_of(const char* key, const std::string& text) {
     if (text.empty()) return std::nullopt;
@@ -75,14 +48,6 @@ std::optional<cluster::Cron> cron_of(const char* key, const std::string& text) {
     log::error("backup.schedule.{}: {}: no such backup is made", key, cron.error().message);
     return std::nullopt;
 }
-
-bool locked(const Result<std::string>& label) {
-    return !label && label.error().code == ErrorCode::conflict;
-}
-constexpr int lock_tries = 10;
-constexpr auto lock_pause = std::chrono::seconds(1);
-
-Reply not_configured() { return {404, "this member has no `backup` section in its configuration"}; }
 
 }  // namespace
 
@@ -366,134 +331,6 @@ Task<void> BackupJobs::list() {
     act();
 }
 
-// ---- the run
-
-void BackupJobs::begin_run(const Decision::Begin& what) {
-    run_ = backup::Run{what.token, std::nullopt, {}};
-    end_reason_.clear();
-    log::info("backup: {} begins here{}", to_string(what.what),
-              what.from_standby && !cluster::reads_only(what.what)
-                  ? ", from this standby; " + what.primary + " is the primary"
-                  : "");
-    tasks_.spawn(run(what));
-}
-
-Task<void> BackupJobs::run(Decision::Begin what) {
-    auto outcome = co_await make(what);
-    if (!end_reason_.empty() && !outcome.ok) {
-        outcome.interrupted = true;
-        outcome.proof.reset();
-        outcome.text = "ended by its agent: " + end_reason_;
-    }
-    if (outcome.ok)
-        log::info("backup: {} is done{}: {}", to_string(what.what),
-                  outcome.label.empty() ? "" : ", " + outcome.label, outcome.text);
-    else if (!outcome.proof)  // else it has been said, with what to do
-        log::error("backup: {} {}: {}", to_string(what.what),
-                   outcome.interrupted ? "was interrupted" : "failed", outcome.text);
-    if (run_ && run_->token == what.token) run_->outcome = std::move(outcome);
-    ended_.cancel();
-    act();
-}
-
-Task<Outcome> BackupJobs::verify() {
-    const auto report = co_await backup_->verify();
-    co_return Outcome{.ok = report.has_value(),
-                      .interrupted = !report && report.error().code == ErrorCode::cancelled,
-                      .label = {},
-                      .text = report ? *report : report.error().message};
-}
-
-Task<Outcome> BackupJobs::prove(const Decision::Begin& what) {
-    Outcome out;
-    if (proofs_ == nullptr) {
-        out.text = "this agent makes no proofs of restore";
-        co_return out;
-    }
-    Proofs::Ask ask{.id = what.id, .due = what.due, .timeline = timeline(), .progress = {}};
-    ask.progress = [this](const cluster::BackupProgress& now) { progress(now); };
-    auto proof = co_await proofs_->prove(std::move(ask));
-    out.interrupted = !proof;
-    out.ok = proof && proof->ok;
-    out.text = proof ? proof->result : proof.error().message;
-    if (!proof) co_return out;
-    out.label = proof->backup;
-    out.proof = *std::move(proof);
-    co_return out;
-}
-
-Task<Outcome> BackupJobs::make(const Decision::Begin& what) {
-    if (cluster::reads_only(what.what)) {
-        const bool proof = what.what == JobWhat::proof;
-        auto read = co_await (proof ? prove(what) : verify());
-        co_return read;
-    }
-    Outcome out;
-    if (const auto type = backup_type(what.what)) {
-        ports::Backup::Plan plan;
-        plan.type = *type;
-        if (what.from_standby) {
-            plan.primary = server_of(what.primary);
-            if (!plan.primary) {
-                out.text = "where the primary's server listens is not known";
-                co_return out;
-            }
-        }
-        plan.progress = [this](const cluster::BackupProgress& now) { progress(now); };
-        auto label = co_await backup_->run(plan);
-        // Somebody has pgBackRest's lock on this host for a moment: the stanza is made and checked
-        // after each promotion.
-        for (int tries = 1; locked(label) && tries < lock_tries && end_reason_.empty(); ++tries) {
-            pause_.expires_after(lock_pause);
-            co_await pause_.async_wait(quietly);
-            if (end_reason_.empty()) label = co_await backup_->run(plan);
-        }
-        if (!label) {
-            out.interrupted = label.error().code == ErrorCode::cancelled;
-            out.text = label.error().message;
-            co_return out;
-        }
-        out.label = made_here_ = *label;
-        run_->progress.percent_x100 = 10'000;
-    }
-    // Under the same run, so that nothing is removed while somebody makes a backup.
-    const auto removed = co_await expire();
-    // A backup that was made is made, whatever became of older ones.
-    out.ok = removed || !out.label.empty();
-    out.interrupted = !removed && removed.error().code == ErrorCode::cancelled;
-    out.text = removed ? *removed : "retention: " + removed.error().message;
-    co_return out;
-}
-
-Task<Result<std::string>> BackupJobs::expire() {
-    if (!end_reason_.empty()) co_return fail(ErrorCode::cancelled, "there was no time left for it");
-    const auto lines = co_await backup_->expire(false);
-    if (!lines) co_return std::unexpected(lines.error());
-    co_return lines->empty() ? std::string("nothing to expire") : join(*lines, "; ");
-}
-
-void BackupJobs::progress(const cluster::BackupProgress& now) {
-    if (!run_) return;
-    auto& shown = run_->progress;
-    shown.done_bytes = now.done_bytes;
-    shown.total_bytes = now.total_bytes;
-    if (now.percent) shown.percent_x100 = static_cast<int>(std::lround(*now.percent * 100));
-    shown.at = clock_.wall();
-}
-
-// Said until it is dead: it may have been told before it was there.
-void BackupJobs::end_run(const std::string& why) {
-    if (end_reason_.empty()) {
-        end_reason_ = why;
-        log::warning("backup: the run is ended: {}", why);
-    }
-    backup_->end_job();
-    if (proofs_ != nullptr) proofs_->end();
-    pause_.cancel();
-    // Once more soon: between its two parts there was nothing to end.
-    end_again_ = clock_.now() + std::chrono::milliseconds(200);
-}
-
 cluster::Timeline BackupJobs::timeline() const {
     const auto* leader = snapshot_ ? snapshot_->leader_member() : nullptr;
     return leader != nullptr ? leader->timeline : 0;
@@ -528,93 +365,5 @@ Task<void> BackupJobs::stop() {
 }
 
 Task<void> BackupJobs::wait() { co_await tasks_.wait(); }
-
-// ---- the API
-
-Task<Reply> BackupJobs::start(ports::BackupOrder order) {
-    if (!configured()) co_return not_configured();
-    if (order.cancel) {
-        auto cancelled = co_await cancel();
-        co_return cancelled;
-    }
-    if (order.dry_run) {
-        auto lines = co_await would_expire();
-        co_return lines;
-    }
-    const auto look = co_await read(dcs_deadline);
-    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
-    const auto job = backup::request(*look, order.what, clock_.wall());
-    if (!job) co_return Reply{409, job.error().message};
-    const auto done = co_await dcs_.commit(
-        cluster::keys::put_backup(*job, look->job_revision, std::nullopt), dcs_deadline);
-    ++writes_;
-    must_read_ = true;
-    act();
-    if (!done)
-        co_return Reply{503,
-                        "it is not known whether the request was written, look at "
-                        "`relevoctl backup schedule`: " +
-                            done.error().message};
-    if (!done->succeeded)
-        co_return Reply{409, "somebody else was faster: look at `relevoctl backup schedule`"};
-    if (look->leader.empty())
-        log::info("backup: {} was asked for; it begins when the cluster has a leader",
-                  to_string(order.what));
-    co_return Reply{202, to_json(*job)};
-}
-
-Task<Reply> BackupJobs::cancel() {
-    const auto look = co_await read(dcs_deadline);
-    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
-    const auto job = backup::cancel_proof(*look, clock_.wall());
-    if (!job) co_return Reply{409, job.error().message};
-    const auto done = co_await dcs_.commit(
-        cluster::keys::put_backup(*job, look->job_revision, std::nullopt), dcs_deadline);
-    ++writes_;
-    must_read_ = true;
-    act();
-    if (!done) co_return Reply{503, "it is not known whether that was written: ask again"};
-    if (!done->succeeded) co_return Reply{409, "the job has just changed: ask again"};
-    co_return Reply{202, to_json(*job)};
-}
-
-Task<Reply> BackupJobs::would_expire() {
-    const auto lines = co_await backup_->expire(true);
-    if (!lines) co_return Reply{503, lines.error().message};
-    std::string text;
-    for (const auto& line : *lines) text += line + "\n";
-    co_return Reply{200, text.empty() ? "nothing would be expired\n" : text};
-}
-
-Task<Reply> BackupJobs::schedule() {
-    if (!configured()) co_return not_configured();
-    const auto look = co_await read(dcs_deadline);
-    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
-    prepare_policy();
-    backup::Shown shown;
-    shown.scope = scope_;
-    shown.schedule = policy_.schedule;
-    shown.from = word(policy_.from);
-    shown.job = look->job;
-    // The key has it every ten seconds; who runs it knows it now.
-    if (shown.job && run_ && shown.job->run == run_->token && !run_->outcome)
-        shown.job->progress = run_->progress;
-    shown.waits = waits_;
-    shown.now = clock_.wall();
-    co_return Reply{200, schedule_json(shown)};
-}
-
-Task<Reply> BackupJobs::proofs() {
-    if (!configured()) co_return not_configured();
-    const auto look = co_await read(dcs_deadline);
-    if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
-    prepare_policy();
-    co_return Reply{200, proofs_json(scope_, policy_.proof, policy_.schedule.zone, look->proofs,
-                                     clock_.wall())};
-}
-
-std::shared_ptr<const std::vector<cluster::ProofRecord>> BackupJobs::seen_proofs() const {
-    return configured() ? shown_proofs_ : nullptr;
-}
 
 }  // namespace relevo::agent

@@ -93,6 +93,8 @@ private:
     cluster::Timeline timeline() const;  // the leader's; 0: not known
     std::optional<ports::Endpoint> server_of(const std::string& member) const;
 
+    static constexpr Duration dcs_deadline = std::chrono::seconds(5);
+
     boost::asio::io_context& io_;
     ports::Clock& clock_;
     ports::Dcs& dcs_;
