@@ -402,6 +402,10 @@ ArchiveWatch::Parts Agent::archive_parts() {
             .backup = parts_.backup,
             .archiver = [this] { return parts_.postgres.archiver(); },
             .hole = [this](auto hole) { backup_jobs_.archive_has(std::move(hole)); },
+            .changed =
+                [this](core::ArchiveSeen seen) {
+                    if (!exit_code_) feed(std::move(seen));
+                },
             .answers = [this] { backups_.repository_answers(); }};
 }
 

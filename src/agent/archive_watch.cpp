@@ -72,6 +72,7 @@ void ArchiveWatch::begin(cluster::Revision term) {
     ready_ = queue_full_ = may_have_dropped_ = false;
     hole_.reset();
     parts_.hole(std::nullopt);
+    tell();
 }
 
 // What the last primary left has been archived.
@@ -99,6 +100,7 @@ Task<void> ArchiveWatch::look() {
     believed_ = done_with(seen->last_archived, timeline_);
     lag_.look(*seen, parts_.clock.wall(), !drops() || doubts_ == settled_);
     compose();
+    tell();
     // While nothing reaches it, it has nothing to tell.
     const bool wanted = (doubts_ != settled_ || hole_) && !believed_.empty() && !fails(*seen);
     if (std::exchange(failing_, fails(*seen)) && !failing_ && !queue_full_) parts_.answers();
@@ -154,6 +156,7 @@ Task<void> ArchiveWatch::look_into_repository() {
     settled_ = doubts;
     see_hole(std::move(found->hole));
     compose();
+    tell();
 }
 
 // What PostgreSQL believes was noted before the repository is asked: what is archived meanwhile is
@@ -211,6 +214,22 @@ void ArchiveWatch::compose() {
     if (!hole_ || !hole_->since) return;
     status_->missing_since =
         std::min(status_->missing_since.value_or(*hole_->since), *hole_->since);
+}
+
+// For `relevoctl list`: sentences that change only with what they are about.
+void ArchiveWatch::tell() {
+    std::string note;
+    if (queue_full_)
+        note = fmt::format(
+            "as much WAL waits for the repository as may ({}): the oldest of it is dropped. Why is "
+            "in PostgreSQL's log, at archive_command",
+            cluster::size_text(parts_.backup.config().archive_queue_max_bytes));
+    if (hole_)
+        note += fmt::format(
+            "{}WAL is missing in the archive behind backup {}: {}. What came after it cannot be "
+            "restored before there is another full backup: {}",
+            note.empty() ? "" : ". ", hole_->after, backup::describe(*hole_), remedy());
+    if (std::exchange(told_, note) != note) parts_.changed({note});
 }
 
 Task<void> ArchiveWatch::stop() {

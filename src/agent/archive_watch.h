@@ -15,6 +15,7 @@
 #include "backup/archive_hole.h"
 #include "backup/archive_lag.h"
 #include "backup/keeper.h"
+#include "core/event.h"
 #include "ports/backup.h"
 #include "ports/clock.h"
 #include "ports/control.h"
@@ -28,6 +29,7 @@ public:
         ports::Backup& backup;
         std::function<Task<Result<cluster::ArchiverState>>()> archiver;
         std::function<void(std::optional<backup::HoleBehind>)> hole;  // as the last look found it
+        std::function<void(core::ArchiveSeen)> changed;               // only when that changes
         std::function<void()> answers;  // archive_command failed before, and does so no more
     };
     ArchiveWatch(boost::asio::io_context& io, Parts parts);
@@ -48,6 +50,7 @@ private:
     void see_queue(const cluster::ArchiverState& seen);
     void see_hole(std::optional<cluster::ArchiveHole> hole);
     void compose();
+    void tell();
     bool drops() const;
     std::string remedy() const;
 
@@ -71,6 +74,7 @@ private:
     bool ready_ = false, failing_ = false, queue_full_ = false, may_have_dropped_ = false;
     std::optional<cluster::ArchiveHole> hole_;
     Instant found_{};
+    std::string told_;
 };
 
 }  // namespace relevo::agent

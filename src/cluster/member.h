@@ -126,6 +126,7 @@ struct MemberRecord {
     // Ours: its data is known to be damaged (docs/adr/0022), and what to do, for people.
     bool corrupted = false;
     std::string corruption_note;
+    std::string archive_note;     // ours: what the repository lacks of a primary's WAL; for people
     std::string lowered_commits;  // ours: where synchronous_commit is set too low; for people
     LeaseId lease = 0;            // of the key, as read; not in the JSON
     Revision mod_revision = 0;    // of the key, as read; not in the JSON

@@ -251,6 +251,7 @@ std::string to_json(const MemberRecord& member) {
     if (member.refuses_writes) out.flag("refuses_writes", true);
     if (member.corrupted) out.flag("corrupted", true);
     if (!member.corruption_note.empty()) out.text("corruption_note", member.corruption_note);
+    if (!member.archive_note.empty()) out.text("archive_note", member.archive_note);
     return out.take();
 }
 
@@ -279,6 +280,8 @@ bool read_plain_text(std::string_view key, std::string_view text, MemberRecord& 
         member.disk_note = text;
     else if (key == "corruption_note")
         member.corruption_note = text;
+    else if (key == "archive_note")
+        member.archive_note = text;
     else if (key == "role")
         member.role = parse_role(text).value_or(Role::uninitialized);
     else if (key == "state") {
@@ -397,6 +400,7 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     fields.flag("refuses_writes", member.refuses_writes);
     fields.flag("corrupted", member.corrupted);
     fields.text("corruption_note", member.corruption_note);
+    fields.text("archive_note", member.archive_note);
     RLV_CHECK(fields.status());
     return member;
 }

@@ -39,6 +39,7 @@ MemberRecord full_member() {
     member.refuses_writes = true;
     member.corrupted = true;
     member.corruption_note = "1 page checksum in database app did not match";
+    member.archive_note = "WAL is missing";
     return member;
 }
 
@@ -59,6 +60,7 @@ TEST(MemberJson, IsPatronisInItsOrder) {
     member.refuses_writes = false;
     member.corrupted = false;
     member.corruption_note.clear();
+    member.archive_note.clear();
     EXPECT_EQ(to_json(member),
               R"({"conn_url":"postgres://10.0.0.2:5432/postgres",)"
               R"("api_url":"http://10.0.0.2:8008/patroni",)"
@@ -83,7 +85,8 @@ TEST(MemberJson, WritesEveryFieldInOrder) {
         R"("postgres_version":"15.3","restart_pending":true,"timeout":60},"pause":true,)"
         R"("wal_tail":{"timeline":7,"end":67108962},)"
         R"("disk":"hold","disk_note":"WAL: 90.0 MB of 2.0 GB free","refuses_writes":true,)"
-        R"("corrupted":true,"corruption_note":"1 page checksum in database app did not match"})");
+        R"("corrupted":true,"corruption_note":"1 page checksum in database app did not match",)"
+        R"("archive_note":"WAL is missing"})");
 }
 
 TEST(MemberJson, ReadsBackWhatItWrites) {

@@ -231,6 +231,9 @@ std::string describe(const Event& event) {
                                    e.error ? " FAILED: " + e.error->message : std::string(),
                                    payload(e.payload));
             },
+            [](const ArchiveSeen& e) {
+                return std::string(e.note.empty() ? "archive: whole" : "archive: lacks WAL");
+            },
             [](const CorruptionSeen& e) {
                 return std::string(e.corrupted ? "corruption: found" : "corruption: none");
             },

@@ -122,6 +122,11 @@ struct CorruptionSeen {
     bool corrupted = false;
     std::string note;  // for people
 };
+// What the repository lacks of this primary's WAL (docs/adr/0015); only when that changes. It is
+// published, and decides nothing.
+struct ArchiveSeen {
+    std::string note;  // for people; empty: nothing
+};
 // This member has agreed that `from` goes on as leader without the DCS.
 struct FailsafePing {
     cluster::MemberName from;
@@ -144,6 +149,6 @@ struct EffectDone {
 
 using Event = std::variant<DcsView, PostmasterExited, SelfChanged, SettingsChanged, TimerFired,
                            StopAsked, RestartAsked, ReinitAsked, LeaderSuspected, LeaderBacked,
-                           FailsafePing, Woke, EffectDone, DiskSeen, CorruptionSeen>;
+                           FailsafePing, Woke, EffectDone, DiskSeen, CorruptionSeen, ArchiveSeen>;
 
 }  // namespace relevo::core

@@ -426,6 +426,8 @@ void learn(Mind& m, const Event& event) {
             s.spare.pause = {};
             s.spare.could_not.clear();
         }
+    } else if (const auto* archive = std::get_if<ArchiveSeen>(&event)) {
+        s.archive = *archive;
     } else if (const auto* ping = std::get_if<FailsafePing>(&event)) {
         // By the longer of both ttls, and whatever is configured later: the leader may not know.
         Instant until = m.now.mono + std::max(ping->ttl, s.settings.ttl);

@@ -94,6 +94,7 @@ void fill(cluster::MemberRecord& r, const State& s) {
     r.disk_note = s.disk.note;
     r.corrupted = s.corruption.corrupted;
     r.corruption_note = s.corruption.note;
+    r.archive_note = primary ? s.archive.note : std::string();
     r.refuses_writes = primary && pg->refuses_writes;
     r.pending_restart = pg && pg->pending_restart;
     r.pending_restart_reason.clear();

@@ -217,6 +217,7 @@ struct State {
 
     DiskSeen disk;              // as last told
     CorruptionSeen corruption;  // as last told
+    ArchiveSeen archive;        // as last told
     // What the leader does about it: the handover that it asks for itself (spare.cpp), and writes
     // that are refused (disk.cpp).
     enum class SpareFor { room, clean };

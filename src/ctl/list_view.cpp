@@ -296,6 +296,9 @@ std::string footer_of(const Shown& shown) {
         if (member.corrupted)
             out += fmt::format(" {}: its data is damaged: {}\n", name, member.corruption_note);
     for (const auto& [name, member] : shown.snapshot.members)
+        if (!member.archive_note.empty() && shown.snapshot.led_by(name))
+            out += fmt::format(" The archive: {}\n", member.archive_note);
+    for (const auto& [name, member] : shown.snapshot.members)
         if (member.refuses_writes && shown.snapshot.led_by(name))
             out += fmt::format(" {} refuses writes until there is room; reads go on\n", name);
     for (const auto& [name, member] : shown.snapshot.members)

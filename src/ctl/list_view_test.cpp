@@ -45,11 +45,12 @@ public:
                                           R"(/postgres","api_url":"http://)" + name +
                                           R"(:8008/patroni","version":"4.1.4",)" + more + "}");
     }
-    Keys& leader(const std::string& name, const std::string& address) {
+    Keys& leader(const std::string& name, const std::string& address,
+                 const std::string& more = "") {
         put("leader", name);
         return member(
             name, address,
-            R"("state":"running","role":"primary","xlog_location":1509949656,"timeline":4)");
+            R"("state":"running","role":"primary","xlog_location":1509949656,"timeline":4)" + more);
     }
     Keys& replica(const std::string& name, const std::string& address,
                   const std::string& more = "") {
@@ -185,6 +186,14 @@ TEST(ListView, saysWhoseDataIsDamaged) {
         .leader("a", "h1:5432");
     EXPECT_NE(keys.text().find(" b: its data is damaged: 1 page checksum\n"), std::string::npos)
         << keys.text();
+}
+
+TEST(ListView, saysWhatTheArchiveLacksOfTheLeader) {
+    Keys keys;
+    keys.leader("a", "h1:5432", R"(,"archive_note":"WAL is missing")")
+        .replica("b", "h2:5432", R"(,"archive_note":"of when it led")");
+    EXPECT_NE(keys.text().find(" The archive: WAL is missing\n"), std::string::npos) << keys.text();
+    EXPECT_EQ(keys.text().find("of when it led"), std::string::npos) << keys.text();
 }
 
 TEST(ListView, ofAnUninitializedClusterIsAnEmptyTable) {
