@@ -125,7 +125,7 @@ def watchdog_that_is_required_and_missing_lets_nobody_lead_there():
         os.unlink(devices[broken].path)
         devices[broken].over = True
         wait_for("the API to say so", 20, lambda: broken.status().get("watchdog_failed"))
-        check("watchdog.mode is required" in log_of(broken), "and the log")
+        wait_for("the log to say so", 20, lambda: "watchdog.mode is required" in log_of(broken))
         done = lab.ctl("switchover", "--leader", primary.name, "--candidate", broken.name, "--force")
         check(lab.primary() is primary, f"it is no candidate: {done.stdout}{done.stderr}")
 
