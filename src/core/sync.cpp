@@ -306,6 +306,9 @@ void keep_sync(Mind& m) {
     s.syncing.unsure.reset();
     if (!s.syncing.told) return begin(m, votes);
     if (!settled(m)) return;
+    // Set past us, or the other mode's way of writing the same: what settled holds only while
+    // PostgreSQL goes by it.
+    if (text_of(s, *s.syncing.told) != s.pg->sync_names) return tell(m, *s.syncing.told);
     auto list = standbys(m, *m.view());
     MemberSet live;
     for (const auto& one : list)
@@ -319,9 +322,6 @@ void keep_sync(Mind& m) {
                      "synchronous_standby_names stay as they are");
     switch (move->what) {
         case quorum::Move::What::nothing:
-            // Set past us, or the other mode's way of writing the same.
-            if (text_of(s, goal.names) != s.pg->sync_names && s.pg_asked >= s.syncing.settled_at)
-                return tell(m, goal.names);
             if (m.now.mono >= connected_by(s)) s.fine.sync = m.known(*m.view());
             break;
         case quorum::Move::What::names: return tell(m, move->names);

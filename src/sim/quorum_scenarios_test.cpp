@@ -48,6 +48,36 @@ TEST(SyncStory, AFrozenPrimaryAcknowledgesNothingWhenItAwakes) {
     EXPECT_EQ(story.c.checkers.findings.lost, 0U);
 }
 
+// Somebody takes the names back to what they were just when a voter is about to be added by them.
+TEST(SyncStory, NobodyVotesByNamesThatWereSetBackPastTheLeader) {
+    auto plan = sync_plan(SyncMode::on);
+    plan.settings.synchronous_node_count = 2;
+    plan.config_json = config_of(plan.settings);
+    plan.write_every = 2ms;
+    SyncStory story(plan);
+    story.begin();
+    const int leader = story.c.leader(), back = story.others(leader).back();
+    const auto& name = story.c.world.name(back);
+    story.c.faults.power_loss(back);
+    ASSERT_TRUE(story.c.run_until([&] { return !story.key().names(name); }, 30s));
+    story.pass(2s);
+    const auto before = story.c.postgres.at(leader).report().sync_names;
+    story.c.faults.power_back(back);
+    const auto& syncing = story.c.members[static_cast<std::size_t>(leader)]->state().syncing;
+    // Both are waited for, and the key still wants both to elect.
+    const auto settled = [&] {
+        return syncing.settled && syncing.told && syncing.told->standbys.contains(name) &&
+               story.key().quorum == 1;
+    };
+    ASSERT_TRUE(story.c.run_until(settled, 60s));
+    story.c.postgres.at(leader).set_names_by_hand(before);
+    story.effects.clear();
+    ASSERT_TRUE(story.c.run_until([&] { return story.key().quorum == 0; }, 60s));
+    const auto again = story.first<core::SetSyncNames>(leader);
+    EXPECT_TRUE(again) << "it voted by names that nobody goes by";
+    story.settles(60s);
+}
+
 // Cut off from everybody but its clients, it acknowledges nothing from that moment on.
 TEST(SyncStory, APrimaryThatIsCutOffAcknowledgesNothing) {
     SyncStory story(sync_plan(SyncMode::quorum));

@@ -126,6 +126,8 @@ public:
     void sync_slots(const cluster::SlotPlan& plan, Finish done);
     void set_sync_names(const std::optional<std::string>& text,
                         std::function<void(Result<cluster::Lsn>)> done);
+    // By a person, past the agent; every process has read it when this returns.
+    void set_names_by_hand(const std::string& text);
     void end_walsenders(cluster::Lsn sent_below, Finish done);
     void end_walsender(int pid, Finish done);
     void reset_commit_setting(const cluster::CommitSetting& setting, Finish done);
@@ -290,6 +292,9 @@ private:
     cluster::SyncNames names_;   // the postmaster's, and every new process's
     bool commits_wait_ = false;  // as backends know it
     int names_told_ = 0;
+    // Whoever asks second renames the file second: what a dead agent left on its way, behind a slow
+    // disk, does not come over what the next one wrote.
+    int names_asked_ = 0, names_written_ = 0;
     std::vector<Walsender> walsenders_;  // by standby
     std::vector<cluster::Lsn> waiting_;  // commits of the present server
 

@@ -114,13 +114,16 @@ void SimPostgres::walsender_reads(int standby, int session) {
 void SimPostgres::set_sync_names(const std::optional<std::string>& text,
                                  std::function<void(Result<Lsn>)> done) {
     world().on_host(me_, takes(milliseconds(2), milliseconds(30)) + world().disk(me_),
-                    [this, text, done = std::move(done)] {
+                    [this, text, asked = ++names_asked_, done = std::move(done)] {
                         if (server_ != Server::running || hung_)
                             return done(fail(ErrorCode::failed, "no answer"));
+                        if (asked < names_written_)
+                            return done(fail(ErrorCode::outcome_unknown, "written over"));
                         if (full()) return done(fail(ErrorCode::failed, "no space left"));
                         const bool breaks = fails();
                         if (breaks && world().dice.chance(0.5))
                             return done(fail(ErrorCode::failed, "could not be written"));
+                        names_written_ = asked;
                         data_.sync_names = text.value_or("");
                         read_names();
                         const int told = ++names_told_;
@@ -160,6 +163,18 @@ void SimPostgres::set_sync_names(const std::optional<std::string>& text,
                             done(marker);
                         });
                     });
+}
+
+void SimPostgres::set_names_by_hand(const std::string& text) {
+    data_.sync_names = text;
+    read_names();
+    ++names_told_;
+    commits_wait_ = names_.count > 0;
+    if (!commits_wait_) release_all();
+    for (auto& one : walsenders_) {
+        one.names = names_;
+        one.reads_later = false;
+    }
 }
 
 void SimPostgres::end_walsenders(Lsn sent_below, Finish done) {
