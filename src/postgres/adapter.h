@@ -99,6 +99,7 @@ private:
     Task<void> gate_for_promotion();
     Task<Status> close_gate_at(std::string hba_file);
     Task<void> look_for_gate();
+    Task<Result<std::string>> begin_putting_away();
     Task<void> look_for_vote();
     Task<Result<FilesWritten>> write_durably(const FilesRequest& request);
     Task<Status> stop_receiving();

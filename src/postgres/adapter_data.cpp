@@ -266,47 +266,43 @@ Task<Status> Adapter::restore_vote() {
     co_return Status{};
 }
 
-Task<Status> Adapter::set_aside() {
-    const auto turn = co_await acting_.take();
+// How each way of putting this directory away begins; the turn is the caller's. Its path.
+Task<Result<std::string>> Adapter::begin_putting_away() {
     const bool running = co_await server_.find();
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
-    const auto data_dir = config_().data_dir;
     set_making_cluster(false);
     bootstrap_ = {};
     ++directories_;
+    co_return config_().data_dir;
+}
+
+Task<Status> Adapter::set_aside() {
+    const auto turn = co_await acting_.take();
+    const auto data_dir = co_await begin_putting_away();
+    if (!data_dir) co_return std::unexpected(data_dir.error());
     co_return co_await pool_.run([&data_dir]() -> Status {
-        if (!has_content(data_dir)) return clear_half_made(data_dir);
-        RLV_TRY([[maybe_unused]] const auto moved, move_aside(data_dir, ".failed"));
-        RLV_CHECK(clear_corruption(data_dir));
-        return clear_half_made(data_dir);
+        if (!has_content(*data_dir)) return clear_half_made(*data_dir);
+        RLV_TRY([[maybe_unused]] const auto moved, move_aside(*data_dir, ".failed"));
+        RLV_CHECK(clear_corruption(*data_dir));
+        return clear_half_made(*data_dir);
     });
 }
 
 Task<Status> Adapter::keep_aside(std::string id) {
     const auto turn = co_await acting_.take();
-    const bool running = co_await server_.find();
-    if (running)
-        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
-    const auto data_dir = config_().data_dir;
-    set_making_cluster(false);
-    bootstrap_ = {};
-    ++directories_;
-    auto kept = co_await pool_.run([&] { return postgres::keep_aside(data_dir, id); });
+    const auto data_dir = co_await begin_putting_away();
+    if (!data_dir) co_return std::unexpected(data_dir.error());
+    auto kept = co_await pool_.run([&] { return postgres::keep_aside(*data_dir, id); });
     co_await look_for_vote();
     co_return kept;
 }
 
 Task<Status> Adapter::put_back(std::string id) {
     const auto turn = co_await acting_.take();
-    const bool running = co_await server_.find();
-    if (running)
-        co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
-    const auto data_dir = config_().data_dir;
-    set_making_cluster(false);
-    bootstrap_ = {};
-    ++directories_;
-    auto back = co_await pool_.run([&] { return put_back_kept(data_dir, id); });
+    const auto data_dir = co_await begin_putting_away();
+    if (!data_dir) co_return std::unexpected(data_dir.error());
+    auto back = co_await pool_.run([&] { return put_back_kept(*data_dir, id); });
     co_await look_for_vote();
     co_return back;
 }

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from registry import FAST, check, log_of, ours, run, scenario, verify
+from registry import FAST, check, log_of, logged, ours, run, scenario, verify
 from lab import Authority, Lab, Process, Writers, commands, parent_of, signal_all, wait_for
 
 # Never by itself, unless there is no full one.
@@ -249,7 +249,7 @@ def backup_job_ends_with_its_agent_and_is_made_again():
         job = backed.wait_job("the backup to be made again", 90,
                               lambda j: j["state"] == "done" and j["id"] == before["id"])
         check(job["attempts"] == 2 and job["member"] == primary.name, str(job))
-        check(f"the agent of {primary.name} ended meanwhile" in log_of(primary), "its interruption is in the log")
+        logged(primary, f"the agent of {primary.name} ended meanwhile", "its interruption is in the log")
         check(verify(lab) is primary, "no failover")
 
 
@@ -361,7 +361,7 @@ def backup_job_is_made_on_a_standby_and_given_up_when_another_leads():
         job = backed.wait_job("the backup to be made again", 90,
                               lambda j: j["state"] == "done" and j.get("attempts", 0) >= 2)
         check(job["primary"] == third.name and job["member"] != third.name, str(job))
-        check(f"{third.name} leads now" in log_of(runner), "why it was ended is in the log")
+        logged(runner, f"{third.name} leads now", "why it was ended is in the log")
         check("--backup-standby" in backed.watch.begun()[-1], str(backed.watch.begun()))
         check([kind for kind, _ in backed.listed()][0] == "full" and len(backed.listed()) == 2, str(backed.listed()))
         print(f"  made on {job['member']}, a standby of {third.name}")

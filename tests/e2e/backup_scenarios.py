@@ -13,7 +13,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, verify
+from registry import FAST, check, log_of, logged, ours, run, run_as_postgres, scenario, script, verify
 from lab import Authority, Lab, Process, Writers, belonging_to, free_port, wait_for
 from s3 import BUCKET, Store
 
@@ -280,7 +280,7 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
         # Not whether it streams: it begins to, and is refused, all the while.
         wait_for("it has all", 90, lambda: has(behind, end))
         print(f"  has all {time.monotonic() - began:.1f} s after its start")
-        check("it may get WAL from the repository" in log_of(behind), "the gate was opened")
+        logged(behind, "it may get WAL from the repository", "the gate was opened")
         check(not os.path.exists(os.path.join(directory(behind), "fetch"))
               or wait_for("the gate is shut", 20,
                           lambda: not os.path.exists(os.path.join(directory(behind), "fetch"))), "the gate")

@@ -5,7 +5,7 @@ not live to see the end.
 """
 import os
 
-from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, start_by_hand, verify
+from registry import FAST, check, logged, ours, run, run_as_postgres, scenario, script, start_by_hand, verify
 from lab import Lab, pg_bin, wait_for
 
 
@@ -160,7 +160,7 @@ def failed_bootstrap_leaves_room_for_another():
             first.start()
             ended(first, "bootstrap method restore")
             nothing_is_left(str(method))
-        check("no backup there" in log_of(first), "what the method said is in the log")
+        logged(first, "no backup there", "what the method said is in the log")
         first.config["bootstrap"].update(method="initdb", initdb=[{"pgdata": "/elsewhere"}])
         first.start()
         ended(first, "pgdata")

@@ -18,7 +18,7 @@ import urllib.error
 
 import yaml
 
-from registry import FAST, check, run, scenario, verify
+from registry import FAST, check, logged, run, scenario, verify
 from lab import Authority, Lab, signal_all, wait_for
 
 
@@ -373,7 +373,7 @@ def a_lagging_member_leads_only_when_told():
         # Alive leader, lagging candidate: refused, and nothing happens.
         postmaster = primary.postmaster()
         rest(primary, 503, "/switchover", "POST", {"leader": primary.name, "candidate": replica.name})
-        check("maximum_lag_on_failover" in log_of(primary), "the leader says why: " + primary.agent.tail(3))
+        logged(primary, "maximum_lag_on_failover", "the leader says why: " + primary.agent.tail(3))
         undisturbed(primary, postmaster)
         # The leader is gone: the member stays put and says why and what to do.
         primary.lose_power()
@@ -382,7 +382,7 @@ def a_lagging_member_leads_only_when_told():
         wait_for("the reason", 20, lambda: "maximum_lag_on_failover" in log_of(replica))
         time.sleep(FAST["ttl"])
         check(not replica.is_primary() and not replica.writable(), "it was promoted with too much lag")
-        check("relevoctl failover" in log_of(replica), "it says what to do")
+        logged(replica, "relevoctl failover", "it says what to do")
         out = ctl(lab, "failover", "--candidate", replica.name, "--force")
         wait_for("the named member leads", 20, replica.is_primary)
         print("  " + out.strip().splitlines()[0])
@@ -628,7 +628,7 @@ def callbacks_and_pre_promote():
         check(first.agent.process.returncode == 0, "exit code 0")
         check([c for c in called() if c.startswith(f"{first.name} on_stop ")], f"on_stop: {called()}")
         check(lab.wait_primary(30, other_than=first) is third, "the member with a working pre_promote leads")
-        check("pre_promote" in log_of(refuser), "the refusal is in the log: " + refuser.agent.tail(20))
+        logged(refuser, "pre_promote", "the refusal is in the log: " + refuser.agent.tail(20))
         check(not refuser.writable(), "the refused one stays a replica")
         check(refuser.sql("select pg_is_in_recovery()")[0][0], "and runs")
         expect(third, "on_role_change", "primary")

@@ -8,7 +8,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, log_of, run, scenario, verify
+from registry import FAST, check, log_of, logged, run, scenario, verify
 from lab import Lab, Writers, wait_for
 
 
@@ -100,7 +100,7 @@ def a_primary_whose_page_rots_hands_over_to_a_member_whose_data_is_good_until_it
         wait_for("rows", 30, lambda: writers.count() > 50)
         check(read(primary) == "XX001", "data_corrupted")
         then = lab.wait_primary(90, other_than=primary)
-        check("the data here is damaged: handing over to" in log_of(primary), "the handover is explained")
+        logged(primary, "the data here is damaged: handing over to", "the handover is explained")
         check(read(then) is None, "the new primary's page is good")
         now = time.monotonic()
         wait_for("writes on the new primary", 30, lambda: any(a and a[-1][1] > now for a in writers.acked))

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import sandbox  # noqa: E402
 from host_lab import HostLab  # noqa: E402
 from lab import wait_for  # noqa: E402
-from registry import check, log_of  # noqa: E402
+from registry import check, logged  # noqa: E402
 
 DYNAMIC = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2, "primary_start_timeout": 0,
            "maximum_lag_on_failover": 1 << 30}
@@ -47,7 +47,7 @@ def main(directory):
         print(f"  led after {time.monotonic() - began:.1f} s")
         check(ahead.writable() and not behind.writable(), "the one with more leads, and it alone")
         first = f"{ahead.name} has more by its key and does not answer: it goes first"
-        check(first in log_of(behind), "the other one waited for it: " + behind.agent.tail(20))
+        logged(behind, first, "the other one waited for it: " + behind.agent.tail(20))
         lab.heal()
         lab.wait_settled(60)
         for m in lab:

@@ -86,6 +86,11 @@ def log_of(member):
         return f.read()
 
 
+def logged(member, words, why):
+    """The agent writes its log in a thread of its own: what its API says may not be there yet."""
+    wait_for(f"'{words}' in the log of {member.name}: {why}", 20, lambda: words in log_of(member))
+
+
 def script(lab, name, text):
     path = os.path.join(lab.directory, name)
     with open(path, "w") as f:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from registry import FAST, check, log_of, ours, run, run_as_postgres, scenario, script, verify
+from registry import FAST, check, log_of, logged, ours, run, run_as_postgres, scenario, script, verify
 from lab import Lab, pg_bin, wait_for
 
 
@@ -78,7 +78,7 @@ def rewound(lab, primary):
     lab.wait_healthy(60)
     rows = {r[0] for r in primary.sql("select t from mark")}
     check(rows == {"on the new one"}, f"the returned member shows {rows}")
-    check("rewinding to" in log_of(primary), "it came back by pg_rewind: " + primary.agent.tail(20))
+    logged(primary, "rewinding to", "it came back by pg_rewind: " + primary.agent.tail(20))
     check("cloning" not in log_of(primary), "and by nothing else: " + primary.agent.tail(20))
 
 
@@ -214,7 +214,7 @@ def data_of_a_timeline_that_came_to_nothing_does_not_lead():
         refused = "my timeline 2 left the one that the last leader wrote (3)"
         wait_for("it says why it does not lead", 40, lambda: refused in log_of(alone))
         check("leader" not in lab.etcd.keys("lab") and not alone.writable(), "and it does not")
-        check("relevoctl failover --candidate" in log_of(alone), "it says how an operator can decide otherwise")
+        logged(alone, "relevoctl failover --candidate", "it says how an operator can decide otherwise")
         asleep.start()
         check(lab.wait_primary(40) is asleep, "the one on the line leads as soon as it is back")
         first.start()

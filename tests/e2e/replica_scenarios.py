@@ -13,7 +13,7 @@ import time
 
 from backup_scenarios import (archived, directory, has, has_stanza, in_repository, lab_with_repository, pgbackrest,
                               reload, secrets_are_kept, stop_archiver, switch)
-from registry import SCENARIOS, check, log_of, run, scenario, verify
+from registry import SCENARIOS, check, log_of, logged, run, scenario, verify
 from lab import Writers, commands, signal_all, wait_for
 
 SCENARIOS.clear()  # those of the file that the helpers are from
@@ -87,7 +87,7 @@ def replica_is_made_from_the_repository_while_the_primary_serves():
         lab.wait_healthy(150)
         rows = {r[0] for r in primary.sql("select t from mark")}
         check(rows == {"of all", "of the others"}, f"the returned member shows {rows}")
-        check("of it what differs" in log_of(primary), "by a restore of the differences: " + primary.agent.tail(20))
+        logged(primary, "of it what differs", "by a restore of the differences: " + primary.agent.tail(20))
         check(not os.path.exists(primary.data + ".before_clone"), "nothing is left over")
         verify(lab)
 
@@ -213,8 +213,8 @@ def archive_has_all_that_was_streamed_and_nothing_of_one_alone():
         check(not missing, f"streamed, and not in the repository: {missing}")
         old.start()
         lab.wait_healthy(120)
-        check("rewinding to" in log_of(old), "it came back by pg_rewind: " + old.agent.tail(20))
-        check("are not archived" in log_of(old), "it says what it keeps back: " + old.agent.tail(20))
+        logged(old, "rewinding to", "it came back by pg_rewind: " + old.agent.tail(20))
+        logged(old, "are not archived", "it says what it keeps back: " + old.agent.tail(20))
         there = [s for s in alone if in_repository(lab, s)]
         check(not there, f"written by one alone, and in the repository: {there}")
         # The segment of the fork is there as .partial: the new primary's, which pg_rewind brought with its mark.

@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, log_of, run, scenario, verify
+from registry import FAST, check, log_of, logged, run, scenario, verify
 from lab import SUPERUSER_PASSWORD, Lab, Writers, pg_bin, signal_all, wait_for
 
 QUORUM = {**FAST, "synchronous_mode": "quorum"}
@@ -380,7 +380,7 @@ def sync_an_ahead_standby_acknowledges_nothing():
         behind.lose_power()
         wait_for("the row is on the standby that confirmed it", 10,
                  lambda: (3,) in ahead.sql("select i from told"))
-        check("rewinding to" in log_of(ahead), "it gave up what its leader lacks: " + ahead.agent.tail(20))
+        logged(ahead, "rewinding to", "it gave up what its leader lacks: " + ahead.agent.tail(20))
         print(f"  confirmed {took:.2f} s after the agent was started")
 
 
