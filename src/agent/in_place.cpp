@@ -41,17 +41,18 @@ Status judge_room(const std::string& data_dir, std::uint64_t needed_bytes) {
                             real.string(), (needed_bytes >> 20U) + 1, space.available >> 20U));
 }
 
-// {"member", "plan", "in_place": {"id", "aside", "stops": [...]}}
+// {"member", "plan", "in_place": {"id", "aside", "stops": [...]}}. id: empty where nothing begins;
+// one that is shown and then asked for gets another.
 std::string order_json(const ports::View& view, const std::string& plan_json,
-                       const cluster::Snapshot& now, const Restoration& record,
+                       const cluster::Snapshot& now, const std::string& id,
                        const std::string& data_dir) {
     std::string stops;
     for (const auto& [name, member] : now.members)
         stops += (stops.empty() ? "" : ",") + cluster::plain_json::quoted(name);
     Object place;
-    place.text("id", record.id);
+    if (!id.empty()) place.text("id", id);
     place.text("leader", now.leader->name);
-    place.text("aside", data_dir + cluster::aside_suffix(record.id));
+    place.text("aside", data_dir + cluster::aside_suffix(id.empty() ? "<id>" : id));
     place.json("stops", "[" + stops + "]");
     Object out;
     out.text("member", view.name);
@@ -152,7 +153,7 @@ Task<Reply> InPlace::order(ports::RestoreOrder order, backup::RestoreChoice choi
     record.repository = choice.backup.repository;
     record.target = choice.target;
     cluster::follow_upon(record, now->restoration);
-    auto shown = order_json(*view, plan_json, *now, record, data_dir);
+    auto shown = order_json(*view, plan_json, *now, dry_run ? std::string() : record.id, data_dir);
     if (dry_run) co_return Reply{200, std::move(shown)};
     const auto written = co_await parts_.dcs.commit(
         cluster::keys::ask_restore(record, now->leader->create_revision, *now->initialize),

@@ -183,8 +183,8 @@ TEST_F(Restore, JsonIsWhatTheMemberSaid) {
 
 std::string in_place_plan() {
     auto text = plan();
-    text.insert(text.rfind('}'), R"(,"in_place":{"id":"20260514-100000-db-b","leader":"db-a",)"
-                                 R"("aside":"/srv/data.before_restore_20260514-100000-db-b",)"
+    text.insert(text.rfind('}'), R"(,"in_place":{"leader":"db-a",)"
+                                 R"("aside":"/srv/data.before_restore_<id>",)"
                                  R"("stops":["db-a","db-b","db-c"]})");
     return text;
 }
@@ -197,7 +197,7 @@ TEST_F(Restore, InPlaceADryRunSaysWhatWouldBeStoppedAndKept) {
         ElementsAre(R"(POST db-b /restore {"latest":true,"in_place":true,"dry_run":true})"));
     EXPECT_THAT(terminal.output, AllOf(HasSubstr("Stops:     db-a, db-b, db-c (leader: db-a)"),
                                        HasSubstr("db-b's data directory becomes "
-                                                 "/srv/data.before_restore_20260514-100000-db-b"),
+                                                 "/srv/data.before_restore_<id>"),
                                        HasSubstr("this was a dry run")));
 }
 

@@ -18,13 +18,8 @@ import urllib.error
 
 import yaml
 
-from registry import FAST, check, logged, run, scenario, verify
+from registry import FAST, check, log_of, logged, run, scenario, verify
 from lab import Authority, Lab, signal_all, wait_for
-
-
-def log_of(member):
-    with open(member.agent.log, errors="replace") as f:
-        return f.read()
 
 
 def others(lab, primary):
