@@ -14,7 +14,8 @@ import time
 import psycopg2
 
 from registry import FAST, check, log_of, logged, ours, run, run_as_postgres, scenario, script, verify
-from lab import Authority, Lab, Process, Writers, belonging_to, free_port, wait_for
+from lab import Authority, Lab, Process, Writers, belonging_to, wait_for
+from ports import free_port
 from s3 import BUCKET, Store
 
 PASSPHRASE = "correct-horse-battery-staple"

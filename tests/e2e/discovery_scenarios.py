@@ -9,7 +9,8 @@ import subprocess
 
 from registry import FAST, check, log_of, run, scenario, verify
 from own_network import NAME_SERVER, in_own_network
-from lab import Lab, Process, free_port, wait_for
+from lab import Lab, Process, wait_for
+from ports import free_port
 
 
 class Names:

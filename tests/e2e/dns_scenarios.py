@@ -12,7 +12,8 @@ import time
 
 from registry import FAST, check, log_of, logged, run, scenario, verify
 from lab import Lab, Process, signal_all, wait_for
-from names import Bind, Key, Knot, dig, first_address, free_port
+from names import Bind, Key, Knot, dig, first_address
+from ports import free_port
 
 PRIMARY, REPLICA = "pg-primary.test", "pg-replica.test"
 DYNAMIC = {**FAST, "primary_start_timeout": 0}

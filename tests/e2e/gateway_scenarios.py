@@ -15,7 +15,8 @@ import psycopg2
 
 from registry import FAST, check, log_of, run, scenario, verify
 from gateway import Gateway, PoolWriters, Unit
-from lab import Authority, Lab, free_port, signal_all, wait_for
+from lab import Authority, Lab, signal_all, wait_for
+from ports import free_port
 
 DYNAMIC = {**FAST, "primary_start_timeout": 0}
 

@@ -12,7 +12,8 @@ import sys
 import psycopg2
 
 from backup_scenarios import PASSPHRASE, archived, has_stanza, in_repository, lab_with_repository, reload, switch
-from lab import SUPERUSER_PASSWORD, ask, free_port, pg_bin, wait_for
+from lab import SUPERUSER_PASSWORD, ask, pg_bin, wait_for
+from ports import free_port
 from registry import check, log_of, run, run_as_postgres, scenario, script, verify
 
 

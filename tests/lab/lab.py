@@ -11,7 +11,6 @@ import pwd
 import random
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -22,6 +21,8 @@ import urllib.request
 
 import psycopg2
 import yaml
+
+from ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("RELEVO_BIN", os.path.join(ROOT, "build", "bin"))
@@ -36,12 +37,6 @@ def pg_bin():
     base = "/usr/lib/postgresql"
     versions = sorted((v for v in os.listdir(base) if os.path.exists(f"{base}/{v}/bin/postgres")), key=float)
     return f"{base}/{versions[-1]}/bin"
-
-
-def free_port(address):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
 
 
 def ask(connection, text, args=()):

@@ -5,24 +5,13 @@ import struct
 import subprocess
 
 from lab import Process, wait_for
+from ports import free_port
 
 ZONE = """$TTL 5
 @ SOA ns hostmaster 1 60 60 600 1
 @ NS ns
 ns A 127.0.0.1
 """
-
-
-def free_port(address):
-    """For TCP and UDP at once."""
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind((address, 0))
-            try:
-                datagrams.bind(stream.getsockname())
-                return stream.getsockname()[1]
-            except OSError:
-                pass
 
 
 class Key:

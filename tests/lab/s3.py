@@ -11,7 +11,7 @@ import uuid
 from email.utils import formatdate
 from xml.sax.saxutils import escape
 
-from lab import free_port
+from ports import free_port
 
 KEY, SECRET, BUCKET, REGION = "AKIALABLABLABLAB", "lab/secret+access+key", "pg-backups", "us-east-1"
 
