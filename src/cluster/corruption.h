@@ -18,6 +18,11 @@ namespace relevo::cluster {
 struct CorruptionSettings {
     // A leader whose data is damaged hands over to a member whose data is not known to be.
     bool switchover = true;
+    // A replica whose data is damaged is made anew by itself; its old directory is set aside.
+    bool rebuild_replica = false;
+    // When each standby looks through its own tables and indexes with pg_amcheck: a cron expression
+    // as in `backup.schedule`, in local time. Empty: never.
+    std::string amcheck;
     bool operator==(const CorruptionSettings&) const = default;
 };
 

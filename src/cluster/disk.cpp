@@ -61,12 +61,13 @@ const char* to_string(DiskState state) {
         case DiskState::ok: return "ok";
         case DiskState::warning: return "warning";
         case DiskState::hold: return "hold";
+        case DiskState::failed: return "failed";
     }
     return "?";
 }
 
 std::optional<DiskState> parse_disk_state(std::string_view text) {
-    for (const auto state : {DiskState::ok, DiskState::warning, DiskState::hold})
+    for (const auto state : {DiskState::ok, DiskState::warning, DiskState::hold, DiskState::failed})
         if (text == to_string(state)) return state;
     return std::nullopt;
 }

@@ -14,8 +14,12 @@
 namespace relevo::cluster {
 
 // hold: so little is left that PostgreSQL would soon fail to write, which for WAL is a PANIC.
-enum class DiskState { ok, warning, hold };
+// failed: it takes no writes at all, with an error or without an answer (docs/adr/0022). Each is
+// worse than the one before.
+enum class DiskState { ok, warning, hold, failed };
 const char* to_string(DiskState state);
+// Nobody should write there who can do without: hold or worse.
+constexpr bool unfit(DiskState state) { return state >= DiskState::hold; }
 std::optional<DiskState> parse_disk_state(std::string_view text);
 
 // The `disk` part of the dynamic configuration. A limit is the smaller of bytes and percent, and
@@ -31,6 +35,12 @@ struct DiskSettings {
     bool switchover = true, refuse_writes = true;
     // Room that is kept for the way out of a full disk: four segments of WAL. 0: none.
     std::uint64_t ballast = std::uint64_t{64} << 20U;
+    // A page is written and synced this often where data and WAL are: an idle server's disk fails
+    // unseen. 0: never.
+    std::chrono::seconds probe_every{2};
+    // The disk of which no answer came for so long has failed; one that answers with an error has
+    // when the next probe is refused as well.
+    std::chrono::seconds failed_after{10};
     bool operator==(const DiskSettings&) const = default;
 };
 struct DiskLimits {  // bytes free

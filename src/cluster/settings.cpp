@@ -1,4 +1,5 @@
 #include "cluster/settings.h"
+#include "cluster/cron.h"
 
 #include <fmt/core.h>
 
@@ -208,6 +209,8 @@ void read_disk(const Json& object, ReadSettings& read) {
     out.switchover = in.flag("switchover", true);
     out.refuse_writes = in.flag("refuse_writes", true);
     bytes("ballast", out.ballast);
+    out.probe_every = in.time("probe_every", out.probe_every, 0, "s");
+    out.failed_after = in.time("failed_after", out.failed_after, 1, "s");
     if (out.hold_free <= out.warning_free && out.hold_percent <= out.warning_percent) return;
     if (out.warning_free == 0 || out.warning_percent == 0) return;
     in.wrong("hold_free", "hold_free and hold_percent must not be above those of warning",
@@ -227,7 +230,15 @@ void read_corruption(const Json& object, ReadSettings& read) {
     if (!value->is_object())
         return top.wrong("corruption", "must be a map with switchover", ", using the defaults");
     Reader in(*value, "corruption.", read.notes, &read.refused);
-    read.settings.corruption.switchover = in.flag("switchover", true);
+    CorruptionSettings& out = read.settings.corruption;
+    out.switchover = in.flag("switchover", true);
+    out.rebuild_replica = in.flag("rebuild_replica", false);
+    out.amcheck = in.text("amcheck");
+    if (out.amcheck.empty()) return;
+    if (const auto cron = Cron::parse(out.amcheck); !cron) {
+        in.wrong("amcheck", cron.error().message, ": nothing is checked by it");
+        out.amcheck.clear();
+    }
 }
 
 std::vector<std::string> read_methods(Reader& in) {

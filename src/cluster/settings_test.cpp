@@ -68,7 +68,7 @@ TEST(ReadSettings, ReadsEveryKey) {
 TEST(ReadSettings, ReadsTheLimitsOfADisk) {
     const auto disk = clean(R"({"disk":{"warning_free":"50GB","warning_percent":20,
         "warning_left":"2h","hold_free":1048576,"hold_percent":3,"hold_left":"30s",
-        "switchover":false,"refuse_writes":"off","ballast":"128MB"}})")
+        "switchover":false,"refuse_writes":"off","ballast":"128MB","probe_every":5,"failed_after":"1min"}})")
                           .disk;
     EXPECT_EQ(disk.warning_free, std::uint64_t{50} << 30U);
     EXPECT_EQ(disk.warning_percent, 20);
@@ -79,6 +79,8 @@ TEST(ReadSettings, ReadsTheLimitsOfADisk) {
     EXPECT_FALSE(disk.switchover);
     EXPECT_FALSE(disk.refuse_writes);
     EXPECT_EQ(disk.ballast, std::uint64_t{128} << 20U);
+    EXPECT_EQ(disk.probe_every, std::chrono::seconds(5));
+    EXPECT_EQ(disk.failed_after, std::chrono::seconds(60));
 }
 
 TEST(ReadSettings, LimitsOfADiskThatMakeNoSenseAreRefusedAndTheDefaultsUsed) {
@@ -86,6 +88,7 @@ TEST(ReadSettings, LimitsOfADiskThatMakeNoSenseAreRefusedAndTheDefaultsUsed) {
     EXPECT_NE(newly_refused("{}", R"({"disk":{"hold_percent":50}})"), "");
     expect_noted(R"({"disk":7})", "disk");
     expect_noted(R"({"disk":{"hold_free":"much"}})", "disk.hold_free");
+    expect_noted(R"({"disk":{"failed_after":0}})", "disk.failed_after");
     expect_noted(R"({"disk":{"warning_percent":101}})", "disk.warning_percent");
 }
 
@@ -94,6 +97,12 @@ TEST(ReadSettings, ReadsWhatDamagedDataCauses) {
     EXPECT_FALSE(clean(R"({"corruption":{"switchover":false}})").corruption.switchover);
     expect_noted(R"({"corruption":true})", "corruption");
     expect_noted(R"({"corruption":{"switchover":"perhaps"}})", "corruption.switchover");
+    EXPECT_FALSE(clean("{}").corruption.rebuild_replica);
+    const auto set = clean(R"({"corruption":{"rebuild_replica":true,"amcheck":"0 3 * * sun"}})");
+    EXPECT_TRUE(set.corruption.rebuild_replica);
+    EXPECT_EQ(set.corruption.amcheck, "0 3 * * sun");
+    expect_noted(R"({"corruption":{"amcheck":"0 3 * *"}})", "corruption.amcheck");
+    EXPECT_EQ(read(R"({"corruption":{"amcheck":"0 3 * *"}})").settings.corruption.amcheck, "");
 }
 
 TEST(ReadSettings, TextsOfNumbersAreNumbers) {

@@ -17,7 +17,7 @@ constexpr Duration end_writers_every = std::chrono::seconds(1);
 
 }  // namespace
 
-bool in_hold(const State& s) { return s.disk.state == cluster::DiskState::hold; }
+bool in_hold(const State& s) { return cluster::unfit(s.disk.state); }
 
 namespace {
 

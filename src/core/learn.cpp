@@ -416,7 +416,7 @@ void learn(Mind& m, const Event& event) {
     } else if (const auto* disk = std::get_if<DiskSeen>(&event)) {
         s.disk = *disk;
         s.spare.measured = true;
-        if (s.disk.state != cluster::DiskState::hold) {
+        if (!cluster::unfit(s.disk.state)) {
             s.spare.pause = {};
             s.spare.could_not.clear();
         }

@@ -37,7 +37,7 @@ std::vector<For> reasons(const State& s) {
 // it be worse than this one. For clean data likewise.
 std::string worse(const State& s, For what, const std::string& name, cluster::DiskState disk,
                   bool corrupted) {
-    const bool full = disk == cluster::DiskState::hold && (what == For::room || !in_hold(s));
+    const bool full = cluster::unfit(disk) && (what == For::room || !in_hold(s));
     if (s.rules.roomier && full) return name + " has too little room on its own disk";
     const bool rotten = corrupted && (what == For::clean || !damaged(s));
     return s.rules.cleaner && rotten ? name + "'s own data is damaged" : std::string();
@@ -231,13 +231,13 @@ Soundness soundness(const State& s) { return {!s.rules.cleaner || !damaged(s), !
 Soundness soundness(const State& s, const cluster::PeerStatus& peer, bool in_doubt_well) {
     const auto mine = soundness(s);
     return {!s.rules.cleaner || (peer.corrupted ? !*peer.corrupted : in_doubt_well || mine.first),
-            peer.disk ? *peer.disk != cluster::DiskState::hold : in_doubt_well || mine.second};
+            peer.disk ? !cluster::unfit(*peer.disk) : in_doubt_well || mine.second};
 }
 
 }  // namespace
 
 bool roomier(const State& s, const cluster::PeerStatus& peer) {
-    return in_hold(s) && peer.disk && peer.disk != cluster::DiskState::hold &&
+    return in_hold(s) && peer.disk && !cluster::unfit(*peer.disk) &&
            (!s.rules.cleaner || damaged(s) || !peer.corrupted.value_or(false));
 }
 

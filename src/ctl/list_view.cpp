@@ -277,6 +277,16 @@ std::string quorum_footer(const Shown& shown) {
     return {};
 }
 
+const char* disk_words(cluster::DiskState state) {
+    switch (state) {
+        case cluster::DiskState::failed: return "takes no writes";
+        case cluster::DiskState::hold: return "is nearly full";
+        case cluster::DiskState::warning:
+        case cluster::DiskState::ok: break;
+    }
+    return "is filling";
+}
+
 std::string footer_of(const Shown& shown) {
     std::string out = quorum_footer(shown);
     if (shown.settings.pause) out += " Maintenance mode: on\n";
@@ -289,8 +299,7 @@ std::string footer_of(const Shown& shown) {
                 fmt::format(" {} lets no client in, readers neither: {}\n", name, member.admission);
     for (const auto& [name, member] : shown.snapshot.members)
         if (!member.disk_note.empty())
-            out += fmt::format(" {}: its disk is {}: {}\n", name,
-                               member.disk == cluster::DiskState::hold ? "nearly full" : "filling",
+            out += fmt::format(" {}: its disk {}: {}\n", name, disk_words(member.disk),
                                member.disk_note);
     for (const auto& [name, member] : shown.snapshot.members)
         if (member.corrupted)
