@@ -66,6 +66,7 @@ void promote_done(Mind& m, const PromotePg& promote, const EffectDone& done) {
         return;
     }
     s.no_race_until = m.now.mono + Duration(s.settings.ttl);
+    s.promotion_open = true;
     m.tell(Note{Note::Level::error, "promotion failed: " + done.error->message});
 }
 
@@ -118,6 +119,7 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
             if (answer && answer->running && !answer->primary && !answer->nofailover &&
                 !answer->watchdog_failed && (!sync_rules(s) || !answer->voteless) &&
                 (!crash->for_room || roomier(s, *answer)) &&
+                answer->disk != cluster::DiskState::failed &&
                 (s.led_timeline == 0 || answer->timeline == s.led_timeline) &&
                 (!s.dcs || distance(s.dcs->status.optime, answer->position) <=
                                s.settings.maximum_lag_on_failover))

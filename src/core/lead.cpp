@@ -14,6 +14,14 @@ constexpr Duration promote_within = std::chrono::seconds(60);
 // The lead is ours but PostgreSQL is still in recovery: promote, unless that just failed.
 bool promote(Mind& m) {
     State& s = m.s;
+    // It waits for its disk, say. Whoever leads next would find a second primary when that answers.
+    if (s.promotion_open) {
+        m.say("promote", Note::Level::warning,
+              "ending PostgreSQL: it was told to promote itself and may do so yet");
+        s.stop_wanted = true;
+        m.emit(KillPg{});
+        return true;
+    }
     if (m.now.mono < s.no_race_until) {
         m.say("promote", Note::Level::warning, "giving the leader key back: the promotion failed");
         if (!m.committing(CommitFor::release))
@@ -46,7 +54,8 @@ bool promote(Mind& m) {
 
 bool serves_as_primary(const Mind& m) {
     const auto& pg = *m.s.pg;
-    if (pg.server != cluster::Server::stopped && !pg.in_recovery) return true;
+    if (pg.server != cluster::Server::stopped && (!pg.in_recovery || m.s.promotion_open))
+        return true;
     return std::ranges::any_of(m.s.running, [&](const Running& r) {
         const auto* start = std::get_if<StartPg>(&r.effect);
         const bool becomes = (start && start->plan.as_primary) || holds<PromotePg>(r.effect);

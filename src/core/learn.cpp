@@ -100,6 +100,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.all_dead = false;
     }
     see_admission(s, pg);
+    if (pg.server == cluster::Server::stopped || pg.primary()) s.promotion_open = false;
     s.pg = pg;
     s.pg_seen = m.now.mono;
     s.pg_stale = false;
@@ -107,7 +108,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
         s.writers = State::Writers::perhaps;
     if (pg.server == cluster::Server::running) {
         // It could not run beside what is left of an earlier one.
-        if (pg.in_recovery) s.writers = State::Writers::none;
+        if (pg.in_recovery && !s.promotion_open) s.writers = State::Writers::none;
         s.crashed = false;
         s.crash_recovered = false;
         s.start_failures = 0;
@@ -349,6 +350,7 @@ void learn_done(Mind& m, const EffectDone& done) {
         if (s.pg && !done.error) s.pg->standby_signal = true;
     } else if (holds<KillPg>(effect) && s.pg && !done.error) {
         s.pg->server = cluster::Server::stopped;
+        s.promotion_open = false;
         s.killed_at = m.now.mono;
         s.all_dead = true;
     }

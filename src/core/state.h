@@ -392,6 +392,8 @@ struct State {
     std::map<std::string, Rival> rivals;  // that were asked in this race
     Instant race_probe_at{};              // not before
     Instant no_race_until{};              // after a failed promotion
+    // One was asked for and has neither happened nor ended with its server: it may happen yet.
+    bool promotion_open = false;
     std::optional<Instant> unlocked_since;
 
     // What others see.
