@@ -306,9 +306,11 @@ std::string who_asks(const core::State& s, const cluster::FailoverRequest& reque
     if (request.leader.empty()) return fmt::format("an operator asks for a failover to {}", to);
     if (!core::asked_to_be_spared(s, request))
         return fmt::format("an operator asks for a switchover from {} to {}", request.leader, to);
-    return fmt::format(
-        "{} asks to hand over to {}: its {}", request.leader, to,
-        s.spare.what == core::State::SpareFor::room ? "disk is nearly full" : "data is damaged");
+    const bool failed = s.disk.state == cluster::DiskState::failed;
+    const char* why = s.spare.what != core::State::SpareFor::room ? "data is damaged"
+                      : failed                                    ? "disk takes no writes"
+                                                                  : "disk is nearly full";
+    return fmt::format("{} asks to hand over to {}: its {}", request.leader, to, why);
 }
 
 }  // namespace

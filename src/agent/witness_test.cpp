@@ -296,6 +296,10 @@ TEST_F(WitnessTest, TellsWhoAskedForASwitchover) {
     view.failover->mod_revision = view.failover_revision = 102;
     state.spare.asked = view.failover;
     EXPECT_EQ(told(), "n2 asks to hand over to n3: its disk is nearly full");
+    view.failover->mod_revision = view.failover_revision = 1021;
+    state.spare.asked = view.failover;
+    state.disk.state = cluster::DiskState::failed;
+    EXPECT_EQ(told(), "n2 asks to hand over to n3: its disk takes no writes");
     view.failover->mod_revision = view.failover_revision = 103;
     state.spare.asked = view.failover;
     state.spare.what = core::State::SpareFor::clean;

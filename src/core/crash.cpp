@@ -35,7 +35,8 @@ void start_in_place(Mind& m, Duration timeout) {
 // Whatever else its end was, this member's own server is not to be waited for.
 bool gives_up_on_it(const State& s) {
     return s.pg->server == cluster::Server::hung || s.start_failures > 0 ||
-           s.settings.primary_start_timeout.count() == 0;
+           s.settings.primary_start_timeout.count() == 0 ||
+           (disk_failed(s) && s.settings.disk.switchover);
 }
 
 // Asynchronous standbys may lack what was acknowledged last: whoever would wait for this server
@@ -138,7 +139,9 @@ bool crash_failover(Mind& m) {
             start_in_place(m, {});
             return true;
         }
-        if (!p->standby_made) {
+        // On a disk that takes no writes no server starts either, a primary or not. Once it does,
+        // this is the first thing that is written (demoted).
+        if (!p->standby_made && !disk_failed(s)) {
             make_standby(m);
             return true;
         }
@@ -147,10 +150,9 @@ bool crash_failover(Mind& m) {
         s.hold_start_until = m.now.mono + s.settings.loop_wait;
         if (in_hold(s)) s.spare.gave_at = m.now.mono;
         m.tell(Note{Note::Level::warning,
-                    p->for_room ? "releasing the leader key: PostgreSQL is dead and the disk is "
-                                  "nearly full, a replica with room takes over"
-                                : "releasing the leader key: PostgreSQL is dead, a replica takes "
-                                  "over",
+                    fmt::format("releasing the leader key: PostgreSQL is dead{}{}, a replica takes "
+                                "over",
+                                p->for_room ? " and " : "", p->for_room ? disk_trouble(s) : ""),
                     "crash"});
         m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
     }

@@ -19,6 +19,12 @@ constexpr Duration end_writers_every = std::chrono::seconds(1);
 
 bool in_hold(const State& s) { return cluster::unfit(s.disk.state); }
 
+bool disk_failed(const State& s) { return s.disk.state == cluster::DiskState::failed; }
+
+const char* disk_trouble(const State& s) {
+    return disk_failed(s) ? "the disk takes no writes" : "the disk is nearly full";
+}
+
 namespace {
 
 // Once: a look that began before may still show the server as it was.
@@ -42,6 +48,8 @@ void tell_of_writes(Mind& m, bool refused) {
 // The leader: its writes are refused while there is no room, and let in again.
 void keep_writes(Mind& m) {
     State& s = m.s;
+    // Nothing can be set where nothing can be written; what clients write fails by itself.
+    if (disk_failed(s)) return;
     if (s.pg_stale || !s.pg->primary() || !m.leading() || m.pg_busy() || m.running<RefuseWrites>())
         return;
     const auto* p = procedure<HandingOver>(m);

@@ -158,8 +158,9 @@ void give_up(Mind& m, const std::string& why) {
 bool left_for_room(Mind& m, const std::string& why) {
     if (!leaves_for_room(m)) return false;
     m.tell(Note{Note::Level::warning,
-                why + ", and the disk is nearly full: it is not started again here while a member "
-                      "with room can take over",
+                fmt::format("{}, and {}: it is not started again here while another member can "
+                            "take over",
+                            why, disk_trouble(m.s)),
                 "handover"});
     fail_over(m);
     return true;
@@ -305,6 +306,9 @@ void candidates_answered(Mind& m, HandingOver& p, const EffectDone& done) {
             return;
         }
         if (!why.empty()) return give_up(m, why);
+        // No checkpoint ends on it, nor a shutdown: who can take over has been found, and what is
+        // left of this server is killed.
+        if (disk_failed(s) && left_for_room(m, "PostgreSQL is ended")) return;
         p.stage = Stage::checkpoint;
         m.emit(CheckpointPg{in_hold(s)});
         return;

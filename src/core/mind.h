@@ -147,8 +147,10 @@ bool roomier(const State& s, const cluster::PeerStatus& peer);  // than this mem
 bool sounder(const State& s, const cluster::PeerStatus& peer);
 bool less_sound(const State& s, const cluster::PeerStatus& peer);
 // disk.cpp: a disk that fills
-bool in_hold(const State& s);  // its disk is nearly full
-void keep_writes(Mind& m);     // the leader: refused while there is no room, and let in again
+bool in_hold(const State& s);      // its disk is nearly full, or takes no writes at all
+bool disk_failed(const State& s);  // the latter
+const char* disk_trouble(const State& s);
+void keep_writes(Mind& m);  // the leader: refused while there is no room, and let in again
 // suspect.cpp
 void notice_sleep(Mind& m);  // first of all: a suspicion is of a moment ago
 void depose(Mind& m);        // voters that hear nothing of the leader do not wait for its lease

@@ -186,9 +186,10 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     const bool equals = theirs == mine && !led_last && !chosen;
     if (equals && sounder(s, peer) && s.unlocked_since &&
         m.now.mono < *s.unlocked_since + sounder_goes_first) {
-        why = name + (s.corruption.corrupted && !peer.corrupted.value_or(true)
-                          ? "'s data is not known to be damaged, and mine is"
-                          : " has room on its disk, and mine is full");
+        why = disk_failed(s) ? name + "'s disk takes writes, and mine does not"
+              : s.corruption.corrupted && !peer.corrupted.value_or(true)
+                  ? name + "'s data is not known to be damaged, and mine is"
+                  : name + " has room on its disk, and mine is full";
         return true;
     }
     if (equals && !less_sound(s, peer) &&

@@ -34,12 +34,14 @@ std::vector<For> reasons(const State& s) {
 
 // For room: not nearly full itself; one that only warns goes on writing for what it has left, which
 // is better than to refuse writes here (best_spare prefers one that is well). In no other way may
-// it be worse than this one. For clean data likewise.
+// it be worse than this one. For clean data likewise. A disk that takes no writes is worse than
+// anything: not even data that is damaged is as bad.
 std::string worse(const State& s, For what, const std::string& name, cluster::DiskState disk,
                   bool corrupted) {
+    if (disk == cluster::DiskState::failed) return name + "'s own disk takes no writes";
     const bool full = cluster::unfit(disk) && (what == For::room || !in_hold(s));
     if (s.rules.roomier && full) return name + " has too little room on its own disk";
-    const bool rotten = corrupted && (what == For::clean || !damaged(s));
+    const bool rotten = corrupted && (what == For::clean || !(damaged(s) || disk_failed(s)));
     return s.rules.cleaner && rotten ? name + "'s own data is damaged" : std::string();
 }
 
@@ -85,16 +87,16 @@ void ask(Mind& m, For what, const cluster::MemberRecord& to) {
     // Only a disk makes writes wait for it (keep_writes).
     s.spare.asked_at = what == For::room ? m.now.mono : Instant{};
     s.spare.ask_again_at = m.now.mono + once_in;
-    m.tell(what == For::room
-               ? Note{Note::Level::warning,
-                      fmt::format("the disk is nearly full: handing over to {}, which has room",
-                                  to.name),
-                      "disk"}
-               : Note{Note::Level::warning,
-                      fmt::format("the data here is damaged: handing over to {}, whose data is not "
-                                  "known to be",
-                                  to.name),
-                      "corruption"});
+    m.tell(
+        what == For::room
+            ? Note{Note::Level::warning,
+                   fmt::format("{}: handing over to {}, which has room", disk_trouble(s), to.name),
+                   "disk"}
+            : Note{Note::Level::warning,
+                   fmt::format("the data here is damaged: handing over to {}, whose data is not "
+                               "known to be",
+                               to.name),
+                   "corruption"});
     m.commit(CommitFor::ask_handover,
              cluster::keys::ask_handover(request, m.view()->failover_revision, s.lead->term));
 }
@@ -224,21 +226,31 @@ std::string no_spare_any_more(const Mind& m, const cluster::FailoverRequest& req
 
 namespace {
 
-// Whether its data is not known to be damaged, then whether it has room. Who does not say is taken
-// for no better than this member where that makes this one wait for it, and for well elsewhere.
-using Soundness = std::pair<bool, bool>;
-Soundness soundness(const State& s) { return {!s.rules.cleaner || !damaged(s), !in_hold(s)}; }
+// What counts more comes first. Who does not say is taken for no better than this member where that
+// makes this one wait for it, and for well elsewhere.
+struct Soundness {
+    bool writable = true, clean = true, roomy = true;
+    auto operator<=>(const Soundness&) const = default;
+};
+Soundness soundness(const State& s) {
+    return {!disk_failed(s), !s.rules.cleaner || !damaged(s), !in_hold(s)};
+}
 Soundness soundness(const State& s, const cluster::PeerStatus& peer, bool in_doubt_well) {
-    const auto mine = soundness(s);
-    return {!s.rules.cleaner || (peer.corrupted ? !*peer.corrupted : in_doubt_well || mine.first),
-            peer.disk ? !cluster::unfit(*peer.disk) : in_doubt_well || mine.second};
+    auto out = soundness(s);
+    if (in_doubt_well) out = {};
+    if (peer.disk) {
+        out.writable = *peer.disk != cluster::DiskState::failed;
+        out.roomy = !cluster::unfit(*peer.disk);
+    }
+    if (s.rules.cleaner && peer.corrupted) out.clean = !*peer.corrupted;
+    return out;
 }
 
 }  // namespace
 
 bool roomier(const State& s, const cluster::PeerStatus& peer) {
     return in_hold(s) && peer.disk && !cluster::unfit(*peer.disk) &&
-           (!s.rules.cleaner || damaged(s) || !peer.corrupted.value_or(false));
+           (!s.rules.cleaner || damaged(s) || disk_failed(s) || !peer.corrupted.value_or(false));
 }
 
 // Nobody loses anything by it: they have the same.

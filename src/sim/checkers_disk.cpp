@@ -80,7 +80,9 @@ void Checkers::on_disk_full(int index) {
     const bool obstacles = !plan.nofailover.empty() || !plan.foreign.empty() || plan.slow > 1 ||
                            plan.loss > 0 || plan.poolers == Poolers::silent ||
                            plan.poolers == Poolers::busy;
-    if (!plan.disks || may_lose || obstacles || !world.host(index).files_left) return;
+    const bool no_mark =
+        !world.host(index).files_left && world.host(index).disk_state != DiskState::failed;
+    if (!plan.disks || may_lose || obstacles || no_mark) return;
     if (leader() != index || !calm(index) || !pg.is_primary() || truth->failover) return;
     if (world.last_fault > began - calm_for || pg.primary_since() > began - calm_for) return;
     if (mono < spare.ask_again_at || mono < spare.gave_at + seconds(60)) return;

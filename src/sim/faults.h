@@ -47,6 +47,9 @@ public:
         bool only_tables = false, files_left = true;  // Host's, once it is full
     };
     void fill_disk(int member, Filling filling);
+    // It refuses every write, or it does not answer: then whatever waits for it goes on when it is
+    // good again. Its agent's probe tells.
+    void fail_disk(int member, bool hangs, Duration how_long);
     // A page rots and somebody reads it. It lasts that long, unless the data is copied anew before.
     void rot(int member, Duration how_long);
     void copied(int member);
@@ -76,6 +79,7 @@ private:
     void next_disk();
     void set_disk(int member, cluster::DiskState state, Duration seen_within);
     void fill_up(int member, int filling, Filling how);
+    void mend_disk(int member);
     // faults_rot.cpp
     void next_rot();
     void tell_of_rot(int member, bool rotten);

@@ -45,12 +45,35 @@ void Faults::fill_disk(int index, Filling how) {
             set_disk(index, DiskState::hold, in_hold);
             fill_up(index, world().host(index).filling, how);
         });
-    world().after(how.how_long, [this, index] {
-        auto& emptied = world().host(index);
-        if (emptied.disk_full) emptied.disk_mended = world().now();
-        emptied.disk_full = false;
-        set_disk(index, DiskState::ok, otherwise);
-    });
+    world().after(how.how_long, [this, index] { mend_disk(index); });
+}
+
+void Faults::mend_disk(int index) {
+    auto& host = world().host(index);
+    if (host.disk_full) host.disk_mended = world().now();
+    host.disk_full = false;
+    set_disk(index, DiskState::ok, otherwise);
+}
+
+void Faults::fail_disk(int index, bool hangs, Duration how_long) {
+    auto& host = world().host(index);
+    if (host.disk_state != DiskState::ok) return;
+    // Two probes that are refused; or none that comes back for `disk.failed_after`.
+    static constexpr Duration refused = milliseconds(2500), silent = seconds(10);
+    host.filled_by_writes = false;
+    if (hangs) {
+        slow_disk(index, how_long, how_long);
+        world().after(silent, [this, index, now = host.filling] {
+            if (world().host(index).filling == now && world().host(index).disk_slow > Duration{})
+                set_disk(index, DiskState::failed, otherwise);
+        });
+    } else {
+        host.disk_full = true;
+        host.only_tables = host.files_left = host.ballast = false;
+        set_disk(index, DiskState::failed, refused);
+        checkers_.on_disk_full(index);
+    }
+    world().after(how_long, [this, index] { mend_disk(index); });
 }
 
 void Faults::fill_up(int index, int filling, Filling how) {
@@ -102,8 +125,14 @@ void Faults::next_disk() {
             leads >= 0 && disk_dice_.chance(0.6)
                 ? leads
                 : static_cast<int>(disk_dice_.below(static_cast<std::uint64_t>(world().size())));
-        for (int m = 0; m < world().size(); ++m)
-            if (all || m == picked || disk_dice_.chance(0.2)) fill_disk(m, draw());
+        for (int m = 0; m < world().size(); ++m) {
+            if (!all && m != picked && !disk_dice_.chance(0.2)) continue;
+            const auto filling = draw();
+            if (disk_dice_.chance(0.2))
+                fail_disk(m, disk_dice_.chance(0.3), filling.how_long);
+            else
+                fill_disk(m, filling);
+        }
         next_disk();
     });
 }
