@@ -68,7 +68,8 @@ TEST(ReadSettings, ReadsEveryKey) {
 TEST(ReadSettings, ReadsTheLimitsOfADisk) {
     const auto disk = clean(R"({"disk":{"warning_free":"50GB","warning_percent":20,
         "warning_left":"2h","hold_free":1048576,"hold_percent":3,"hold_left":"30s",
-        "switchover":false,"refuse_writes":"off","ballast":"128MB","probe_every":5,"failed_after":"1min"}})")
+        "switchover":false,"refuse_writes":"off","ballast":"128MB",
+        "probe_every":5,"failed_after":"1min"}})")
                           .disk;
     EXPECT_EQ(disk.warning_free, std::uint64_t{50} << 30U);
     EXPECT_EQ(disk.warning_percent, 20);
