@@ -424,6 +424,7 @@ void Faults::next_on_host() {
 
 void Faults::begin() {
     world().faults_on = true;
+    until_ = world().now() + world().plan.faults_for;
     ++generation_;
     if (world().plan.profile == Profile::rough || world().plan.profile == Profile::blinks) next();
     if (world().plan.profile == Profile::rough &&

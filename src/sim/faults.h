@@ -96,6 +96,7 @@ private:
     Parts parts_;
     Checkers& checkers_;
     int generation_ = 0;
+    Instant until_{};  // when what was begun last is mended
     Instant struck_{};
     // Their own: other schedules of the seed stay as they are.
     Random host_dice_, disk_dice_, rot_dice_, restore_dice_;

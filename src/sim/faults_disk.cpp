@@ -50,8 +50,9 @@ void Faults::fill_disk(int index, Filling how) {
 
 void Faults::mend_disk(int index) {
     auto& host = world().host(index);
-    if (host.disk_full) host.disk_mended = world().now();
+    if (host.disk_full || host.disk_hangs_until != Instant{}) host.disk_mended = world().now();
     host.disk_full = false;
+    host.disk_hangs_until = {};
     set_disk(index, DiskState::ok, otherwise);
 }
 
@@ -62,9 +63,11 @@ void Faults::fail_disk(int index, bool hangs, Duration how_long) {
     static constexpr Duration refused = milliseconds(2500), silent = seconds(10);
     host.filled_by_writes = false;
     if (hangs) {
-        slow_disk(index, how_long, how_long);
+        happened(index, fmt::format("its disk hangs for {:.1f} s", to_s(how_long)));
+        host.disk_hangs_until = world().now() + how_long;
         world().after(silent, [this, index, now = host.filling] {
-            if (world().host(index).filling == now && world().host(index).disk_slow > Duration{})
+            const auto& silent_one = world().host(index);
+            if (silent_one.filling == now && world().now() < silent_one.disk_hangs_until)
                 set_disk(index, DiskState::failed, otherwise);
         });
     } else {
@@ -128,10 +131,13 @@ void Faults::next_disk() {
         for (int m = 0; m < world().size(); ++m) {
             if (!all && m != picked && !disk_dice_.chance(0.2)) continue;
             const auto filling = draw();
-            if (disk_dice_.chance(0.2))
-                fail_disk(m, disk_dice_.chance(0.3), filling.how_long);
-            else
+            if (disk_dice_.chance(0.8)) {
                 fill_disk(m, filling);
+                continue;
+            }
+            // What waits for a disk that hangs waits as long: no longer than there are faults.
+            const Duration left = until_ - world().now();
+            fail_disk(m, disk_dice_.chance(0.3), std::min(filling.how_long, left));
         }
         next_disk();
     });

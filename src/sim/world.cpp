@@ -142,6 +142,8 @@ Duration World::latency() {
 
 Duration World::disk(int member) {
     const Host& h = host(member);
+    if (now() < h.disk_hangs_until)
+        return h.disk_hangs_until - now() + dice.between({}, milliseconds(20));
     if (h.disk_slow > Duration{}) return dice.between({}, h.disk_slow);
     if (plan.disk_max == Duration{}) return {};
     return dice.between({}, plan.disk_max);

@@ -28,7 +28,8 @@ struct Host {
     double rate = 1;  // of its clock against the world's
     Duration clock_start{};
     Duration wall_offset{};
-    Duration disk_slow{};  // how long its disk may take to flush now; 0: as the plan says
+    Duration disk_slow{};        // how long its disk may take to flush now; 0: as the plan says
+    Instant disk_hangs_until{};  // nothing is written before that
     bool disk_full = false;
     // Of a full one: WAL goes on in segments that are there already, only tables cannot grow; and a
     // file of no bytes can still be made.
@@ -46,7 +47,7 @@ struct Host {
     Instant disk_mended{};
     // Something that waits for the disk may not have happened yet.
     bool disk_in_trouble(Instant now) const {
-        return disk_full || disk_slow > Duration{} ||
+        return disk_full || disk_slow > Duration{} || now < disk_hangs_until ||
                (disk_mended != Instant{} && now - disk_mended < std::chrono::seconds(5));
     }
     std::vector<Action> deferred;
