@@ -63,8 +63,54 @@ TEST(Corruption, ABackupWithPageErrorsIsOneFinding) {
               (CorruptionFinding{What::backup, "20260515-010000F", 0, morning, noon}));
 }
 
+TEST(Corruption, EachLookThroughTheDataCountsAllThatThereIs) {
+    Corruption mark;
+    learn_amcheck(mark, "app.public.t", 3, morning);
+    learn_amcheck(mark, "app.public.t", 4, noon);
+    ASSERT_THAT(mark.found, SizeIs(1));
+    EXPECT_EQ(mark.found[0], (CorruptionFinding{What::amcheck, "app.public.t", 4, morning, noon}));
+    EXPECT_THAT(corruption_note(mark, "demo", "pg-1"),
+                HasSubstr("amcheck made 4 reports on app.public.t, last at 2026-05-14T12:00"));
+}
+
+// Whatever a client can have written there.
+TEST(Corruption, TheServerLogIsToldAndIsNoDamage) {
+    Corruption mark;
+    for (int i = 0; i < 100; ++i) learn_log(mark, "invalid page " + std::to_string(i), morning);
+    learn_log(mark, "invalid page 0", morning);
+    learn_log(mark, "invalid page 0", noon);
+    EXPECT_EQ(mark.logged[0], (CorruptionFinding{What::log, "invalid page 0", 2, morning, noon}));
+    EXPECT_FALSE(mark.corrupted());
+    EXPECT_THAT(mark.logged, SizeIs(20));
+    const auto note = corruption_note(mark, "demo", "pg-1");
+    EXPECT_THAT(note, HasSubstr(R"("invalid page 0" (first at 2026-05-14T00:00)"));
+    EXPECT_THAT(note, HasSubstr("17 more"));
+    EXPECT_THAT(note, HasSubstr("`relevoctl amcheck demo pg-1`"));
+    learn_backup(mark, "20260515-010000F", noon);
+    EXPECT_THAT(corruption_note(mark, "demo", "pg-1"), Not(HasSubstr("invalid page")));
+    forget(mark);
+    EXPECT_EQ(mark, Corruption{});
+}
+
+TEST(Corruption, ALookSaysWhatItDid) {
+    AmcheckRun run;
+    run.databases = 2;
+    run.relations = 132;
+    run.took = std::chrono::seconds(243);
+    EXPECT_EQ(describe(run), "132 relations of 2 databases in 4 min 3 s, nothing found");
+    run.databases = run.relations = run.damaged = run.left_out = 1;
+    run.took = std::chrono::minutes(125);
+    run.left_out_first = "app.public.t: canceled";
+    run.given_up = "the server went away";
+    EXPECT_EQ(describe(run),
+              "1 relation of 1 database in 2 h 5 min, 1 is damaged; 1 could not be looked at, the "
+              "first: app.public.t: canceled; given up: the server went away");
+}
+
 TEST(Corruption, TheMarkIsReadAsItWasWritten) {
     Corruption mark;
+    learn_amcheck(mark, "app.public.t", 4, noon);
+    learn_log(mark, "invalid page", noon);
     learn_counts(mark, {{"a \"b\"", 3, morning}, {"", 1, {}}}, noon);
     learn_backup(mark, "20260515-010000F", noon);
     const auto read = parse_corruption(to_json(mark));
@@ -77,7 +123,8 @@ TEST(Corruption, WhatIsNoMarkIsRefused) {
     for (const char* text :
          {"", "{}", "[]", R"({"found":{}})", R"({"found":[1]})",
           R"({"found":[{"what":"x","first":"2026-05-14","last":"2026-05-14"}]})",
-          R"({"found":[{"what":"backup","where":"l"}]})", R"({"found":[],"seen":{"a":-1}})"})
+          R"({"found":[{"what":"backup","where":"l"}]})", R"({"found":[],"seen":{"a":-1}})",
+          R"({"found":[],"log":{}})", R"({"found":[],"log":[1]})"})
         EXPECT_FALSE(parse_corruption(text)) << text;
 }
 

@@ -258,6 +258,25 @@ void add_proofs(Page& page, const StatusInput& input) {
                     age->count());
 }
 
+// Nothing before the first look since the agent was started: a leader has none.
+void add_amcheck(Page& page, const AmcheckState& state) {
+    if (!state.run) return;
+    page.gauge("relevo_amcheck_running", "1 while this member looks through its data.",
+               !state.run->ended);
+    page.number("relevo_amcheck_relations_checked",
+                "Tables and indexes looked through by the look that goes on, or else the last one.",
+                static_cast<std::int64_t>(state.run->relations));
+    page.number("relevo_amcheck_relations_left_out",
+                "Tables and indexes that it could not look at.",
+                static_cast<std::int64_t>(state.run->left_out));
+    if (!state.complete) return;
+    page.gauge("relevo_amcheck_last_run_timestamp_seconds",
+               "When the last look that came to its end did, in seconds since the epoch.",
+               epoch(state.complete->ended));
+    page.gauge("relevo_amcheck_duration_seconds", "How long that look took.",
+               fmt::format("{:.3f}", std::chrono::duration<double>(state.complete->took).count()));
+}
+
 void add_corruption(Page& page, const CorruptionReport& report) {
     page.gauge("relevo_data_corrupted",
                "1 if this member's data is known to be damaged, 0 otherwise.",
@@ -269,6 +288,10 @@ void add_corruption(Page& page, const CorruptionReport& report) {
     page.counter_of("relevo_checksum_failures_total",
                     "Pages whose checksum did not hold, as PostgreSQL counts them.", "database",
                     values);
+    page.gauge("relevo_data_damage_logged",
+               "1 if the server log tells of damage that nobody confirmed, 0 otherwise.",
+               !report.mark.logged.empty());
+    add_amcheck(page, report.amcheck);
 }
 
 void add_state(Page& page, const StatusInput& input) {

@@ -533,6 +533,47 @@ TEST(Metrics, TellOfDamage) {
         EXPECT_NE(text.find(line), std::string::npos) << line << text;
 }
 
+CorruptionReport looked_through() {
+    CorruptionReport report;
+    report.amcheck.run.emplace();
+    report.amcheck.run->relations = 132;
+    report.amcheck.run->now = "app.public.t";
+    return report;
+}
+
+TEST(Metrics, TellOfALookThroughTheData) {
+    CorruptionReport report;
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.corruption = &report;
+    EXPECT_EQ(metrics_text(in).find("relevo_amcheck"), std::string::npos) << "a leader has none";
+    report = looked_through();
+    EXPECT_EQ(metric(in, "relevo_amcheck_running"), "1");
+    EXPECT_EQ(metric(in, "relevo_amcheck_relations_checked"), "132");
+    EXPECT_EQ(metrics_text(in).find("last_run"), std::string::npos);
+    report.amcheck.run->ended = WallTime{std::chrono::seconds(900)};
+    report.amcheck.run->took = std::chrono::milliseconds(1500);
+    report.amcheck.complete = report.amcheck.run;
+    EXPECT_EQ(metric(in, "relevo_amcheck_running"), "0");
+    EXPECT_EQ(metric(in, "relevo_amcheck_last_run_timestamp_seconds"), "900.000000");
+    EXPECT_EQ(metric(in, "relevo_amcheck_duration_seconds"), "1.500");
+    EXPECT_EQ(metric(in, "relevo_data_damage_logged"), "0");
+    learn_log(report.mark, "invalid page", WallTime{});
+    EXPECT_EQ(metric(in, "relevo_data_damage_logged"), "1");
+    EXPECT_EQ(metric(in, "relevo_data_corrupted"), "0");
+}
+
+TEST(StatusJson, TellsOfALookThroughTheData) {
+    auto report = looked_through();
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.corruption = &report;
+    EXPECT_NE(status_json(in).find(
+                  R"("amcheck": {"running": true, "begun": "1970-01-01T00:00:00+00:00", )"
+                  R"("databases": 0, "relations": 132, "damaged": 0, "left_out": 0, )"
+                  R"("now": "app.public.t"})"),
+              std::string::npos)
+        << status_json(in);
+}
+
 TEST(StatusJson, TellsOfDamageOnlyWhereThereIsSome) {
     CorruptionReport report;
     StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);

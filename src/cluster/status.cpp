@@ -92,16 +92,44 @@ Ordered disk_json(const DiskReport& report, Duration age) {
     return out;
 }
 
+Ordered findings_json(const std::vector<CorruptionFinding>& found) {
+    Ordered out = Ordered::array();
+    for (const auto& one : found)
+        out.push_back({{"what", to_string(one.what)},
+                       {"where", one.where},
+                       {"count", one.count},
+                       {"first", to_iso(one.first)},
+                       {"last", to_iso(one.last)}});
+    return out;
+}
+
 Ordered corruption_json(const CorruptionReport& report) {
     Ordered out = {{"note", report.note}};
-    out["found"] = Ordered::array();
-    for (const auto& one : report.mark.found)
-        out["found"].push_back({{"what", to_string(one.what)},
-                                {"where", one.where},
-                                {"count", one.count},
-                                {"first", to_iso(one.first)},
-                                {"last", to_iso(one.last)}});
+    out["found"] = findings_json(report.mark.found);
+    if (!report.mark.logged.empty()) out["log"] = findings_json(report.mark.logged);
     return out;
+}
+
+Ordered amcheck_json(const AmcheckRun& run) {
+    Ordered out = {{"running", !run.ended.has_value()},
+                   {"begun", to_iso(run.begun)},
+                   {"databases", run.databases},
+                   {"relations", run.relations},
+                   {"damaged", run.damaged},
+                   {"left_out", run.left_out}};
+    if (run.ended)
+        out["ended"] = to_iso(*run.ended);
+    else
+        json::set_text(out, "now", run.now);
+    json::set_text(out, "left_out_first", run.left_out_first);
+    json::set_text(out, "given_up", run.given_up);
+    return out;
+}
+
+void add_corruption(Ordered& out, const CorruptionReport& report) {
+    out["corrupted"] = report.mark.corrupted();
+    if (!report.note.empty()) out["corruption"] = corruption_json(report);
+    if (report.amcheck.run) out["amcheck"] = amcheck_json(*report.amcheck.run);
 }
 
 void add_member(Ordered& out, const StatusInput& input) {
@@ -126,9 +154,7 @@ void add_member(Ordered& out, const StatusInput& input) {
         out["wal_tail"] = {{"timeline", input.tail->timeline}, {"end", input.tail->end.value}};
     if (input.disk != nullptr) out["disk"] = disk_json(*input.disk, input.disk_age);
     if (postgres.refuses_writes) out["refuses_writes"] = true;
-    if (input.corruption != nullptr) out["corrupted"] = input.corruption->mark.corrupted();
-    if (input.corruption != nullptr && input.corruption->mark.corrupted())
-        out["corruption"] = corruption_json(*input.corruption);
+    if (input.corruption != nullptr) add_corruption(out, *input.corruption);
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

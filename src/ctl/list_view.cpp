@@ -304,6 +304,8 @@ std::string footer_of(const Shown& shown) {
     for (const auto& [name, member] : shown.snapshot.members)
         if (member.corrupted)
             out += fmt::format(" {}: its data is damaged: {}\n", name, member.corruption_note);
+        else if (!member.corruption_note.empty())
+            out += fmt::format(" {}: its data may be damaged: {}\n", name, member.corruption_note);
     for (const auto& [name, member] : shown.snapshot.members)
         if (!member.archive_note.empty() && shown.snapshot.led_by(name))
             out += fmt::format(" The archive: {}\n", member.archive_note);

@@ -104,6 +104,10 @@ const Corpus corruptions = {
     R"("first":"2026-05-14T01:00:00+00:00","last":"2026-05-14T01:00:00.25+02:00"},)"
     R"({"what":"backup","where":"20260514-010000F","count":0,"first":"2026-05-14T01:00:00Z",)"
     R"("last":"2026-05-14T01:00:00Z"}],"seen":{"app":3,"":1}})",
+    R"({"found":[{"what":"amcheck","where":"app.public.t","count":3,)"
+    R"("first":"2026-05-14T01:00:00Z","last":"2026-05-14T01:00:00Z"}],)"
+    R"("log":[{"what":"log","where":"invalid page in block 0","count":1,)"
+    R"("first":"2026-05-14T01:00:00Z","last":"2026-05-14T01:00:00Z"}]})",
     R"({"found":[],"seen":{}})",
 };
 
@@ -200,6 +204,19 @@ const Corpus restorations = {
 
 TEST(Fuzz, RestorationsNeverThrowAndSettle) { run(restorations, 20'000, restoration); }
 TEST(Fuzz, RecoveryTargetsComeBackAsTheyWere) { run(targets, 10'000, recovery_target); }
+const Corpus logs = {
+    "2026-11-26 19:59:55.407 UTC [17502] boss@app ERROR:  invalid page in block 0 of relation x\n"
+    "2026-11-26 19:59:55.407 UTC [17502] boss@app STATEMENT:  select\n\tcount(*) from t\n",
+    R"(2026-11-26 19:59:55.483 UTC,"boss","app",17504,"[local]",6b.4460,4,"SELECT",2026-11-26 )"
+    R"(19:59:55 UTC,3/6,0,ERROR,XX002,"index ""t_n"" contains unexpected zero page at block 1",,)"
+    R"("Please REINDEX it.",,,,"select n from t",,,"psql","client backend",,0)"
+    "\n",
+    R"({"timestamp":"2026-11-26 19:59:55.483 UTC","error_severity":"ERROR","state_code":"XX002",)"
+    R"("message":"index \"t_n\" contains unexpected zero page","context":"at RAISE"})"
+    "\n",
+};
+
+TEST(Fuzz, ServerLogsComeOutTheSameInPieces) { run(logs, 20'000, server_log); }
 TEST(Fuzz, SettingsNeverThrowAndKeepTheirRule) { run(configs, 20'000, settings); }
 TEST(Fuzz, StreamsNeverThrowAndSettle) { run(streams, 20'000, stream); }
 TEST(Fuzz, SnapshotsNeverThrowAndReportOnce) { run(trees(), 3'000, snapshot); }

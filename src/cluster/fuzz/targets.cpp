@@ -11,6 +11,7 @@
 #include "cluster/publish.h"
 #include "cluster/recovery_target.h"
 #include "cluster/restoration.h"
+#include "cluster/server_log.h"
 #include "cluster/settings.h"
 #include "cluster/snapshot.h"
 #include "cluster/stream.h"
@@ -80,7 +81,23 @@ void corruption(std::string_view text) {
     auto mark = *read;
     learn_counts(mark, {{"app", 7, {}}, {"", 1, {}}}, WallTime{});
     RLV_ASSERT(mark.seen.at("app") == 7);
-    RLV_ASSERT(corruption_note(mark, "c", "m").empty() == !mark.corrupted());
+    learn_log(mark, "invalid page", WallTime{});
+    RLV_ASSERT(!corruption_note(mark, "c", "m").empty());
+    forget(mark);
+    RLV_ASSERT(corruption_note(mark, "c", "m").empty());
+}
+
+void server_log(std::string_view text) {
+    constexpr std::size_t few = 50, long_record = 200'000, longest = 200;
+    for (const auto kind : {ServerLog::Kind::lines, ServerLog::Kind::csv, ServerLog::Kind::json}) {
+        const auto whole = ServerLog(kind).read(text);
+        for (const auto& one : whole) RLV_ASSERT(one.size() <= longest);
+        if (whole.size() >= few || text.size() > long_record) continue;
+        ServerLog log(kind);
+        auto pieces = log.read(text.substr(0, text.size() / 2));
+        for (auto& one : log.read(text.substr(text.size() / 2))) pieces.push_back(std::move(one));
+        RLV_ASSERT(pieces == whole);
+    }
 }
 
 void cron(std::string_view text) {

@@ -16,6 +16,7 @@ void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
 void restoration(std::string_view text);      // the key `restore`
 void recovery_target(std::string_view text);  // a time, an LSN, a transaction, a timeline
+void server_log(std::string_view text);       // in each of the three formats
 void settings(std::string_view text);
 void stream(std::string_view text);  // a member's, or a gateway's report
 // Keys and values of a tree in turn, separated by line ends; the same key may come again, as its
