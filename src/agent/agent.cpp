@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "config/backup.h"
+#include "config/zone.h"
 #include "os/file.h"
 
 namespace relevo::agent {
@@ -43,6 +44,7 @@ Agent::Agent(asio::io_context& io, Parts parts)
       archive_watch_(io, archive_parts()),
       copies_(parts_.blocking, parts_.backup),
       corruptions_(io, corruption_parts()),
+      amchecks_(io, amcheck_parts()),
       alarm_(io),
       wake_(io,
             [this] {
@@ -136,6 +138,7 @@ Task<int> Agent::run() {
     backup_jobs_.begin();
     disks_.start();
     corruptions_.start();
+    amchecks_.start();
     while (!exit_code_) co_await ended_.async_wait(quietly);
     // on_stop takes an address away from this host: it must get its time.
     constexpr Duration callbacks_get = std::chrono::seconds(5);
@@ -157,6 +160,7 @@ Task<void> Agent::stop() {
     co_await parts_.dcs.stop();
     co_await restores_.stop();
     corruptions_.ask_stop();
+    co_await amchecks_.stop();
     co_await backups_.stop();  // no call to the repository goes on
     co_await archive_watch_.stop();
     co_await backup_jobs_.wait();
@@ -356,6 +360,7 @@ void Agent::show() {
     backups_.see(*view_);
     restores_.see(*view_);
     archive_watch_.see(*view_);
+    amchecks_.see();
     if (parts_.shown) parts_.shown();
     wake_watchers();
 }
@@ -411,19 +416,35 @@ ArchiveWatch::Parts Agent::archive_parts() {
 
 Corruptions::Parts Agent::corruption_parts() {
     return {.look =
-                [this](std::string damaged_backup) {
-                    return parts_.postgres.look_for_corruption(std::move(damaged_backup));
+                [this](cluster::CorruptionNews news) {
+                    return parts_.postgres.look_for_corruption(std::move(news));
                 },
             .forget = [this] { return parts_.postgres.forget_corruption(); },
             .scope = parts_.configuration.local().scope,
             .name = parts_.configuration.local().name,
             .last_backup = [this] { return backup_jobs_.made_here(); },
             .repository = [this] { return backups_.list(); },
+            .amcheck = [this] { return amchecks_.state(); },
             .looked = [this] { show_measured(); },
             .changed =
                 [this](core::CorruptionSeen seen) {
                     if (!exit_code_) feed(std::move(seen));
                 }};
+}
+
+Amchecks::Parts Agent::amcheck_parts() {
+    return {.clock = parts_.clock,
+            .view = [this] { return view_; },
+            .run = [this](auto plan) { return parts_.postgres.amcheck(std::move(plan)); },
+            .found = [this](auto found) { corruptions_.found(std::move(found)); },
+            .changed = [this] { corruptions_.look_soon(); },
+            .zone = [this]() -> cluster::Zone {
+                auto zone = config::load_zone(parts_.backup.config().timezone);
+                if (zone) return *std::move(zone);
+                log::error("backup.schedule.timezone: {}; corruption.amcheck is taken to be in UTC",
+                           zone.error().message);
+                return {};
+            }};
 }
 
 void Agent::wake_watchers() {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/amchecks.h"
 #include "agent/archive_watch.h"
 #include "agent/backup_jobs.h"
 #include "agent/backups.h"
@@ -82,6 +83,8 @@ public:
     Task<ports::Reply> cancel_restart() override;
     Task<ports::Reply> reinitialize(bool force, bool from_leader) override;
     Task<ports::Reply> forget_corruption() override { return corruptions_.forget(); }
+    ports::Reply start_amcheck() override { return amchecks_.begin(); }
+    ports::Reply end_amcheck() override { return amchecks_.end(); }
     Task<ports::Reply> patch_config(std::string patch_json) override;
     Task<ports::Reply> put_config(std::string json) override;
     Task<ports::Reply> reload() override;
@@ -117,6 +120,7 @@ private:
     void show_measured();
     Disks::Parts disk_parts();
     Corruptions::Parts corruption_parts();
+    Amchecks::Parts amcheck_parts();
     ArchiveWatch::Parts archive_parts();
     void wake_watchers();
     void settle_config();
@@ -168,6 +172,7 @@ private:
     Instant copy_shown_{};
     std::uint64_t copy_logged_ = 0;
     Corruptions corruptions_;
+    Amchecks amchecks_;
     std::list<boost::asio::steady_timer*> watchers_;  // that wait in view_changed
     bool last_view_ = false;
     cluster::SnapshotReader reader_;

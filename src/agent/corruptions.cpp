@@ -15,9 +15,10 @@ namespace {
 constexpr auto quietly = asio::as_tuple(asio::use_awaitable);
 
 bool knows(const cluster::Corruption& mark, const cluster::CorruptionFinding& finding) {
-    return std::ranges::any_of(mark.found, [&](const auto& one) {
+    const auto same = [&](const auto& one) {
         return one.what == finding.what && one.where == finding.where;
-    });
+    };
+    return std::ranges::any_of(mark.found, same) || std::ranges::any_of(mark.logged, same);
 }
 
 // A file that has not changed is taken over from the backup before, with what was found of it
@@ -38,6 +39,13 @@ Corruptions::Corruptions(asio::io_context& io, Parts parts)
     : parts_(std::move(parts)), tasks_(io), alarm_(io) {}
 
 void Corruptions::start() { tasks_.spawn(watch()); }
+
+void Corruptions::found(cluster::CorruptionNews::Relation relation) {
+    relations_.push_back(std::move(relation));
+    look_soon();
+}
+
+void Corruptions::look_soon() { alarm_.cancel(); }
 
 void Corruptions::ask_stop() {
     stopping_ = true;
@@ -76,10 +84,13 @@ Task<void> Corruptions::look() {
     if (stopping_) co_return;
     const auto turn = co_await turn_.take();
     if (stopping_) co_return;
-    auto seen = co_await parts_.look(backup);
+    const auto told = relations_.size();
+    auto seen = co_await parts_.look({.backup = backup, .relations = relations_});
     if (stopping_) co_return;
     if (seen) {
         complained_.clear();
+        relations_.erase(relations_.begin(),
+                         relations_.begin() + static_cast<std::ptrdiff_t>(told));
         if (!backup.empty()) checked_backup_ = backup;
         take(*std::move(seen));
     } else if (complained_ != seen.error().message) {
@@ -94,19 +105,25 @@ void Corruptions::take(ports::Postgres::CorruptionLook look) {
     report->note = cluster::corruption_note(look.mark, parts_.scope, parts_.name);
     report->mark = std::move(look.mark);
     report->counts = std::move(look.counts).value_or(std::vector<cluster::ChecksumCount>());
+    report->amcheck = parts_.amcheck();
     const auto before = std::exchange(report_, report);
     parts_.looked();
     const bool was = before && before->mark.corrupted();
-    const bool news = std::ranges::any_of(
-        report->mark.found, [&](const auto& one) { return !before || !knows(before->mark, one); });
-    if (news) log::error("corruption: this member's data is damaged: {}", report->note);
+    const auto has_news = [&](const auto& list) {
+        return std::ranges::any_of(
+            list, [&](const auto& one) { return !before || !knows(before->mark, one); });
+    };
+    if (has_news(report->mark.found))
+        log::error("corruption: this member's data is damaged: {}", report->note);
+    else if (has_news(report->mark.logged))
+        log::error("corruption: this member's data may be damaged: {}", report->note);
     if (was && !report->mark.corrupted()) log::info("corruption: nothing is known to be damaged");
     if (report->note != (before ? before->note : std::string()))
         parts_.changed({report->mark.corrupted(), report->note});
 }
 
 Task<ports::Reply> Corruptions::forget() {
-    if (!report_ || !report_->mark.corrupted())
+    if (!report_ || report_->note.empty())
         co_return ports::Reply{404, "nothing was found to be damaged here"};
     {
         const auto turn = co_await turn_.take();

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/group.h"
 #include "cluster/backup.h"
@@ -25,13 +26,15 @@ class Corruptions {
 public:
     struct Parts {
         using Look = ports::Postgres::CorruptionLook;
-        std::function<Task<Result<Look>>(std::string)> look;  // Postgres::look_for_corruption
-        std::function<Task<Status>()> forget;                 // and forget_corruption
+        // Postgres::look_for_corruption and forget_corruption
+        std::function<Task<Result<Look>>(cluster::CorruptionNews)> look;
+        std::function<Task<Status>()> forget;
         std::string scope, name;  // of this member, for what people are told
         // That this run of the agent made here; empty: none. An older one may be of other data: of
         // a directory that was made anew since, or of a host that had this name.
         std::function<std::string()> last_backup;
         std::function<Task<Result<cluster::Repository>>()> repository;
+        std::function<cluster::AmcheckState()> amcheck;     // to be shown beside
         std::function<void()> looked;                       // report() was replaced
         std::function<void(core::CorruptionSeen)> changed;  // only when that changes
         // Between looks: one short query on a connection that is there. A page that has been
@@ -44,6 +47,10 @@ public:
     void start();
     void ask_stop();  // no new look begins
     Task<void> stop();
+
+    // What a look through the data found: kept by the next look, or by one after it.
+    void found(cluster::CorruptionNews::Relation relation);
+    void look_soon();
 
     // DELETE /corruption.
     Task<ports::Reply> forget();
@@ -63,6 +70,7 @@ private:
     os::Turn turn_;  // a look that began before an operator's word must not undo it
     bool stopping_ = false;
     std::string checked_backup_;
+    std::vector<cluster::CorruptionNews::Relation> relations_;  // that are not kept yet
     std::string complained_;
     std::shared_ptr<const cluster::CorruptionReport> report_;
 };

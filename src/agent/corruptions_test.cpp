@@ -24,13 +24,13 @@ protected:
     std::optional<Error> broken;
     std::string last_backup;
     cluster::Repository repository;
-    int looks = 0, asked = 0;
+    int looks = 0, asked = 0, relations = 0;
     std::vector<core::CorruptionSeen> told;
     Corruptions corruptions{t.loop, parts()};
 
     ~CorruptionsTest() override { t.await(corruptions.stop()); }
     Corruptions::Parts parts() {
-        return {.look = [this](std::string backup) { return look(std::move(backup)); },
+        return {.look = [this](cluster::CorruptionNews news) { return look(std::move(news)); },
                 .forget = [this]() -> Task<Status> {
                     cluster::forget(mark);
                     co_return Status{};
@@ -42,14 +42,19 @@ protected:
                     ++asked;
                     co_return repository;
                 },
+                .amcheck = [] { return cluster::AmcheckState{}; },
                 .looked = [] {},
                 .changed = [this](core::CorruptionSeen seen) { told.push_back(std::move(seen)); },
                 .every = 20ms};
     }
-    Task<Result<Look>> look(std::string backup) {
+    Task<Result<Look>> look(cluster::CorruptionNews news) {
         ++looks;
         if (broken) co_return std::unexpected(*broken);
-        if (!backup.empty()) cluster::learn_backup(mark, backup, {});
+        if (!news.backup.empty()) cluster::learn_backup(mark, news.backup, {});
+        for (const auto& one : news.relations) {
+            ++relations;
+            cluster::learn_amcheck(mark, one.where, one.reports, {});
+        }
         co_return Look{mark, {}};
     }
     void rots(const std::string& database) {
@@ -150,6 +155,32 @@ TEST_F(CorruptionsTest, AGoodBackupIsAskedForOnce) {
     look_again();
     EXPECT_EQ(asked, 1);
     EXPECT_THAT(told, IsEmpty());
+}
+
+TEST_F(CorruptionsTest, WhatALookThroughTheDataFoundIsKeptOnceAndNotLost) {
+    broken = Error{ErrorCode::failed, "the disk does not answer"};
+    begin();
+    corruptions.found({.where = "app.public.t", .reports = 3, .words = "block 7", .of_data = 0});
+    const auto before = looks;
+    ASSERT_TRUE(t.until([&] { return looks > before + 1; }, 20s));
+    EXPECT_THAT(told, IsEmpty());
+    broken.reset();
+    ASSERT_TRUE(t.until([&] { return !told.empty(); }, 20s));
+    EXPECT_TRUE(told[0].corrupted);
+    EXPECT_THAT(told[0].note, HasSubstr("amcheck made 3 reports on app.public.t"));
+    look_again();
+    EXPECT_EQ(relations, 1);
+}
+
+// What stands in the log may be whatever a client wants.
+TEST_F(CorruptionsTest, LinesOfTheLogAreToldAndAreNoDamage) {
+    cluster::learn_log(mark, "invalid page in block 0 of relation base/5/16384", {});
+    begin();
+    ASSERT_TRUE(t.until([&] { return !told.empty(); }, 20s));
+    EXPECT_FALSE(told[0].corrupted);
+    EXPECT_THAT(told[0].note, HasSubstr("wrote into its log: \"invalid page in block 0"));
+    EXPECT_EQ(t.await(corruptions.forget()).code, 200);
+    EXPECT_THAT(told.back().note, IsEmpty());
 }
 
 }  // namespace

@@ -309,6 +309,7 @@ Task<Reply> Agent::reload() {
     backups_.reloaded();
     if (parts_.reloaded) co_await parts_.reloaded();
     backup_jobs_.reloaded();
+    amchecks_.reloaded();
     auto self = parts_.configuration.self();
     self.scheduled_restart = state_.self.scheduled_restart;
     feed(core::SelfChanged{std::move(self)});

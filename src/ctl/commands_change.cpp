@@ -89,6 +89,17 @@ void add_reinit(CommandTree& tree) {
     });
 }
 
+void add_amcheck(CommandTree& tree) {
+    auto words = std::make_shared<AmcheckCommand>();
+    auto* command = tree.add("amcheck", "Let standbys look through their data for damage, now");
+    add_members(tree, command, *words);
+    tree.role(command, words->role);
+    command->add_flag("--cancel", words->cancel, "End the look that goes on");
+    command->callback([&tree, words] {
+        tree.chosen = [words](Context& context) { return amcheck(context, *words); };
+    });
+}
+
 void add_pause(CommandTree& tree, const char* name, const char* what, bool on) {
     struct Words {
         std::string cluster;
@@ -223,6 +234,7 @@ void add_changing_commands(CommandTree& tree) {
     add_restart(tree);
     add_reload(tree);
     add_reinit(tree);
+    add_amcheck(tree);
     add_pause(tree, "pause", "Stop automatic failover and other actions", true);
     add_pause(tree, "resume", "Let the agents act again", false);
     add_edit_config(tree);

@@ -68,8 +68,8 @@ TEST_F(Commands, completionKnowsEveryCommand) {
     no_configuration = Error{ErrorCode::invalid, "none"};
     EXPECT_EQ(run({"completion", "bash"}), 0);
     for (const char* word : {"list", "topology", "history", "explain", "show-config", "edit-config",
-                             "switchover", "failover", "restart", "reload", "reinit", "pause",
-                             "resume", "query", "dsn", "remove", "flush", "version"})
+                             "switchover", "failover", "restart", "reload", "reinit", "amcheck",
+                             "pause", "resume", "query", "dsn", "remove", "flush", "version"})
         EXPECT_THAT(terminal.output, HasSubstr(std::string("            ") + word + ") words='"));
     EXPECT_THAT(terminal.output, HasSubstr("complete -F _relevoctl relevoctl"));
     EXPECT_THAT(terminal.output, HasSubstr("--from-leader"));

@@ -359,6 +359,34 @@ Outcome reinit(Context& context, const ReinitCommand& command) {
     return report.exit();
 }
 
+// A look through a member's data reads all of it, slowly: nobody is asked whether he means it.
+Outcome amcheck(Context& context, const AmcheckCommand& command) {
+    RLV_TRY(const auto loaded, load(context, command.cluster));
+    auto agreed = command;
+    agreed.force = true;
+    if (agreed.members.empty() && agreed.role == RoleFilter::any) agreed.role = RoleFilter::replica;
+    RLV_TRY(const auto members, agreed_members(context, loaded, agreed, "", ""));
+    Report report(context, command.cancel ? "end amcheck" : "amcheck");
+    for (const auto* member : members) {
+        const auto answer = call(context, *member, command.cancel ? "DELETE" : "POST", "/amcheck",
+                                 "", api_deadline);
+        if (!answer)
+            report.failure(*member, answer.error());
+        else if (command.cancel && answer->status == 404)
+            context.terminal.out(fmt::format("None goes on on member {}\n", member->name));
+        else if (answer->status == 202)
+            context.terminal.out(
+                fmt::format("Member {} looks through its tables and indexes; its log and GET "
+                            "/patroni tell how far it is, `relevoctl list` what it finds\n",
+                            member->name));
+        else if (answer->status == 200)
+            report.success(*member);
+        else
+            report.failure(*member, *answer);
+    }
+    return report.exit();
+}
+
 Outcome flush(Context& context, const MembersCommand& command, FlushTarget target) {
     RLV_TRY(const auto loaded, load(context, command.cluster));
     switch (target) {

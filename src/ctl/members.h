@@ -1,5 +1,5 @@
-// What is asked of single members: restart, reload, reinit, and flush of what was scheduled or was
-// found.
+// What is asked of single members: restart, reload, reinit, amcheck, and flush of what was
+// scheduled or was found.
 #pragma once
 
 #include <optional>
@@ -31,6 +31,11 @@ struct ReinitCommand : MembersCommand {
     bool from_leader = false, wait = false;
 };
 Outcome reinit(Context& context, const ReinitCommand& command);
+
+struct AmcheckCommand : MembersCommand {
+    bool cancel = false;
+};
+Outcome amcheck(Context& context, const AmcheckCommand& command);
 
 enum class FlushTarget { restart, switchover, corruption };
 Outcome flush(Context& context, const MembersCommand& command, FlushTarget target);

@@ -187,6 +187,20 @@ TEST_F(Members, flushSaysThatDataIsGood) {
     EXPECT_THAT(terminal.output, HasSubstr("Failed: flush corruption for member db-a"));
 }
 
+TEST_F(Members, amcheckIsAskedOfReplicasUnlessMembersAreNamed) {
+    http.answer("POST db-b /amcheck", 202);
+    http.answer("POST db-c /amcheck", 409, "it goes on since then");
+    EXPECT_EQ(run({"amcheck", "orders", "--strict"}), 1);
+    EXPECT_THAT(http.sent, ElementsAre("POST db-b /amcheck", "POST db-c /amcheck"));
+    EXPECT_THAT(terminal.output, HasSubstr("Member db-b looks through its tables and indexes"));
+    EXPECT_THAT(terminal.output, HasSubstr("Failed: amcheck for member db-c"));
+    http.answer("DELETE db-b /amcheck", 404, "none");
+    http.answer("DELETE db-a /amcheck", 200);
+    EXPECT_EQ(run({"amcheck", "orders", "db-a", "db-b", "--cancel"}), 0);
+    EXPECT_THAT(terminal.output, HasSubstr("Success: end amcheck on member db-a\n"
+                                           "None goes on on member db-b\n"));
+}
+
 TEST_F(Members, flushDropsAScheduledSwitchover) {
     EXPECT_EQ(run({"flush", "orders", "switchover"}), 0);
     EXPECT_THAT(terminal.output, HasSubstr("No pending scheduled switchover"));

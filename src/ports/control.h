@@ -123,6 +123,10 @@ public:
     // An operator's word that this member's data is good (docs/adr/0022): 200, 404 nothing was
     // found, 503 it cannot be written.
     virtual Task<Reply> forget_corruption() = 0;
+    // A look through this member's own data, now: 202 it begins, 409 it may not (one goes on, this
+    // member leads, its server does not run). end: 200, 404 none goes on.
+    virtual Reply start_amcheck() = 0;
+    virtual Reply end_amcheck() = 0;
     virtual Task<Reply> patch_config(std::string patch_json) = 0;
     virtual Task<Reply> put_config(std::string json) = 0;
     virtual Task<Reply> reload() = 0;

@@ -143,15 +143,25 @@ public:
     // already: those who set it off for their session. Ok: new transactions go by it.
     virtual Task<Status> refuse_writes(bool on) = 0;
     // docs/adr/0022. What is found in this data directory by now: the mark beside it, brought up to
-    // the running server's counters and to a backup of this data that has page errors (its label;
-    // empty: there is none), and durable when it changed. Counts only while a server (12 or later)
-    // answers. Errors: what was found could not be read or written within a few seconds; the next
-    // look finds it again. This and forget_corruption(): one at a time.
+    // the running server's counters, to its log and to the news, and durable when it changed.
+    // Counts only while a server (12 or later) answers. News of other data than what stands there
+    // now is dropped. Errors: what was found could not be read or written within a few seconds; the
+    // next look finds it again. This and forget_corruption(): one at a time.
     struct CorruptionLook {
         cluster::Corruption mark;
         std::optional<std::vector<cluster::ChecksumCount>> counts;  // nothing: no server answered
     };
-    virtual Task<Result<CorruptionLook>> look_for_corruption(std::string damaged_backup) = 0;
+    virtual Task<Result<CorruptionLook>> look_for_corruption(cluster::CorruptionNews news) = 0;
+    // Reads the tables and B-tree indexes of every database that has the extension amcheck, one
+    // after the other over one connection, with as long a pause after each piece of work. Hours.
+    // Ends with an error (unavailable) when the server does; may be cancelled at any time, which
+    // ends its statement within a second or so. Callbacks run on the loop, during the call.
+    struct AmcheckPlan {
+        // databases, relations, left_out, damaged and now are up to date.
+        std::function<void(const cluster::AmcheckRun&)> progress;
+        std::function<void(cluster::CorruptionNews::Relation)> found;
+    };
+    virtual Task<Status> amcheck(AmcheckPlan plan) = 0;
     // An operator says that what was found is none. bootstrap() and clone() say so too, but for a
     // method of the user's that works on what was there (keep_data).
     virtual Task<Status> forget_corruption() = 0;

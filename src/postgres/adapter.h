@@ -54,7 +54,8 @@ public:
     Task<Result<std::vector<cluster::CommitSetting>>> commit_settings() override;
     Task<Status> reset_commit_setting(cluster::CommitSetting setting) override;
     Task<Status> refuse_writes(bool on) override;
-    Task<Result<CorruptionLook>> look_for_corruption(std::string damaged_backup) override;
+    Task<Result<CorruptionLook>> look_for_corruption(cluster::CorruptionNews news) override;
+    Task<Status> amcheck(AmcheckPlan plan) override;
     Task<Status> forget_corruption() override;
     Task<std::map<int, std::string>> queries_of(std::vector<int> pids) override;
     Task<Result<cluster::ArchiverState>> archiver() override;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "postgres/adapter.h"
+#include "postgres/amcheck.h"
 #include "postgres/corruption.h"
 
 namespace relevo::postgres {
@@ -16,7 +17,8 @@ namespace {
 constexpr Duration short_patience = 3s;
 // A disk that hangs: what is found there is no news then.
 constexpr Duration disk_patience = 2s;
-constexpr int has_checksum_failures = 120000, stats_in_memory = 150000;
+constexpr Duration connect_patience = 10s;
+constexpr int has_checksum_failures = 120000, has_table_check = 140000, stats_in_memory = 150000;
 
 // Without data checksums both columns are NULL. Of the shared objects datname is.
 constexpr const char* failures_sql = R"(
@@ -55,7 +57,7 @@ Task<std::optional<std::vector<cluster::ChecksumCount>>> Adapter::checksum_count
 }
 
 Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
-    std::string damaged_backup) {
+    cluster::CorruptionNews news) {
     const auto data_dir = config_().data_dir;
     const auto directory = directories_;
     const auto now = os::wall_now();
@@ -66,7 +68,10 @@ Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
     if (!mark) co_return fail(ErrorCode::failed, "the disk does not answer");
     look.mark = *mark;
     if (look.counts) cluster::learn_counts(look.mark, *look.counts, now);
-    if (!damaged_backup.empty()) cluster::learn_backup(look.mark, damaged_backup, now);
+    if (!news.backup.empty()) cluster::learn_backup(look.mark, news.backup, now);
+    for (const auto& one : news.relations)
+        if (one.of_data == directories_)
+            cluster::learn_amcheck(look.mark, one.where, one.reports, now);
     if (look.mark == *mark) co_return look;
     // What was found of a directory that is being replaced says nothing about the new one.
     if (directory != directories_)
@@ -91,6 +96,26 @@ Task<Status> Adapter::forget_corruption() {
     });
     if (!written) co_return fail(ErrorCode::failed, "the disk does not answer");
     co_return *written;
+}
+
+Task<Status> Adapter::amcheck(AmcheckPlan plan) {
+    if (!server_.alive()) co_return fail(ErrorCode::unavailable, "PostgreSQL does not run");
+    if (version_ < has_table_check)
+        co_return fail(ErrorCode::invalid,
+                       "amcheck looks through tables from PostgreSQL 14 on only");
+    const auto directory = directories_;
+    // Between two databases there may be another server, of other data.
+    const auto connect = [this, directory](std::string database,
+                                           Connection::Refused* refused) -> Task<Amcheck::Opened> {
+        if (directory != directories_)
+            co_return fail(ErrorCode::conflict, "the data is being replaced");
+        auto opened = co_await server_.connection_to("relevo amcheck", std::move(database),
+                                                     amcheck_options, connect_patience, refused);
+        co_return opened;
+    };
+    Amcheck look(connect, std::move(plan), directory);
+    auto done = co_await look.run(config_().database);
+    co_return done;
 }
 
 }  // namespace relevo::postgres

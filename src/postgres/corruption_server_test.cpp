@@ -25,7 +25,7 @@ protected:
         return made;
     }
     cluster::Corruption look(Node& one) {
-        auto seen = t.await(one.postgres->look_for_corruption(""));
+        auto seen = t.await(one.postgres->look_for_corruption({}));
         EXPECT_TRUE(seen) << seen.error().message;
         return seen ? seen->mark : cluster::Corruption{};
     }

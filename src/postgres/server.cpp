@@ -94,6 +94,18 @@ Task<Result<std::unique_ptr<Connection>>> Server::patient_connection(Duration pa
     co_return opened;
 }
 
+Task<Result<std::unique_ptr<Connection>>> Server::connection_to(std::string application,
+                                                                std::string database,
+                                                                std::string server_options,
+                                                                Duration patience,
+                                                                Connection::Refused* refused) {
+    auto options = observer_.reach(application);
+    options.database = std::move(database);
+    options.server_options = std::move(server_options);
+    auto opened = co_await Connection::open(pool_, std::move(options), patience, refused);
+    co_return opened;
+}
+
 Task<Result<std::unique_ptr<Connection>>> Server::new_connection(Duration patience) {
     auto opened = co_await Connection::open(pool_, observer_.reach("relevo work"), patience);
     co_return opened;

@@ -75,6 +75,12 @@ public:
     bool working() const { return working_.taken(); }
     // A connection of its own without a statement timeout, for what may take long.
     Task<Result<std::unique_ptr<Connection>>> patient_connection(Duration patience);
+    // One to that database, with these options (-c name=value ...) instead of ours.
+    Task<Result<std::unique_ptr<Connection>>> connection_to(std::string application,
+                                                            std::string database,
+                                                            std::string server_options,
+                                                            Duration patience,
+                                                            Connection::Refused* refused);
     // One that the postmaster makes now.
     Task<Result<std::unique_ptr<Connection>>> new_connection(Duration patience);
 

@@ -50,6 +50,8 @@ public:
                         (from_leader ? " from_leader" : ""));
     }
     Task<ports::Reply> forget_corruption() override { co_return noted("forget corruption"); }
+    ports::Reply start_amcheck() override { return noted("start amcheck"); }
+    ports::Reply end_amcheck() override { return noted("end amcheck"); }
     Task<ports::Reply> patch_config(std::string json) override { co_return noted("patch " + json); }
     Task<ports::Reply> put_config(std::string json) override { co_return noted("put " + json); }
     Task<ports::Reply> reload() override { co_return noted("reload"); }

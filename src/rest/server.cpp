@@ -141,6 +141,8 @@ struct RestApi::Impl {
     Task<Response> restore(Request request);
     Task<Response> cancel_restore(Request request);
     Task<Response> forget_corruption(Request request);
+    Task<Response> start_amcheck(Request request);
+    Task<Response> end_amcheck(Request request);
     Task<Response> sigterm(Request request);
 };
 
@@ -162,6 +164,8 @@ const RestApi::Impl::Order RestApi::Impl::orders[] = {
     {"POST", "restore", &Impl::restore, true},
     {"DELETE", "restore", &Impl::cancel_restore, false},
     {"DELETE", "corruption", &Impl::forget_corruption, false},
+    {"POST", "amcheck", &Impl::start_amcheck, false},
+    {"DELETE", "amcheck", &Impl::end_amcheck, false},
     {"POST", "sigterm", &Impl::sigterm, false},
 };
 
@@ -551,6 +555,12 @@ Task<Response> RestApi::Impl::forget_corruption(Request) {
     auto reply = co_await control.forget_corruption();
     co_return to_response(std::move(reply));
 }
+
+Task<Response> RestApi::Impl::start_amcheck(Request) {
+    co_return to_response(control.start_amcheck());
+}
+
+Task<Response> RestApi::Impl::end_amcheck(Request) { co_return to_response(control.end_amcheck()); }
 
 // Patroni's has an effect only in a test mode on Windows; it is answered for those who ask.
 Task<Response> RestApi::Impl::sigterm(Request) { co_return text_answer(202, "shutdown scheduled"); }

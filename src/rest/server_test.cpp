@@ -218,6 +218,8 @@ TEST_F(ServerTest, OrdersReachTheAgent) {
         EXPECT_EQ(co_await code("DELETE", "/restart"), 200);
         EXPECT_EQ(co_await code("POST", "/reinitialize", R"({"force":true})"), 200);
         EXPECT_EQ(co_await code("DELETE", "/corruption"), 200);
+        EXPECT_EQ(co_await code("POST", "/amcheck"), 200);
+        EXPECT_EQ(co_await code("DELETE", "/amcheck"), 200);
         EXPECT_EQ(co_await code("PATCH", "/config", R"({"ttl":20})"), 200);
         EXPECT_EQ(co_await code("PUT", "/config", R"({"ttl":30})"), 200);
         EXPECT_EQ(co_await code("POST", "/reload"), 200);
@@ -231,6 +233,8 @@ TEST_F(ServerTest, OrdersReachTheAgent) {
                                                    "cancel restart",
                                                    "reinitialize force",
                                                    "forget corruption",
+                                                   "start amcheck",
+                                                   "end amcheck",
                                                    R"(patch {"ttl":20})",
                                                    R"(put {"ttl":30})",
                                                    "reload",
