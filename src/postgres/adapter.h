@@ -16,6 +16,7 @@
 #include "postgres/config_files.h"
 #include "postgres/connection.h"
 #include "postgres/hooks.h"
+#include "postgres/log_follower.h"
 #include "postgres/reconfigure.h"
 #include "postgres/server.h"
 #include "postgres/sync_names.h"
@@ -95,6 +96,7 @@ private:
     void remember_names(std::optional<std::string> value);
     std::optional<std::string> names_in_force();
     Task<std::optional<std::vector<cluster::ChecksumCount>>> checksum_counts();
+    Task<std::optional<LogFollower::News>> logged();
     // adapter_gate.cpp
     Task<void> gate_for_start(bool hold, std::string hba_file);
     Task<void> gate_for_promotion();
@@ -166,6 +168,9 @@ private:
     std::string undo_problem_;
     unsigned directories_ = 0;    // counts what replaces the data directory
     os::Aside corruption_aside_;  // on a dead disk a look hangs for ever, every few seconds
+    os::Aside log_aside_;         // and the log may be on another one
+    std::shared_ptr<LogFollower> log_ = std::make_shared<LogFollower>();
+    std::uint64_t logged_ = 0;  // News::last of what is kept
 };
 
 }  // namespace relevo::postgres

@@ -56,6 +56,15 @@ Task<std::optional<std::vector<cluster::ChecksumCount>>> Adapter::checksum_count
     co_return counts;
 }
 
+// In a thread that is alone with the follower, also when it comes back late.
+Task<std::optional<LogFollower::News>> Adapter::logged() {
+    auto news = co_await log_aside_.run(
+        disk_patience,
+        [follower = log_, data_dir = config_().data_dir, directory = directories_, have = logged_,
+         now = os::wall_now()] { return follower->look(data_dir, directory, have, now); });
+    co_return news;
+}
+
 Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
     cluster::CorruptionNews news) {
     const auto data_dir = config_().data_dir;
@@ -63,6 +72,7 @@ Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
     const auto now = os::wall_now();
     CorruptionLook look;
     look.counts = co_await checksum_counts();
+    const auto logged = co_await this->logged();
     auto mark = co_await corruption_aside_.run(
         disk_patience, [data_dir, now] { return read_corruption(data_dir, now); });
     if (!mark) co_return fail(ErrorCode::failed, "the disk does not answer");
@@ -72,7 +82,15 @@ Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
     for (const auto& one : news.relations)
         if (one.of_data == directories_)
             cluster::learn_amcheck(look.mark, one.where, one.reports, now);
-    if (look.mark == *mark) co_return look;
+    if (logged)
+        for (const auto& message : logged->messages) cluster::learn_log(look.mark, message, now);
+    const auto kept = [&] {
+        if (logged) logged_ = logged->last;
+    };
+    if (look.mark == *mark) {
+        kept();
+        co_return look;
+    }
     // What was found of a directory that is being replaced says nothing about the new one.
     if (directory != directories_)
         co_return fail(ErrorCode::conflict, "the data is being replaced");
@@ -80,6 +98,7 @@ Task<Result<ports::Postgres::CorruptionLook>> Adapter::look_for_corruption(
         disk_patience, [data_dir, next = look.mark] { return write_corruption(data_dir, next); });
     if (!written) co_return fail(ErrorCode::failed, "the disk does not answer");
     if (!*written) co_return std::unexpected(written->error());
+    kept();
     co_return look;
 }
 
