@@ -119,5 +119,108 @@ def a_primary_whose_page_rots_hands_over_to_a_member_whose_data_is_good_until_it
         wait_for("it to be found again", 60, lambda: found(primary))
 
 
+def zero_an_index(lab, standby):
+    """A page of zeros, as a lost write leaves it: its checksum is none, which is right."""
+    primary = lab.primary()
+    primary.sql("create extension amcheck")
+    primary.sql("create table t (n int) with (autovacuum_enabled = false)")
+    primary.sql("create index t_n on t (n)")
+    primary.sql("insert into t select generate_series(1, 1000)")
+    primary.sql("checkpoint")
+    end = primary.sql("select pg_current_wal_flush_lsn()::text")[0][0]
+    wait_for(f"{standby.name} to have all of it", 30,
+             lambda: standby.sql("select pg_last_wal_replay_lsn() >= %s::pg_lsn", end)[0][0])
+    done = lab.ctl("restart", lab.scope, standby.name, "--force")
+    check(done.returncode == 0, done.stdout + done.stderr)
+    lab.wait_healthy(60)
+    path = os.path.join(standby.data, standby.sql("select pg_relation_filepath('t_n')")[0][0])
+    with open(path, "r+b") as f:
+        f.seek(8192)
+        f.write(bytes(8192))
+
+
+def amcheck(member):
+    return member.status().get("amcheck", {})
+
+
+@scenario
+def a_standby_looks_through_its_data_and_finds_what_no_checksum_shows():
+    with Lab(dynamic={**FAST, "corruption": {"amcheck": "0 3 1 1 *"}}) as lab:
+        lab.start()
+        primary = lab.primary()
+        standby, other = others(lab, primary)
+        zero_an_index(lab, standby)
+        refused = lab.ctl("amcheck", lab.scope, primary.name, "--strict")
+        check(refused.returncode == 1 and "this member leads" in refused.stdout, refused.stdout + refused.stderr)
+        done = lab.ctl("amcheck", lab.scope)
+        check(done.returncode == 0 and done.stdout.count("looks through its tables") == 2, done.stdout + done.stderr)
+        wait_for("it to be found", 60, lambda: found(standby))
+        check(found(standby)[0]["what"] == "amcheck" and found(standby)[0]["where"] == "postgres.public.t_n",
+              found(standby))
+        wait_for("its key to say so", 30, lambda: key(lab, standby).get("corrupted"))
+        for member in (standby, other):
+            wait_for(f"{member.name}'s look to end", 60, lambda m=member: "ended" in amcheck(m))
+        seen = amcheck(other)
+        check(seen["relations"] > 100 and not seen["damaged"] and not seen["left_out"], seen)
+        check(not found(other) and not found(primary), "theirs is good")
+        logged(other, "nothing found", "the end of a look")
+        metrics = other.api("/metrics")[1]
+        check("relevo_amcheck_last_run_timestamp_seconds{" in metrics, metrics)
+        listed = lab.ctl("list", lab.scope).stdout
+        check(f"{standby.name}: its data is damaged: amcheck made 1 report on postgres.public.t_n" in listed, listed)
+        print("\n".join(f"  {line}" for line in log_of(standby).splitlines() if "amcheck" in line))
+
+        # One that goes on is ended by a word.
+        check(lab.ctl("amcheck", lab.scope, other.name).returncode == 0, "it begins")
+        ended = lab.ctl("amcheck", lab.scope, other.name, "--cancel")
+        check(ended.returncode == 0 and "Success" in ended.stdout, ended.stdout + ended.stderr)
+        wait_for("it to have ended", 10, lambda: amcheck(other).get("given_up"))
+        verify(lab)
+
+
+@scenario
+def what_the_server_log_says_of_damage_is_told_and_is_no_ground_for_anything():
+    with Lab(dynamic=FAST) as lab:
+        for member in lab:
+            member.config["postgresql"]["parameters"].update({"logging_collector": "on", "log_line_prefix": "%m %u "})
+        lab.start()
+        primary = lab.primary()
+        standby, other = others(lab, primary)
+        zero_an_index(lab, standby)
+        connection = standby.connect()
+        with connection.cursor() as cursor:
+            cursor.execute("set enable_seqscan = off")
+            cursor.execute("set enable_bitmapscan = off")
+            try:
+                cursor.execute("select n from t where n = 5")
+                check(False, "the index page is there")
+            except psycopg2.Error as e:
+                check(e.pgcode == "XX002", e)
+        connection.close()
+        said = 'index "t_n" contains unexpected zero page at block 1'
+        wait_for("it to be told", 30, lambda: key(lab, standby).get("corruption_note"))
+        check(not key(lab, standby).get("corrupted") and not standby.status()["corrupted"], "it is no damage yet")
+        check(standby.status()["corruption"]["log"][0]["where"] == said, standby.status()["corruption"])
+        listed = lab.ctl("list", lab.scope).stdout
+        check(f"{standby.name}: its data may be damaged: " in listed and said in listed, listed)
+        print("\n".join(f"  {line}" for line in listed.splitlines() if "may be damaged" in line))
+
+        # Somebody who cannot even log in writes a line of his own: it is told, and moves nobody.
+        forged = "x\n2026-11-26 20:00:00 ERROR:  invalid page in block 0 "
+        try:
+            psycopg2.connect(host=primary.address, port=primary.port, user=forged, password="x", dbname="postgres")
+        except psycopg2.OperationalError:
+            pass
+        wait_for("it to be told", 30, lambda: primary.status().get("corruption"))
+        check(not primary.status()["corrupted"], "a line is no damage")
+
+        # What looks for it finds it.
+        check(lab.ctl("amcheck", lab.scope, standby.name).returncode == 0, "it begins")
+        wait_for("it to be found", 60, lambda: found(standby))
+        done = lab.ctl("flush", lab.scope, primary.name, "corruption", "--force")
+        check(done.returncode == 0 and "corruption" not in primary.status(), done.stdout + done.stderr)
+        check(verify(lab) is primary and "the data here is damaged" not in log_of(primary), "nobody hands over")
+
+
 if __name__ == "__main__":
     run()
