@@ -44,12 +44,25 @@ public:
             co_return std::nullopt;
         }
         running_ = slot;
+        auto value = co_await rest<Value>(patience);
+        co_return value;
+    }
+
+    // Goes on waiting for the work that run() left behind, and brings what it returns, which is a
+    // Value. Nothing: it has not come back within `patience` either, or there is none.
+    template <class Value>
+    Task<std::optional<Value>> rest(Duration patience) {
+        if (!running_) co_return std::nullopt;
+        const auto slot = std::static_pointer_cast<Slot<Value>>(running_);
         const bool came_back = co_await wait_fd(slot->fd, Direction::read, patience);
         if (!came_back) co_return std::nullopt;
         slot->hear();
         running_.reset();
         co_return std::move(slot->value);
     }
+
+    // A work is under way that nobody has heard the end of.
+    bool hangs() const { return running_ != nullptr; }
 
 private:
     // Shared with the thread, and kept by whoever is the last.

@@ -51,6 +51,25 @@ TEST(Aside, AWorkThatHangsIsLeftAloneAndNoOtherIsBegunBesideIt) {
     }());
 }
 
+TEST(Aside, WhatComesLateCanBeWaitedFor) {
+    Aside aside;
+    TestLoop loop;
+    const Tap tap;
+    loop.await([&]() -> Task<void> {
+        const auto none = co_await aside.rest<int>(10s);
+        EXPECT_FALSE(none);
+        const auto first = co_await aside.run(20ms, [tap] { return tap.wait(); });
+        EXPECT_FALSE(first);
+        EXPECT_TRUE(aside.hangs());
+        const auto still = co_await aside.rest<int>(20ms);
+        EXPECT_FALSE(still);
+        tap.open();
+        const auto late = co_await aside.rest<int>(10s);
+        EXPECT_EQ(late, 1);
+        EXPECT_FALSE(aside.hangs());
+    }());
+}
+
 TEST(DiskSpace, OfWhatDoesNotExistYetIsThatOfTheDirectoryAbove) {
     const auto here = disk_space("/tmp");
     const auto there = disk_space("/tmp/not/there/yet");
