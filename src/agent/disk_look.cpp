@@ -10,18 +10,25 @@
 namespace relevo::agent {
 namespace {
 
-void add(DiskSeen& seen, const std::string& path, const char* what, bool vital) {
+// -> whether it is on a file system that none of the others is on.
+bool add(DiskSeen& seen, const std::string& path, const char* what, bool vital) {
     const auto space = os::disk_space(path);
     if (!space) {
         if (seen.problem.empty()) seen.problem = space.error().message;
-        return;
+        seen.vital_unseen = seen.vital_unseen || vital;
+        return false;
     }
     const auto same = std::ranges::find(seen.places, space->device, &DiskSeen::Place::device);
     if (same == seen.places.end()) {
-        seen.places.push_back({what, vital, space->device, space->total, space->free});
-    } else if (vital) {
-        same->what += std::string(" and ") + what;
+        seen.places.push_back({.what = what,
+                               .vital = vital,
+                               .device = space->device,
+                               .total = space->total,
+                               .free = space->free});
+        return true;
     }
+    if (vital) same->what += std::string(" and ") + what;
+    return false;
 }
 
 bool same_device(const std::string& path, std::uint64_t device) {
@@ -33,6 +40,8 @@ std::string directory_of(const std::string& path) {
     const auto slash = path.find_last_of('/');
     return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
+
+std::string name_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 // The place of WAL has what is free beside the ballast: so it stands the same whether that was
 // given back or not.
@@ -97,6 +106,22 @@ std::string ballast_path(const std::string& data_dir) {
     return wal + "/pgsql_tmp.relevo_ballast";
 }
 
+std::vector<std::string> probe_paths(const std::string& directory, const std::string& name_inside,
+                                     bool ours) {
+    const auto space = os::disk_space(directory);
+    auto real = os::real_path(directory);
+    // It does not exist yet: only the directory that it will be made in does.
+    const bool there = !real.empty();
+    if (!there) real = directory;
+    const auto above = os::real_path(directory_of(real));
+    if (!space || above.empty() || real == "/") return {};
+    std::vector<std::string> out;
+    if (same_device(above, space->device))
+        out.push_back((above == "/" ? "" : above) + "/" + name_of(real) + ".probe");
+    if (there && ours) out.push_back(real + "/" + name_inside);
+    return out;
+}
+
 std::uint64_t ballast_size(const cluster::DiskSettings& settings, std::uint64_t total) {
     constexpr std::uint64_t segment = std::uint64_t{16} << 20U;
     constexpr std::uint64_t share = 20;
@@ -125,11 +150,17 @@ void give_ballast(const DiskAsk& ask) {
 DiskSeen look_at_disks(const DiskAsk& ask) {
     DiskSeen seen;
     const std::string wal = ask.data_dir + "/pg_wal";
-    add(seen, ask.data_dir, "data", true);
-    add(seen, wal, "WAL", true);  // it may be a link to another file system
-    if (!ask.spool.empty()) add(seen, ask.spool, "archive spool", false);
+    // Names that neither pg_basebackup nor pg_rewind nor pgBackRest copies, nor PostgreSQL removes:
+    // in a directory below the data directory, and beginning so.
+    if (add(seen, ask.data_dir, "data", true))
+        seen.places.back().probe_paths =
+            probe_paths(ask.data_dir, "base/pgsql_tmp.relevo_probe", ask.ours);
+    if (add(seen, wal, "WAL", true))  // a link to another file system
+        seen.places.back().probe_paths = probe_paths(wal, "pgsql_tmp.relevo_probe", ask.ours);
     if (ask.ours) keep_ballast(ask, seen);
     if (ask.in_detail) look_at_wal(wal, seen);
+    if (ask.past_vital) *ask.past_vital = true;
+    if (!ask.spool.empty()) (void)add(seen, ask.spool, "archive spool", false);
     return seen;
 }
 

@@ -1,7 +1,9 @@
 // One look at the disks of a member. Blocks, for ever where a disk is dead: os/aside.h.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,9 @@ struct DiskAsk {
     bool in_detail = false;  // what pg_wal holds as well: a stat for each of its files
     bool ours = false;  // the data directory is known to be this cluster's: another's is left alone
     cluster::DiskSettings settings;  // for the ballast
+    // Set once the look is done with data and WAL: what hangs after that is the spool's. May be
+    // null.
+    std::shared_ptr<std::atomic<bool>> past_vital{};
 };
 
 struct DiskSeen {
@@ -24,9 +29,12 @@ struct DiskSeen {
         std::uint64_t device = 0, total = 0;
         // Without what the ballast takes, or has to take again.
         std::uint64_t free = 0;
+        // Where a page may be written to see whether this disk takes it, the best place first.
+        std::vector<std::string> probe_paths{};
     };
     std::vector<Place> places;
     std::string problem;          // what could not be measured; empty: nothing
+    bool vital_unseen = false;    // that is data or WAL
     std::uint64_t ballast = 0;    // bytes that it has now
     std::string ballast_problem;  // why it has none although it should
     std::uint64_t wal_bytes = 0, queue_segments = 0, queue_bytes = 0;  // in detail
@@ -45,6 +53,13 @@ void give_ballast(const DiskAsk& ask);
 // these are mount points, in pg_wal under a name that neither pg_basebackup nor pg_rewind nor
 // pgBackRest copies. Empty: there is no data directory yet.
 std::string ballast_path(const std::string& data_dir);
+// The file that a disk is probed with (docs/adr/0022), on the file system of `directory`, which is
+// the data directory or where pg_wal leads to: beside it, which is nobody's concern; or, of a data
+// directory that is ours, inside (`name_inside`, which no copy takes): where it is a mount point,
+// or where we may not write beside it. Empty: there is no such place.
+std::vector<std::string> probe_paths(const std::string& directory, const std::string& name_inside,
+                                     bool ours);
+
 // How much it should have: what is configured, but no more than a twentieth of a small disk.
 std::uint64_t ballast_size(const cluster::DiskSettings& settings, std::uint64_t total);
 enum class Ballast { leave, make, give };

@@ -180,11 +180,35 @@ TEST_F(DisksTest, GivesTheBallastBackBeforeItsRoomIsNeeded) {
 }
 
 TEST_F(DisksTest, LooksAtOnceWhenToldTo) {
-    ASSERT_TRUE(t.until([&] { return measured == 1; }, 20s));
-    for (int look = 2; look < 40; ++look) {  // by itself that takes a second or more each time
+    settings.probe_every = 0s;
+    ASSERT_TRUE(t.until([&] { return !told.empty(); }, 20s));
+    for (int look = measured + 1; look < 40; ++look) {  // by itself a second or more each time
         disks.look_now();
         ASSERT_TRUE(t.until([&] { return measured >= look; }, 20s));
     }
+}
+
+TEST_F(DisksTest, IsProbedBesideTheDataDirectory) {
+    const auto real = os::real_path(root);
+    const auto beside = real + "/data.probe";
+    EXPECT_EQ(probe_paths(root + "/data", "base/probe", false), std::vector{beside});
+    EXPECT_EQ(probe_paths(root + "/data", "base/probe", true),
+              (std::vector{beside, real + "/data/base/probe"}));
+    ASSERT_TRUE(os::replace_link(root + "/link", root + "/data"));
+    EXPECT_EQ(probe_paths(root + "/link", "base/probe", false), std::vector{beside});
+    EXPECT_EQ(probe_paths(root + "/later", "base/probe", true), std::vector{real + "/later.probe"})
+        << "what does not exist yet is no place";
+    EXPECT_EQ(probe_paths(root + "/not/yet", "base/probe", true), std::vector<std::string>{});
+    ASSERT_TRUE(t.until([&] { return !told.empty(); }, 20s));
+    EXPECT_TRUE(os::exists(beside));
+    ASSERT_TRUE(disks.report()->places[0].written);
+    EXPECT_GT(disks.report()->places[0].written->took, Duration::zero());
+}
+
+TEST(ProbePaths, OfAMountPointAreInside) {
+    EXPECT_EQ(probe_paths("/proc", "name", true), std::vector<std::string>{"/proc/name"});
+    EXPECT_EQ(probe_paths("/proc", "name", false), std::vector<std::string>{});
+    EXPECT_EQ(probe_paths("/", "name", true), std::vector<std::string>{});
 }
 
 TEST_F(LittleRoom, ABallastIsGivenBackBesideALook) {

@@ -86,12 +86,22 @@ DiskJudgement judge(const DiskSettings& settings, DiskState before, std::uint64_
 // limit of hold unseen, within reason.
 Duration look_again_after(const DiskSettings& settings, std::uint64_t total, std::uint64_t free);
 
+// The last page that a probe got onto a disk.
+struct PageWritten {
+    Instant at;       // when it was known
+    Duration took{};  // with its fdatasync
+    bool operator==(const PageWritten&) const = default;
+};
+
 // One file system that matters, and what of ours is on it.
 struct DiskPlace {
     std::string what;  // "data", "WAL", "data and WAL", "archive spool"
     std::uint64_t total = 0, free = 0;
     DiskState state = DiskState::ok;
     std::optional<std::chrono::seconds> left;
+    std::uint64_t device = 0;            // by which it is told from the others
+    bool vital = true;                   // without it PostgreSQL cannot write
+    std::optional<PageWritten> written;  // nothing: not probed, or none came through yet
     bool operator==(const DiskPlace&) const = default;
 };
 
@@ -104,6 +114,11 @@ struct DiskReport {
     std::string note;           // what to do, for people; empty while all is well
     bool operator==(const DiskReport&) const = default;
 };
+
+// How long ago a page of one of its places was written, when it was measured `age` ago.
+inline Duration written_ago(const PageWritten& page, const DiskReport& report, Duration age) {
+    return report.measured + age - page.at;
+}
 
 // "1.5 GB", as people and PostgreSQL count: 1024.
 std::string size_text(std::uint64_t bytes);

@@ -41,6 +41,17 @@ std::vector<WalHolders::HoldingSlot> holding_slots(const LocalPostgres& postgres
     return out;
 }
 
+std::string failed_note(const std::vector<FailedPlace>& places, std::string_view scope,
+                        std::string_view member) {
+    std::vector<std::string> shown;
+    for (const auto& place : places) shown.push_back(fmt::format("{}: {}", place.what, place.why));
+    return fmt::format(
+        "{}. To do: see what the kernel says of it (journalctl -k, dmesg) and whether its storage "
+        "is there; repair the file system (unmount, fsck, mount), or replace the disk and then "
+        "`relevoctl reinit {} {}`",
+        join(shown, "; "), scope, member);
+}
+
 std::string disk_note(const std::vector<DiskPlace>& places, const WalHolders& holders) {
     std::vector<std::string> shown;
     for (const DiskPlace& place : places)

@@ -1,9 +1,10 @@
 // What an operator is told of a disk that fills: how it stands, what holds WAL there, and what to
-// do next. Pure text.
+// do next; and of one that fails. Pure text.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cluster/disk.h"
@@ -28,6 +29,16 @@ struct WalHolders {
 
 // Of the slots of this server, as they were last seen.
 std::vector<WalHolders::HoldingSlot> holding_slots(const LocalPostgres& postgres);
+
+// A disk that takes no writes.
+struct FailedPlace {
+    std::string what;  // DiskPlace's
+    std::string why;   // DiskHealth's
+    bool operator==(const FailedPlace&) const = default;
+};
+// One paragraph, with what to do. scope, member: whose disk it is.
+std::string failed_note(const std::vector<FailedPlace>& places, std::string_view scope,
+                        std::string_view member);
 
 // One paragraph; empty when the places are all right.
 std::string disk_note(const std::vector<DiskPlace>& places, const WalHolders& holders);

@@ -8,11 +8,13 @@ namespace {
 constexpr std::uint64_t mb = std::uint64_t{1} << 20U;
 
 DiskPlace filling() {
-    return {.what = "data and WAL",
-            .total = 2048 * mb,
-            .free = 300 * mb,
-            .state = DiskState::warning,
-            .left = std::chrono::seconds(200)};
+    DiskPlace place;
+    place.what = "data and WAL";
+    place.total = 2048 * mb;
+    place.free = 300 * mb;
+    place.state = DiskState::warning;
+    place.left = std::chrono::seconds(200);
+    return place;
 }
 
 TEST(DiskNote, IsEmptyWhileAllIsWell) {
@@ -42,6 +44,16 @@ TEST(DiskNote, OfDataAloneSaysNothingOfWal) {
     EXPECT_EQ(disk_note({place}, {}),
               "data: 300.0 MB of 2.0 GB free, full in about 3 min. To do: delete what is not "
               "needed (never files of pg_wal), or enlarge the disk");
+}
+
+TEST(DiskNote, OfAFailedDiskSaysWhyAndWhatToDo) {
+    EXPECT_EQ(failed_note({{"data", "a page was not written within 10 s"},
+                           {"WAL", "cannot sync /wal/probe: Input/output error"}},
+                          "batman", "pg-1"),
+              "data: a page was not written within 10 s; WAL: cannot sync /wal/probe: Input/output "
+              "error. To do: see what the kernel says of it (journalctl -k, dmesg) and whether its "
+              "storage is there; repair the file system (unmount, fsck, mount), or replace the "
+              "disk and then `relevoctl reinit batman pg-1`");
 }
 
 TEST(DiskNote, SlotsThatHoldNextToNothingAreNoReason) {

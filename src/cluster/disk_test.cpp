@@ -148,11 +148,11 @@ TEST(DiskText, IsForPeople) {
     EXPECT_EQ(size_text(300 * mb), "300.0 MB");
     EXPECT_EQ(left_text(seconds(90)), "90 s");
     EXPECT_EQ(left_text(seconds(200)), "3 min");
-    const DiskPlace place{.what = "data and WAL",
-                          .total = 2 * gb,
-                          .free = 300 * mb,
-                          .state = DiskState::warning,
-                          .left = seconds(200)};
+    DiskPlace place;
+    place.what = "data and WAL";
+    place.total = 2 * gb;
+    place.free = 300 * mb;
+    place.left = seconds(200);
     EXPECT_EQ(describe(place), "data and WAL: 300.0 MB of 2.0 GB free, full in about 3 min");
     EXPECT_EQ(parse_disk_state("hold"), DiskState::hold);
     EXPECT_FALSE(parse_disk_state("full"));

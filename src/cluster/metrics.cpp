@@ -172,6 +172,24 @@ void add_server(Page& page, const StatusInput& input) {
                input.settings.pause);
 }
 
+void add_probes(Page& page, const DiskReport& report, Duration age) {
+    Page::Values took, ago;
+    for (const DiskPlace& place : report.places) {
+        if (!place.written) continue;
+        took.emplace_back(place.what, fmt::format("{:.6f}", to_s(place.written->took)));
+        ago.emplace_back(place.what,
+                         fmt::format("{:.1f}", to_s(written_ago(*place.written, report, age))));
+    }
+    page.gauge_of("relevo_disk_probe_seconds",
+                  "How long the last page took that was written and synced there to see whether "
+                  "the disk takes writes.",
+                  "place", took);
+    page.gauge_of(
+        "relevo_disk_probe_age_seconds",
+        "How long ago that was: it grows when the disk answers with errors or not at all.", "place",
+        ago);
+}
+
 void add_disk(Page& page, const DiskReport& report, Duration age) {
     const auto all = [&](const char* name, const char* help, const auto& value) {
         std::vector<std::pair<std::string, std::string>> values;
@@ -191,8 +209,13 @@ void add_disk(Page& page, const DiskReport& report, Duration age) {
                        ? fmt::format("{:.1f}", static_cast<double>(place.left->count()) / a_minute)
                        : std::string("+Inf");
         });
-    page.number("relevo_disk_state", "0 ok, 1 warning, 2 hold (so little that writes must stop).",
+    page.number("relevo_disk_state",
+                "0 ok, 1 warning, 2 hold (so little that writes must stop), 3 failed.",
                 static_cast<std::int64_t>(report.state));
+    page.gauge("relevo_disk_failed",
+               "1 if a disk takes no writes, with an error or without an answer; 0 otherwise.",
+               report.state == DiskState::failed);
+    add_probes(page, report, age);
     page.number("relevo_disk_ballast_bytes",
                 "Kept back on the file system of WAL for the way out of a full disk.",
                 static_cast<std::int64_t>(report.ballast));

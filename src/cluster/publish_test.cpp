@@ -446,8 +446,17 @@ TEST(Metrics, OfADeadServer) {
 DiskReport filling_disk() {
     DiskReport report;
     report.state = DiskState::warning;
-    report.places = {{"data", 1000, 900, DiskState::ok, std::nullopt},
-                     {"WAL", 100, 9, DiskState::warning, std::chrono::seconds(90)}};
+    report.measured = Instant(std::chrono::seconds(100));
+    DiskPlace data, wal;
+    data.what = "data";
+    data.total = 1000;
+    data.free = 900;
+    wal.what = "WAL";
+    wal.total = 100;
+    wal.free = 9;
+    wal.state = DiskState::warning;
+    wal.left = std::chrono::seconds(90);
+    report.places = {data, wal};
     report.note = "do this";
     return report;
 }
@@ -467,6 +476,47 @@ TEST(Metrics, TellOfEachDisk) {
         EXPECT_NE(text.find(line), std::string::npos) << line << text;
     EXPECT_EQ(metric(in, "relevo_disk_state"), "1");
     EXPECT_EQ(metric(in, "relevo_disk_age_seconds"), "70");
+}
+
+// The page was written after the look.
+DiskReport probed_disk() {
+    auto report = filling_disk();
+    report.state = DiskState::failed;
+    report.places.resize(1);
+    report.places[0].state = DiskState::failed;
+    report.places[0].written = {Instant(std::chrono::seconds(103)),
+                                std::chrono::microseconds(2500)};
+    return report;
+}
+
+TEST(Metrics, TellOfADiskThatFails) {
+    auto report = filling_disk();
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.disk = &report;
+    EXPECT_EQ(metric(in, "relevo_disk_failed"), "0");
+    EXPECT_EQ(metrics_text(in).find("relevo_disk_probe_seconds{"), std::string::npos);
+    report = probed_disk();
+    in.disk_age = std::chrono::seconds(15);
+    EXPECT_EQ(metric(in, "relevo_disk_failed"), "1");
+    EXPECT_EQ(metric(in, "relevo_disk_state"), "3");
+    const auto text = metrics_text(in);
+    for (const char* line :
+         {"relevo_disk_probe_seconds{scope=\"batman\",name=\"pg-0\",place=\"data\"} 0.002500\n",
+          "relevo_disk_probe_age_seconds{scope=\"batman\",name=\"pg-0\",place=\"data\"} 12.0\n"})
+        EXPECT_NE(text.find(line), std::string::npos) << line << text;
+}
+
+TEST(StatusJson, TellsOfADiskThatFails) {
+    const auto report = probed_disk();
+    StatusInput in = input(LocalPostgres{}, Role::replica, nullptr);
+    in.disk = &report;
+    in.disk_age = std::chrono::seconds(15);
+    EXPECT_NE(status_json(in).find(
+                  R"("disk": {"state": "failed", "age": 15, "places": [{"name": "data", )"
+                  R"("state": "failed", "total": 1000, "free": 900, )"
+                  R"("probe": {"ms": 2, "age": 12}}], "note": "do this"})"),
+              std::string::npos)
+        << status_json(in);
 }
 
 TEST(StatusJson, TellsOfEachDisk) {

@@ -74,10 +74,14 @@ void add_cluster(Ordered& out, const StatusInput& input) {
     if (!input.tags.published.empty()) out["tags"] = tags_json(input.tags);
 }
 
+std::int64_t whole_seconds(Duration duration) {
+    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+}
+
 Ordered disk_json(const DiskReport& report, Duration age) {
     Ordered out = {{"state", to_string(report.state)}};
     // The measuring hangs when the disk does: then its age is the news.
-    out["age"] = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+    out["age"] = whole_seconds(age);
     out["places"] = Ordered::array();
     for (const DiskPlace& place : report.places) {
         Ordered one = {{"name", place.what},
@@ -85,6 +89,9 @@ Ordered disk_json(const DiskReport& report, Duration age) {
                        {"total", place.total},
                        {"free", place.free}};
         if (place.left) one["seconds_left"] = place.left->count();
+        if (place.written)
+            one["probe"] = {{"ms", to_ms(place.written->took)},
+                            {"age", whole_seconds(written_ago(*place.written, report, age))}};
         out["places"].push_back(std::move(one));
     }
     if (report.ballast > 0) out["ballast"] = report.ballast;
