@@ -1,4 +1,5 @@
-"""A filling disk (docs/adr/0018) on real servers: each member's home is a small file system of its own.
+"""Disks that fill (docs/adr/0018) and disks that fail (docs/adr/0022) under real servers: each member's home, or
+its data, is a small file system of its own.
 
   tests/e2e/disk_scenarios.py NAME ...   run some      tests/e2e/disk_scenarios.py --list   their names
 
@@ -220,6 +221,145 @@ def where_all_disks_are_full_writes_are_refused_and_go_on_by_themselves():
         check(lab.primary() is primary, "the same primary")
         verify(lab)
         no_panic(lab)
+
+
+# A disk that fails is known by its probes within two of them, or after failed_after.
+FAILING = {"ttl": 10, "loop_wait": 1, "retry_timeout": 3, "disk": {"probe_every": "1s", "failed_after": "2s"},
+           "postgresql": {"parameters": {"max_wal_size": "64MB", "min_wal_size": "32MB", "wal_keep_size": "16MB"}}}
+
+
+class FailingDisk:
+    """An ext4 of a member's own, in a file, below its data directory."""
+
+    def __init__(self, lab, member):
+        self.lab, self.image = lab, os.path.join(lab.directory, f"{member.name}.image")
+        self.path = os.path.join(member.home, "disk")
+        os.makedirs(self.path)
+        with open(self.image, "wb") as f:
+            f.truncate(SIZE * MB)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", self.image], check=True)
+        self.mount()
+        member.data = os.path.join(self.path, "data")
+        member.config["postgresql"]["data_dir"] = member.data
+
+    def mount(self):
+        subprocess.run(["mount", "-o", "loop,errors=remount-ro", self.image, self.path], check=True)
+        self.lab.give(self.path)
+
+    def stalls(self):
+        """From now on each write there waits, and whoever waits cannot be killed."""
+        subprocess.run(["fsfreeze", "--freeze", self.path], check=True)
+
+    def goes_on(self):
+        subprocess.run(["fsfreeze", "--unfreeze", self.path], check=True)
+
+    def turns_read_only(self):
+        """As ext4 does when it comes upon an error; files that are open for writing are no obstacle to it."""
+        device = subprocess.run(["findmnt", "-no", "SOURCE", self.path], capture_output=True, text=True,
+                                check=True).stdout.strip()
+        with open(f"/sys/fs/ext4/{os.path.basename(device)}/trigger_fs_error", "w") as f:
+            f.write("1")
+
+    def repair(self):
+        """What an operator does about it."""
+        wait_for(f"nobody to use {self.path}", 30,
+                 lambda: subprocess.run(["umount", self.path], capture_output=True).returncode == 0)
+        check(subprocess.run(["e2fsck", "-p", self.image], capture_output=True).returncode < 4, "it can be repaired")
+        self.mount()
+
+    def remove(self):
+        subprocess.run(["fsfreeze", "--unfreeze", self.path], capture_output=True)
+        subprocess.run(["umount", "-l", self.path], capture_output=True)
+
+
+class FailingLab(Lab):
+    def __init__(self, **dynamic):
+        self.disks = {}
+        super().__init__(dynamic={**FAILING, **dynamic})
+        for member in self:
+            self.disks[member] = FailingDisk(self, member)
+
+    def stop(self):
+        for disk in self.disks.values():  # what waits for one cannot be ended
+            subprocess.run(["fsfreeze", "--unfreeze", disk.path], capture_output=True)
+        super().stop()
+        for disk in self.disks.values():
+            disk.remove()
+        if not self.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def replicas(lab):
+    primary = lab.wait_primary(30)
+    return [m for m in lab if m is not primary]
+
+
+def wait_failed(lab, member, why):
+    wait_for(f"{member.name} to say that its disk has failed", 20, lambda: state_of(member) == "failed")
+    listed = wait_for("list to say so", 10, lambda: [
+        line for line in lab.ctl("list").stdout.splitlines() if f"{member.name}: its disk takes no writes" in line])
+    check(why in listed[0] and f"relevoctl reinit lab {member.name}" in listed[0], listed)
+    metric = f'relevo_disk_failed{{scope="{lab.scope}",name="{member.name}"}} 1'
+    check(metric in member.api("/metrics")[1], metric)
+
+
+@scenario
+def a_replica_whose_disk_stalls_says_so_and_goes_on():
+    with FailingLab() as lab:
+        lab.start()
+        writers = Writers(lab, clients=2, pause=0.002).start()
+        replica, other = replicas(lab)
+        place = wait_for("its first probe", 10, lambda: replica.status()["disk"]["places"][0].get("probe") and
+                         replica.status()["disk"]["places"][0])
+        check(place["name"] == "data and WAL" and place["probe"]["age"] < 10, place)
+        check(os.path.getsize(replica.data + ".probe") == 8192, "one page, beside the data directory")
+        lab.disks[replica].stalls()
+        wait_failed(lab, replica, "data and WAL: a page was not written within 2 s")
+        check(state_of(other) == "ok", "a disk of its own is well")
+        before = writers.count()
+        wait_for("writes to go on without it", 10, lambda: writers.count() > before + 100)
+        lab.disks[replica].goes_on()
+        wait_for("its disk to be well", 20, lambda: state_of(replica) == "ok")
+        wait_for("list to say nothing of it", 10, lambda: "takes no writes" not in lab.ctl("list").stdout)
+        verify(lab, writers)
+        check(said(replica, "disk: it takes no writes. ") and said(replica, "disk: it takes writes again"), "the log")
+
+
+@scenario
+def a_replica_whose_disk_turns_read_only_says_so_and_comes_back_once_it_is_repaired():
+    with FailingLab() as lab:
+        lab.start()
+        writers = Writers(lab, clients=2, pause=0.002).start()
+        replica, _ = replicas(lab)
+        lab.disks[replica].turns_read_only()
+        wait_failed(lab, replica, "Read-only file system")
+        before = writers.count()
+        wait_for("writes to go on without it", 10, lambda: writers.count() > before + 100)
+        lab.disks[replica].repair()
+        wait_for("its disk to be well", 20, lambda: state_of(replica) == "ok")
+        verify(lab, writers)
+
+
+@scenario
+def a_primary_whose_disk_turns_read_only_is_replaced_and_comes_back_once_it_is_repaired():
+    with FailingLab(synchronous_mode="quorum") as lab:
+        lab.start()
+        writers = Writers(lab, clients=4, pause=0.002).start()
+        primary = lab.primary()
+        wait_for("both others to be voters", 30, lambda: lab.ctl("list").stdout.count("Quorum Standby") == 2)
+        # A copy's own vote counts once it has seen that it has all that the leader had.
+        wait_for("their votes to count", 30, lambda: not any(m.status().get("voteless") for m in lab))
+        before = writers.count()
+        wait_for("rows", 30, lambda: writers.count() > before + 100)
+        lab.disks[primary].turns_read_only()
+        then = lab.wait_primary(30, other_than=primary)
+        now = time.monotonic()
+        wait_for("writes on the new primary", 30, lambda: any(a and a[-1][1] > now for a in writers.acked))
+        wait_failed(lab, primary, "Read-only file system")
+        check(lab.primary() is then, "nobody moves any more")
+        lab.disks[primary].repair()
+        wait_for("its disk to be well", 20, lambda: state_of(primary) == "ok")
+        check(verify(lab, writers) is then, "it comes back as a replica")
 
 
 def main():
