@@ -70,7 +70,7 @@ public:
     virtual Task<Status> restart(StopPlan stop, StartPlan start) = 0;
     // Fencing: SIGQUIT, and after 200 ms SIGKILL to whatever of the process group still lives. Does
     // not touch the disk before the processes are dead. Safe at any time, also when nothing runs.
-    // Ok: no process of it lives, postmaster or backend.
+    // Ok: no process of it lives, or it can only end yet, when a disk answers (os/doomed.h).
     virtual Task<Status> kill() = 0;
 
     // pre_promote hook is run by the caller. Ok when pg_is_in_recovery() is false.

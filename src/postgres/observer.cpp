@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "os/doomed.h"
 #include "os/file.h"
 
 namespace relevo::postgres {
@@ -247,14 +248,16 @@ Task<Observer::Seen> Observer::observe(bool watched_alive, cluster::Look look) {
     postgres.in_recovery = view.standby_signal;
     postgres.data_version = view.version;
     postgres.problem = view.problem;
-    seen.postmaster = view.postmaster;
+    // Killed, and ends when its disk answers: it serves nobody any more.
+    if (view.postmaster && !os::doomed(view.postmaster->pid())) seen.postmaster = view.postmaster;
     seen.real_path = view.real_path;
-    if ((view.postmaster || watched_alive) && look == cluster::Look::files) {
+    const bool lives = seen.postmaster || watched_alive;
+    if (lives && look == cluster::Look::files) {
         postgres.server = cluster::Server::starting;
         co_await read_identity(postgres);
         co_return seen;
     }
-    if (view.postmaster || watched_alive) {
+    if (lives) {
         co_await look_at_server(seen, view);
         co_return seen;
     }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/doomed.h"
 #include "os/file.h"
 #include "postgres/config_files.h"
 
@@ -50,7 +51,8 @@ bool Server::alive() const { return !watches_.empty() && watches_.back()->alive(
 
 Task<Observer::Seen> Server::observe(cluster::Look look) {
     const auto turn = co_await observing_.take();
-    auto seen = co_await observer_.observe(alive(), look);
+    const bool lives = alive() && !os::doomed(watches_.back()->pid());
+    auto seen = co_await observer_.observe(lives, look);
     if (!seen.real_path.empty()) real_path_ = seen.real_path;
     if (seen.postmaster && *seen.postmaster) hold(std::move(*seen.postmaster));
     co_return seen;

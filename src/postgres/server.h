@@ -98,6 +98,7 @@ private:
     // Whether none of them is left.
     Task<bool> end_now();
     Task<bool> kill_all();
+    static Task<bool> ends(os::PidWatch& process, Instant until);
     Task<Status> promote_by_signal();
     std::string program() const;
 

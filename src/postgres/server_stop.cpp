@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/doomed.h"
 #include "os/file.h"
 #include "os/systemd.h"
 #include "postgres/server.h"
@@ -189,7 +190,7 @@ Task<Status> Server::kill() {
         co_return fail(
             ErrorCode::outcome_unknown,
             "PostgreSQL is just being started and will be killed as soon as it is there");
-    if (!all_dead || alive())
+    if (!all_dead || (alive() && !os::doomed(watches_.back()->pid())))
         co_return fail(ErrorCode::failed,
                        "PostgreSQL's processes do not end: they hang in the kernel (a disk?)");
     co_return Status{};
@@ -213,16 +214,31 @@ Task<bool> Server::kill_all() {
         ::kill(process.pid, SIGKILL);
     }
     const auto until = os::boottime_now() + 10s;
-    bool all_dead = true;
+    bool all_dead = true, all_ended = true;
     for (const auto& process : dying) {
-        const auto left = std::max<Duration>(until - os::boottime_now(), 1ms);
-        const bool ended = co_await process->ended(left);
-        all_dead = all_dead && ended;
+        const bool ended = co_await ends(*process, until);
+        all_ended = all_ended && ended;
+        all_dead = all_dead && (ended || os::doomed(process->pid()));
     }
+    if (all_dead && !all_ended)
+        log::warning(
+            "PostgreSQL is killed, but processes of it end only when the disk answers that they "
+            "wait for; until then they do nothing");
     if (watches_.empty()) co_return all_dead;
     // The current one's own watch fires on the same event; it may still be in the queue.
-    co_await watches_.back()->ended(1s);
+    if (all_ended) co_await watches_.back()->ended(1s);
     co_return all_dead;
+}
+
+// Whether it has ended by then. Not waited for: one that can do nothing any more until its disk
+// answers.
+Task<bool> Server::ends(os::PidWatch& process, Instant until) {
+    constexpr Duration piece = 500ms;
+    for (;;) {
+        const auto left = std::max<Duration>(until - os::boottime_now(), 1ms);
+        const bool ended = co_await process.ended(std::min<Duration>(left, piece));
+        if (ended || left <= piece || os::doomed(process.pid())) co_return ended;
+    }
 }
 
 Status Server::reload_by_signal() {

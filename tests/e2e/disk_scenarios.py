@@ -362,6 +362,22 @@ def a_primary_whose_disk_turns_read_only_is_replaced_and_comes_back_once_it_is_r
         check(verify(lab, writers) is then, "it comes back as a replica")
 
 
+@scenario
+def an_idle_primary_whose_disk_stalls_is_replaced():
+    with FailingLab() as lab:
+        lab.start()
+        primary = lab.primary()
+        wait_for("its disk to be known", 10, lambda: state_of(primary) == "ok")
+        lab.disks[primary].stalls()
+        then = lab.wait_primary(30, other_than=primary)
+        then.sql("create table t as select 1 as n")
+        wait_failed(lab, primary, "data and WAL: a page was not written within 2 s")
+        lab.disks[primary].goes_on()
+        wait_for("its disk to be well", 20, lambda: state_of(primary) == "ok")
+        check(verify(lab) is then, "it comes back as a replica")
+        check(primary.sql("select n from t") == [(1,)], "with what was written since")
+
+
 def main():
     if os.geteuid() != 0:
         print("SKIPPED: small file systems need root")
