@@ -201,6 +201,16 @@ Txn cancel_restore(const Restoration& cancelled, bool was_finished) {
     return txn;
 }
 
+Txn claim_rebuild(const Rebuild& claim, Revision term) {
+    return {{unchanged(rebuild, claim.revision), under_term(term)}, {put(rebuild, to_json(claim))}};
+}
+
+Txn end_rebuild(const Rebuild& ended, std::optional<Revision> term) {
+    Txn txn{{unchanged(rebuild, ended.revision)}, {put(rebuild, to_json(ended))}};
+    if (term) txn.compares.push_back(under_term(*term));
+    return txn;
+}
+
 Txn remove_cluster() { return {{}, {{Write::What::remove_prefix, "", {}, false}}}; }
 
 }  // namespace relevo::cluster::keys

@@ -28,6 +28,7 @@ inline constexpr const char* deposed = "deposed";    // ours alone; docs/adr/000
 inline constexpr const char* pulse = "pulse";        // the same
 inline constexpr const char* backup = "backup";      // the same; docs/adr/0016
 inline constexpr const char* restore = "restore";    // the same; docs/adr/0020
+inline constexpr const char* rebuild = "rebuild";    // the same; docs/adr/0022
 std::string member(std::string_view name);
 
 // "/service/batman/" from namespace and scope, slashes collapsed.
@@ -104,6 +105,10 @@ Txn finish_restore(const MemberName& self, const Restoration& restored, const Ti
                    const std::string& system_id);
 // By whomever. One that is finished only while nobody leads.
 Txn cancel_restore(const Restoration& cancelled, bool was_finished);
+// A damaged replica that is made anew (cluster/rebuild.h). A revision says how the key was read, as
+// above. The turn is taken only while that leader leads; what ends it is written by whomever.
+Txn claim_rebuild(const Rebuild& claim, Revision term);
+Txn end_rebuild(const Rebuild& ended, std::optional<Revision> term);
 Txn remove_cluster();
 
 }  // namespace relevo::cluster::keys

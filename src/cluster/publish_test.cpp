@@ -638,6 +638,24 @@ TEST(StatusJson, TellsOfDamageOnlyWhereThereIsSome) {
         << status_json(in);
 }
 
+TEST(StatusJson, TellsThatThisMemberIsMadeAnew) {
+    Snapshot snapshot;
+    snapshot.rebuild =
+        claim_rebuild(std::nullopt, "pg-0", WallTime(std::chrono::seconds(1'795'694'401)));
+    StatusInput in = input(LocalPostgres{}, Role::replica, &snapshot);
+    in.name = "pg-0";
+    EXPECT_NE(status_json(in).find(
+                  R"("rebuild": {"phase": "asked", "since": "2026-11-26T12:00:01+00:00", )"
+                  R"("kept": ".damaged-20261126T120001Z"})"),
+              std::string::npos)
+        << status_json(in);
+    in.name = "pg-1";
+    EXPECT_EQ(status_json(in).find("rebuild"), std::string::npos) << "another one";
+    in.name = "pg-0";
+    snapshot.rebuild = withdrawn_rebuild(*snapshot.rebuild, {}, "paused");
+    EXPECT_EQ(status_json(in).find("rebuild"), std::string::npos) << "nothing was stopped";
+}
+
 TEST(Metrics, LabelsAreEscaped) {
     StatusInput in;
     in.scope = "a\"b\\c\nd";

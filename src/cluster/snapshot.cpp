@@ -218,6 +218,21 @@ void SnapshotReader::read_restoration(const KeyTree& tree, Snapshot& next) {
     next.restoration->revision = value->mod_revision;
 }
 
+// Whose turn it was does not tell whose it is: what cannot be read stops everybody.
+void SnapshotReader::read_rebuild(const KeyTree& tree, Snapshot& next) {
+    const KeyValue* const value = find(tree, keys::rebuild);
+    if (value == nullptr) return;
+    if (unchanged(keys::rebuild, *value)) {
+        next.rebuild = last_->rebuild;
+    } else if (auto read = parse_rebuild(value->value)) {
+        next.rebuild = *std::move(read);
+    } else {
+        problem(keys::rebuild, read.error().message, false);
+        next.rebuild.emplace();
+    }
+    next.rebuild->revision = value->mod_revision;
+}
+
 std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree) {
     auto shared = std::make_shared<Snapshot>();
     Snapshot& next = *shared;
@@ -240,6 +255,7 @@ std::shared_ptr<const Snapshot> SnapshotReader::read_shared(const KeyTree& tree)
             good<std::map<MemberName, std::string>>(tree, keys::failsafe, failsafe, parse_failsafe))
         next.failsafe = *std::move(read);
     read_restoration(tree, next);
+    read_rebuild(tree, next);
     remember(tree);
     last_ = std::move(shared);
     return last_;

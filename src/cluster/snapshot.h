@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "cluster/lsn.h"
 #include "cluster/member.h"
+#include "cluster/rebuild.h"
 #include "cluster/restoration.h"
 #include "cluster/tree.h"
 
@@ -108,6 +109,7 @@ struct Snapshot {
     Deposed deposed;
     std::map<MemberName, std::string> failsafe;  // name -> api_url
     std::optional<Restoration> restoration;      // in place: the one that goes on, or the last
+    std::optional<Rebuild> rebuild;              // a damaged member that is, or was, made anew
 
     bool unlocked() const { return !leader; }
     bool led_by(std::string_view name) const { return leader && leader->name == name; }
@@ -123,6 +125,7 @@ struct Snapshot {
 // (config, sync, failover_revision, members) are then those of the key as it is, so that it can be
 // overwritten. Without a last good value: initialize keeps the text as it is (initialized() is
 // false, and nobody may bootstrap over it), sync is unreadable, everything else is as if absent.
+// `rebuild` is unreadable in any case: no last value stands in for it.
 // Keys that did not change since the last call are not parsed again.
 class SnapshotReader {
 public:
@@ -153,6 +156,7 @@ private:
     void read_sync(const KeyTree& tree, Snapshot& next);
     void read_timeline(const KeyTree& tree, Snapshot& next);
     void read_restoration(const KeyTree& tree, Snapshot& next);
+    void read_rebuild(const KeyTree& tree, Snapshot& next);
 };
 
 // The texts, for writers and tests.

@@ -139,6 +139,16 @@ void add_corruption(Ordered& out, const CorruptionReport& report) {
     if (report.amcheck.run) out["amcheck"] = amcheck_json(*report.amcheck.run);
 }
 
+// Of this member, as the key `rebuild` tells it.
+void add_rebuild(Ordered& out, const StatusInput& input) {
+    if (input.snapshot == nullptr || !input.snapshot->rebuild) return;
+    const auto& r = *input.snapshot->rebuild;
+    if (r.member != input.name || r.phase == Rebuild::Phase::withdrawn) return;
+    Ordered one = {{"phase", to_string(r.phase)}, {"since", to_iso(r.since)}, {"kept", r.kept}};
+    if (!r.note.empty()) one["note"] = r.note;
+    out["rebuild"] = std::move(one);
+}
+
 void add_member(Ordered& out, const StatusInput& input) {
     const LocalPostgres& postgres = input.postgres;
     if (!postgres.system_id.empty()) out["database_system_identifier"] = postgres.system_id;
@@ -162,6 +172,7 @@ void add_member(Ordered& out, const StatusInput& input) {
     if (input.disk != nullptr) out["disk"] = disk_json(*input.disk, input.disk_age);
     if (postgres.refuses_writes) out["refuses_writes"] = true;
     if (input.corruption != nullptr) add_corruption(out, *input.corruption);
+    add_rebuild(out, input);
     constexpr std::uint64_t queue_worth_telling = 2;
     if (input.logger_queue_size > queue_worth_telling) {
         out["logger_queue_size"] = input.logger_queue_size;

@@ -193,6 +193,11 @@ TEST(Fuzz, CorruptionMarksNeverThrowAndSettle) { run(corruptions, 20'000, corrup
 TEST(Fuzz, CronExpressionsComeOrAreRefused) { run(crons, 10'000, cron); }
 TEST(Fuzz, JournalsNeverThrowAndSettle) { run(journals, 20'000, journal); }
 TEST(Fuzz, MembersNeverThrowAndSettle) { run(members, 20'000, member); }
+const Corpus rebuilds = {
+    R"({"member":"pg-2","phase":"asked","since":1795694401500,"kept":".damaged-20261126T120001Z",)"
+    R"("previous":{"pg-2":{"begun":1795694401500,"failed":1}}})",
+    R"({"member":"pg-2","phase":"failed","since":1795694401500,"kept":".damaged-20261126T120001Z",)"
+    R"("note":"pg_basebackup: no","previous":{"a":{"begun":1},"pg-2":{"begun":2,"failed":3}}})"};
 const Corpus restorations = {
     R"({"id":"20261126-121530-pg-2","phase":"restoring","member":"pg-2","backup":"20261126F",)"
     R"("repository":1,"to_lsn":"0/4000060","target_timeline":3,"timeline":7,)"
@@ -202,6 +207,7 @@ const Corpus restorations = {
     R"({"id":"a-1","phase":"stopping","member":"b","backup":"x","latest":true,)"
     R"("target_timeline":1,"last_id":"c","last_timeline":4})"};
 
+TEST(Fuzz, RebuildsNeverThrowAndSettle) { run(rebuilds, 20'000, rebuild); }
 TEST(Fuzz, RestorationsNeverThrowAndSettle) { run(restorations, 20'000, restoration); }
 TEST(Fuzz, RecoveryTargetsComeBackAsTheyWere) { run(targets, 10'000, recovery_target); }
 const Corpus logs = {

@@ -9,6 +9,7 @@
 #include "cluster/journal.h"
 #include "cluster/member.h"
 #include "cluster/publish.h"
+#include "cluster/rebuild.h"
 #include "cluster/recovery_target.h"
 #include "cluster/restoration.h"
 #include "cluster/server_log.h"
@@ -156,6 +157,17 @@ void member(std::string_view text) {
     RLV_ASSERT(port > 0 && port < 65536);
     RLV_ASSERT(read->tags.failover_priority() >= 0 && read->tags.sync_priority() >= 0);
     settles(to_json(*read), [](std::string_view again) { return parse_member("m", again); });
+}
+
+void rebuild(std::string_view text) {
+    const auto read = parse_rebuild(text);
+    if (!read) return;
+    settles(to_json(*read), parse_rebuild);
+    RLV_ASSERT(!read->member.empty() && read->kept.find('/') == std::string::npos);
+    const auto claim = claim_rebuild(*read, read->member, read->since);
+    const auto again = parse_rebuild(to_json(claim));
+    RLV_ASSERT(again && rebuild_after(*again, read->member));
+    RLV_ASSERT(to_json(ended_rebuild(claim, false, read->note)).find('\n') == std::string::npos);
 }
 
 void restoration(std::string_view text) {

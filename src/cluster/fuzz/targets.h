@@ -14,6 +14,7 @@ void corruption(std::string_view text);  // the mark beside a data directory
 void cron(std::string_view text);
 void journal(std::string_view text);  // a reply, or a line of the file
 void member(std::string_view text);
+void rebuild(std::string_view text);          // the key `rebuild`
 void restoration(std::string_view text);      // the key `restore`
 void recovery_target(std::string_view text);  // a time, an LSN, a transaction, a timeline
 void server_log(std::string_view text);       // in each of the three formats
