@@ -22,7 +22,8 @@ struct Options {
     std::uint64_t seed = 0;
     int members = 3, minutes = 10;
     unsigned jobs = 1;
-    bool trace = false, aimed = false, disks = false, rots = false, in_place = false;
+    bool trace = false, aimed = false, disks = false, rots = false, rebuild = false,
+         in_place = false;
     std::string bug;
 };
 
@@ -33,6 +34,7 @@ sim::Plan plan_of(const Options& options, std::uint64_t seed, sim::Bug bug) {
     plan.bug = bug;
     plan.disks = options.disks;
     plan.rots = options.rots;
+    if (options.rebuild) sim::let_rebuild(plan);
     plan.in_place = options.in_place;
     return plan;
 }
@@ -54,7 +56,7 @@ int replay(const Options& options, sim::Bug bug) {
 struct Totals {
     std::mutex lock;
     std::uint64_t done = 0, failed = 0, promotions = 0, lost = 0, commits = 0, overlaps = 0,
-                  steps = 0, restored = 0, cancelled = 0;
+                  steps = 0, restored = 0, cancelled = 0, remade = 0;
 };
 
 int many(const Options& options, sim::Bug bug) {
@@ -74,6 +76,7 @@ int many(const Options& options, sim::Bug bug) {
             totals.commits += outcome.findings.commits;
             totals.overlaps += static_cast<std::uint64_t>(outcome.findings.overlaps);
             totals.steps += outcome.findings.steps;
+            totals.remade += static_cast<std::uint64_t>(outcome.findings.remade);
             totals.restored += static_cast<std::uint64_t>(outcome.findings.restored);
             totals.cancelled += static_cast<std::uint64_t>(outcome.findings.cancelled);
             if (!outcome.findings.failures.empty()) {
@@ -102,6 +105,7 @@ int many(const Options& options, sim::Bug bug) {
         static_cast<double>(totals.done) / took, 60 * static_cast<double>(totals.done) / worked,
         totals.failed, totals.promotions, totals.lost, totals.commits, totals.overlaps,
         totals.steps);
+    if (options.rebuild) fmt::print("{} damaged replicas made anew\n", totals.remade);
     if (options.in_place)
         fmt::print("{} restores in place, {} cancelled\n", totals.restored, totals.cancelled);
     return totals.failed == 0 ? 0 : 1;
@@ -125,6 +129,8 @@ int main(int argc, char** argv) {
                  "short runs of synchronous replication whose faults strike where leaders change");
     app.add_flag("--disks", options.disks, "disks fill and are emptied, beside all other faults");
     app.add_flag("--rots", options.rots, "pages rot, beside all other faults");
+    app.add_flag("--rebuild", options.rebuild,
+                 "the same, and damaged replicas are made anew by themselves");
     app.add_flag("--in-place", options.in_place,
                  "operators restore the cluster in place, beside all other faults");
     app.add_option("--minutes", options.minutes, "simulated minutes with faults")

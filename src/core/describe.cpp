@@ -36,6 +36,8 @@ const char* name(CommitFor purpose) {
         case CommitFor::grant_restore: return "the restore's timeline";
         case CommitFor::finish_restore: return "finish the restore";
         case CommitFor::cancel_restore: return "cancel the restore";
+        case CommitFor::claim_rebuild: return "the turn to be made anew";
+        case CommitFor::end_rebuild: return "the end of that turn";
     }
     return "?";
 }
@@ -142,7 +144,10 @@ std::string describe(const Effect& effect) {
                                  : std::string("initialise a new cluster");
             },
             [](const PostBootstrapPg&) { return std::string("create the roles"); },
-            [](const ClonePg& e) { return "clone from " + upstream(e.source); },
+            [](const ClonePg& e) {
+                return "clone from " + upstream(e.source) +
+                       (e.keep.empty() ? "" : ", the old data kept as *" + e.keep);
+            },
             [](const ComparePg& e) { return "compare with " + upstream(e.source); },
             [](const RewindPg& e) { return "rewind to " + upstream(e.source); },
             [](const CrashRecoverPg&) { return std::string("crash recovery in single-user mode"); },
@@ -178,6 +183,7 @@ std::string describe(const Effect& effect) {
                 return fmt::format("take {}'s WAL from {} to {}", e.member.name, to_string(e.at),
                                    to_string(e.tail.end));
             },
+            [](const CheckRebuild&) { return std::string("look whether it can be made anew"); },
             [](const AdmitPg&) { return std::string("let clients in"); },
             [](const ProbePeers& e) { return fmt::format("ask {} peers", e.peers.size()); },
             [](const AskFailsafe& e) {

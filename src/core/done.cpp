@@ -104,6 +104,8 @@ void probed(Mind& m, const ProbePeers& probe, const EffectDone& done) {
         }
     } else if (probe.purpose == ProbeFor::suspicion) {
         if (s.suspected) s.suspected->answers = answers ? *answers : PeerAnswers{};
+    } else if (probe.purpose == ProbeFor::rebuild) {
+        if (answers) rebuild_answered(m, *answers);
     } else if (probe.purpose == ProbeFor::sender) {
         if (answers) senders_told(m, *answers);
     } else if (probe.purpose == ProbeFor::vote) {
@@ -209,6 +211,8 @@ void procedure_done(Mind& m, const Effect& effect, const EffectDone& done) {
         commit_reset(m, reset->setting, done);
     } else if (holds<AskFailsafe>(effect)) {
         failsafe_answered(m, done);
+    } else if (holds<CheckRebuild>(effect)) {
+        rebuild_checked(m, done);
     } else if (holds<SetAsidePg>(effect) || holds<PutBackPg>(effect)) {
         moved_aside(m, done);
     } else if (holds<SyncSlots>(effect) && done.error) {

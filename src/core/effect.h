@@ -46,6 +46,8 @@ enum class CommitFor {
     grant_restore,
     finish_restore,
     cancel_restore,
+    claim_rebuild,  // rebuild.cpp
+    end_rebuild,
 };
 struct Commit {  // TxnResult; refused by the shell, with cancelled, once not_after has passed
     CommitFor purpose{};
@@ -86,6 +88,7 @@ struct ClonePg {
     std::optional<cluster::Upstream> source;
     bool replace_existing = false;
     bool only_basebackup = false;
+    std::string keep{};  // the old data is kept for good, under this behind its own name
 };
 struct ComparePg {  // Divergence
     cluster::Upstream source;
@@ -148,7 +151,7 @@ struct TakeTail {
     Duration deadline{};
 };
 
-enum class ProbeFor { race, handover, crash, vote, suspicion, sender };
+enum class ProbeFor { race, handover, crash, vote, suspicion, sender, rebuild };
 struct ProbePeers {  // PeerAnswers: everyone asked is in it, nullopt for no answer
     struct Peer {
         cluster::MemberRecord member;
@@ -193,6 +196,10 @@ struct FeedWatchdog {  // WatchdogFed
 struct DisarmWatchdog {};  // also what an agent before us left counting
 struct CheckWatchdog {};   // whether it could be armed, as far as that shows without doing it
 
+// Whether this member could be made anew beside its old data: nothing is kept there from an earlier
+// time, and there is room for two. No payload; the error says why not.
+struct CheckRebuild {};
+
 // No answer to these.
 struct Callback {
     std::string action;
@@ -219,7 +226,8 @@ using Effect =
                  CrashRecoverPg, CheckpointPg, SetAsidePg, SyncSlots, SetSyncNames, EndSenders,
                  EndSender, AuditCommits, ResetCommit, RestoreVote, AdmitPg, FindWalEnd, TakeTail,
                  ProbePeers, AskFailsafe, ArmWatchdog, FeedWatchdog, DisarmWatchdog, CheckWatchdog,
-                 Callback, Answer, Note, Exit, HoldPoolers, RefuseWrites, PutBackPg, ArchiveRestPg>;
+                 Callback, Answer, Note, Exit, HoldPoolers, RefuseWrites, PutBackPg, ArchiveRestPg,
+                 CheckRebuild>;
 
 bool is_watchdog(const Effect& effect);  // one of the four for the device
 

@@ -250,6 +250,8 @@ void learn_commit(Mind& m, const Commit& commit, const EffectDone& done) {
         case CommitFor::cancel_restore:
         case CommitFor::failover_due: break;
         case CommitFor::ask_handover: handover_asked(m, done); break;
+        case CommitFor::claim_rebuild: rebuild_claimed(m, done); break;
+        case CommitFor::end_rebuild: rebuild_end_written(m, done); break;
     }
 }
 
@@ -341,6 +343,7 @@ void learn_done(Mind& m, const EffectDone& done) {
                !holds<AdmitPg>(effect) && !holds<AuditCommits>(effect) &&
                !holds<EndSender>(effect) && !holds<ResetCommit>(effect) &&
                !holds<ArchiveRestPg>(effect) && !holds<FindWalEnd>(effect) &&
+               !holds<CheckRebuild>(effect) &&
                !holds<TakeTail>(effect) &&  // nothing is replayed yet
                !holds<MakeStandby>(effect) && !is_watchdog(effect)) {
         s.pg_stale = true;  // the server was changed: look before the next decision
@@ -424,6 +427,7 @@ void learn(Mind& m, const Event& event) {
         }
     } else if (const auto* corruption = std::get_if<CorruptionSeen>(&event)) {
         s.corruption = *corruption;
+        s.corruption_known = true;
         if (!s.corruption.corrupted) {
             s.spare.pause = {};
             s.spare.could_not.clear();

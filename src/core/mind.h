@@ -110,7 +110,16 @@ bool recover_in_place(Mind& m);     // crash.cpp
 bool can_fail_over(const Mind& m);  // crash.cpp: rather than wait for our own server
 bool restart_order(Mind& m);        // orders.cpp
 bool reinit_order(Mind& m);         // orders.cpp
-bool leave(Mind& m);                // leave.cpp
+// From the member's key to the leader, which changes names and waits for flushes first.
+inline constexpr Duration let_go_within = std::chrono::seconds(5);
+// rebuild.cpp: a damaged replica makes itself anew. True: its server is being stopped for it.
+bool rebuild(Mind& m);
+void rebuild_checked(Mind& m, const EffectDone& done);
+void rebuild_claimed(Mind& m, const EffectDone& done);
+void rebuild_answered(Mind& m, const PeerAnswers& answers);
+void rebuild_ended(Mind& m, const std::string& why);  // empty: it is made anew
+void rebuild_end_written(Mind& m, const EffectDone& done);
+bool leave(Mind& m);  // leave.cpp
 // sync.cpp: synchronous replication
 void keep_sync(Mind& m);  // the leader: the sync key and synchronous_standby_names
 bool may_lead_by_sync(const State& s, std::string_view name);  // leader or voter of the key

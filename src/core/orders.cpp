@@ -102,8 +102,6 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
 
 namespace {
 
-// From the member's key to the leader, which changes names and waits for flushes first.
-constexpr Duration let_go_within = std::chrono::seconds(5);
 // The watch is about to show what this member itself has just written.
 constexpr Duration shown_within = std::chrono::seconds(1);
 
@@ -213,12 +211,15 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
     State& s = m.s;
     if (p.stage == Reinitializing::Stage::stop && holds<KillPg>(effect)) {
         const auto* leader = primary_member(m);
-        if (done.error || !leader || s.stop_asked) {
+        const bool damaged_too = leader && leader->corrupted && !p.keep.empty();
+        if (done.error || !leader || s.stop_asked || damaged_too) {
             const std::string why = done.error     ? done.error->message
                                     : s.stop_asked ? "the agent was asked to stop"
+                                    : damaged_too  ? "the leader's data is damaged too"
                                                    : "no leader any more";
             m.tell(Note{Note::Level::error, "reinitialize given up: " + why});
             s.procedure = std::monostate{};
+            rebuild_ended(m, why);
             return;
         }
         cluster::Upstream source{leader->name, leader->host(), leader->port(), {}};
@@ -226,10 +227,11 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         p.stage = Reinitializing::Stage::clone;
         if (const auto damaged = if_damaged(*leader); !damaged.empty())
             m.tell(Note{Note::Level::warning, "cloning anew from " + leader->name + damaged});
-        m.emit(ClonePg{source, true, p.from_leader});
+        m.emit(ClonePg{source, true, p.from_leader, p.keep});
     } else if (p.stage == Reinitializing::Stage::clone && holds<ClonePg>(effect)) {
         if (done.error) {
             s.procedure = std::monostate{};
+            rebuild_ended(m, done.error->message);
             return;
         }
         // Part of the order: in maintenance mode nobody else would start it.
@@ -241,6 +243,7 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         m.emit(StartPg{plan, Instant::max()});
     } else if (p.stage == Reinitializing::Stage::start && holds<StartPg>(effect)) {
         s.procedure = std::monostate{};
+        rebuild_ended(m, "");
     }
 }
 

@@ -125,6 +125,7 @@ struct Reinitializing {
     enum class Stage { stop, clone, start } stage = Stage::stop;
     OrderId order = 0;
     bool from_leader = false;
+    std::string keep;  // by itself (rebuild.cpp), and ClonePg's; empty: an operator's order
 };
 struct Leaving {  // the agent stops
     enum class Stage { quiet, stop, release, say, gone } stage = Stage::stop;
@@ -172,6 +173,8 @@ struct Rules {
     bool cleaner = true;        // 0022: nor is one whose data is damaged, nor is it elected first
     bool leads_alone = true;    // nobody streams from a primary that does not lead
     bool old_stays_out = true;  // 0020: nobody leads with, or is, data from before a restore
+    bool one_rebuilds = true;   // 0022: a damaged replica waits while another is made anew
+    bool copies_left = true;    // 0022: nor is it made anew where no other copy would be left
 };
 
 struct State {
@@ -215,9 +218,10 @@ struct State {
     // The claim of a bootstrap that made everything but does not know whether it was written so.
     cluster::Revision unfinished_claim = 0;
 
-    DiskSeen disk;              // as last told
-    CorruptionSeen corruption;  // as last told
-    ArchiveSeen archive;        // as last told
+    DiskSeen disk;                  // as last told
+    CorruptionSeen corruption;      // as last told
+    bool corruption_known = false;  // it was told
+    ArchiveSeen archive;            // as last told
     // What the leader does about it: the handover that it asks for itself (spare.cpp), and writes
     // that are refused (disk.cpp).
     enum class SpareFor { room, clean };
@@ -423,6 +427,27 @@ struct State {
     };
     GivenUp restore_given_up;
     Instant aside_again_at{};  // a directory that could not be moved
+
+    // A damaged replica that makes itself anew (rebuild.cpp). Until it stops its server for that it
+    // is a member like any other; then the procedure is Reinitializing.
+    struct Rebuilding {
+        enum class Stage { idle, check, claim, leave, make, end } stage = Stage::idle;
+        cluster::Rebuild claim;                       // as last written, or to be written
+        std::optional<cluster::Rebuild::Try> before;  // this member's own entry until then
+        bool stopped = false;                         // for that claim
+        Instant claimed_at{}, again_at{}, write_at{};
+        cluster::Revision word_of = 0;  // the leader says that its data is good: until then
+        Instant word_until{};
+        std::string why;  // it cannot begin, since when
+        Instant why_since{};
+    };
+    Rebuilding rebuilding;
+    // The leader: since when who has the turn is gone from the cluster.
+    struct RebuildGone {
+        cluster::Revision revision = 0;
+        Instant since{}, write_at{};
+    };
+    RebuildGone rebuild_gone;
 
     Procedure procedure;
     std::string handover_failure;  // why the last switchover was called off

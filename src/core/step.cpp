@@ -132,6 +132,7 @@ void decide(Mind& m) {
     if (crash_failover(m)) return;
     if (restart_order(m)) return;
     if (reinit_order(m)) return;
+    if (rebuild(m)) return;
     end_half_way_start(m);
     if (m.pg_busy()) return;
     if (lead(m)) return;

@@ -57,7 +57,10 @@ enum class Bug {
     writes_not_refused,   // they are said to be refused and go on
     refused_for_ever,     // they are said to go on and are refused
     started_on_full,      // what ended on a full disk is started there whoever else has room
-    damaged_goes_first,   // nobody looks whose data is damaged (docs/adr/0022)
+    // Damaged data (docs/adr/0022).
+    damaged_goes_first,   // nobody looks whose data is damaged
+    damaged_all_at_once,  // a damaged replica is made anew whoever else is
+    last_copy_remade,     // and whether another copy is left or not
     // A restore in place (docs/adr/0020).
     restored_open,     // clients get at the restored server before it leads
     old_data_joins,    // a member with data from before goes on as if nothing had happened
@@ -74,6 +77,7 @@ enum class Hunt {
     aimed_five,  // the same with five members
     filling,     // drawn from a seed, and disks fill
     rotting,     // drawn from a seed, and pages rot
+    remaking,    // the same, and damaged replicas are made anew
     restoring,   // drawn from a seed, and the cluster is restored in place
     story,       // by its story alone: it takes several things at one moment
 };

@@ -471,6 +471,7 @@ void Checkers::on_effect(Member& who, const core::Issued& issued) {
     note_restore();
     check_room(who, issued);
     check_rot(who, issued);
+    check_rebuild(who, issued);
     check_pause(who, issued);
     if (changes_server(issued.effect)) check_one_action(who);
     const bool quiet =
@@ -555,7 +556,8 @@ std::string Checkers::unrest() const {
             !parts_.postgres.wal.covers(pg.data().end, theirs.data().end);
         if (!waits_for_a_person) return name(other) + " does not stream from " + name(leads);
     }
-    return damaged_leads(leads);
+    if (const auto damaged = damaged_leads(leads); !damaged.empty()) return damaged;
+    return damaged_for_good(leads);
 }
 
 }  // namespace relevo::sim

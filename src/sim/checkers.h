@@ -21,6 +21,7 @@ struct Findings {
     int panics = 0;                   // on a full disk
     int spared = 0;                   // handovers for a disk's sake that came as far as the release
     int cleaned = 0;                  // the same because of damaged data
+    int remade = 0;                   // damaged replicas, by themselves
     int restored = 0, cancelled = 0;  // restores in place
     std::uint64_t steps = 0;
     std::uint64_t commits = 0;
@@ -42,6 +43,7 @@ public:
     void on_read(int member);  // what nobody had been told of yet
     void on_wipe(int member, const Data& data, const char* how);
 
+    void on_copied(int member);     // its data was made anew
     void on_panic(int member);      // it had no room to write
     void on_disk_full(int member);  // from now on it has none
     void on_outside_start(int member);
@@ -95,6 +97,13 @@ private:
     bool long_rotten(int member, bool rotten, Duration since) const;
     bool is_ours(int member) const;
     std::string damaged_leads(int leads) const;  // empty: it does not, or nobody else could
+    // checkers_rebuild.cpp
+    void check_rebuild(Member& who, const core::Issued& issued);
+    void check_turn(Member& who);
+    bool is_remade(int member) const;  // its server is stopped for it
+    int copies_beside(int member, int leads) const;
+    int copies_needed() const;
+    std::string damaged_for_good(int leads) const;  // empty: nobody is that could be made anew
     // checkers_disk.cpp
     void check_room(Member& who, const core::Issued& issued);
     void check_asks_again(const Member& who);  // to hand over by itself
@@ -128,6 +137,11 @@ private:
     };
     std::map<int, Spared> spared_;  // when each last asked for a handover for its disk's sake
     Instant last_led_{};
+    struct Remade {
+        WallTime last{};  // the claim of the last try
+        int tries = 0, times = 0;
+    };
+    std::map<int, Remade> remade_;
     struct Place {  // restores in place
         cluster::Revision seen = 0;
         std::string id, swapped;  // the newest record's; of the last that came about

@@ -202,7 +202,9 @@ bool Member::do_data(core::EffectId id, const core::Effect& effect) {
     } else if (holds<core::PostBootstrapPg>(effect)) {
         pg().post_bootstrap(finisher(id));
     } else if (const auto* clone = std::get_if<core::ClonePg>(&effect)) {
-        pg().clone(clone->source, clone->replace_existing, finisher(id));
+        pg().clone(clone->source, clone->replace_existing, clone->keep, finisher(id));
+    } else if (holds<core::CheckRebuild>(effect)) {
+        pg().check_rebuild(finisher(id));
     } else if (const auto* compare = std::get_if<core::ComparePg>(&effect)) {
         pg().compare(compare->source,
                      [this, id, incarnation = incarnation_](Result<cluster::Divergence> verdict) {

@@ -91,6 +91,8 @@ core::Rules Member::rules() const {
     rules.roomier = !has_bug(Bug::handed_over_to_full);
     rules.leaves_full = !has_bug(Bug::started_on_full);
     rules.cleaner = !has_bug(Bug::damaged_goes_first);
+    rules.one_rebuilds = !has_bug(Bug::damaged_all_at_once);
+    rules.copies_left = !has_bug(Bug::last_copy_remade);
     rules.leads_alone = !has_bug(Bug::follows_deposed);
     rules.old_stays_out = !has_bug(Bug::old_data_joins);
     rules.own_writes = rules.forward && !has_bug(Bug::old_read_at_start);

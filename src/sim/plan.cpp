@@ -131,6 +131,14 @@ Plan plan_for(std::uint64_t seed, int members, Duration faults_for) {
     return plan;
 }
 
+void let_rebuild(Plan& plan) {
+    plan.rots = plan.rebuilds = true;
+    Random dice(plan.seed ^ 0x4EB01DU);
+    if (!dice.chance(0.9)) return;
+    plan.settings.corruption.rebuild_replica = true;
+    plan.config_json.insert(1, R"("corruption":{"rebuild_replica":true},)");
+}
+
 Plan aimed_plan(std::uint64_t seed, int members) {
     Plan plan;
     plan.seed = seed;

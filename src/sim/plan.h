@@ -65,6 +65,7 @@ struct Plan {
     bool in_place = false;  // operators restore the cluster in place, and think better of it
     bool disks = false;     // disks fill, by themselves and by what is written, and are emptied
     bool rots = false;      // pages rot, and operators say that data is good
+    bool rebuilds = false;  // the same, and damaged replicas are made anew by themselves
     int slow = 1;           // times that PostgreSQL's actions take longer
     double failures = 0;    // of PostgreSQL's actions while faults are on
 };
@@ -74,6 +75,10 @@ std::string config_of(const cluster::Settings& settings);
 
 // The plan of one seed: settings, sizes and the mix of faults.
 Plan plan_for(std::uint64_t seed, int members, Duration faults_for);
+
+// Pages rot, and in most schedules damaged replicas are made anew by themselves: drawn by dice of
+// its own.
+void let_rebuild(Plan& plan);
 
 // The same for an aimed run of synchronous replication.
 Plan aimed_plan(std::uint64_t seed, int members);

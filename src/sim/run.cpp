@@ -39,7 +39,10 @@ Cluster::Cluster(const Plan& p)
     postgres.on_wipe = [this](int m, const Data& data, const char* how) {
         checkers.on_wipe(m, data, how);
     };
-    postgres.on_copied = [this](int m) { faults.copied(m); };
+    postgres.on_copied = [this](int m) {
+        checkers.on_copied(m);
+        faults.copied(m);
+    };
     postgres.on_impossible = [this](const std::string& what) { checkers.fail(what); };
     watchers.on_effect = [this](Member& m, const core::Issued& issued) {
         checkers.on_effect(m, issued);

@@ -58,12 +58,33 @@ void SimPostgres::agent_gone() {
     leave_unfinished();
     if (!pending_) return;
     if (child_of_agent_ && touched_) data_.kind = DataDir::half_made;
+    take_back();
     // A start, stop or promotion that is under way in PostgreSQL goes on by itself.
     if (child_of_agent_) ++action_;
     pending_ = nullptr;
 }
 
-void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, Finish done) {
+// The next agent does it at its start (undo_interrupted_clone): before anything else happens here.
+void SimPostgres::take_back() {
+    if (std::exchange(keeps_, {}).empty() || !aside_) return;
+    data_ = *std::exchange(aside_, std::nullopt);
+    data_.voteless = true;  // durable before anything was moved
+    unsynced_.reset();
+}
+
+void SimPostgres::check_rebuild(Finish done) {
+    world().on_host(me_, takes(milliseconds(5), milliseconds(500)), [this, done = std::move(done)] {
+        const bool kept = std::ranges::any_of(
+            kept_, [](const auto& one) { return one.first.starts_with(cluster::damaged_prefix); });
+        if (kept) return done(fail(ErrorCode::conflict, "an earlier one is kept"));
+        if (world().host(me_).disk_state != cluster::DiskState::ok || fails())
+            return done(fail(ErrorCode::failed, "no room for two"));
+        done({});
+    });
+}
+
+void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace,
+                        const std::string& keep, Finish done) {
     const int action = begin(std::move(done));
     const auto refuse = [&](ErrorCode code, const char* why) {
         later(milliseconds(10), action,
@@ -81,6 +102,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
     if (data_.kind == DataDir::initialized) {
         all_.on_wipe(me_, data_, "clone");
         aside_ = data_;
+        keeps_ = keep;
     }
     data_ = Data{};
     data_.kind = DataDir::half_made;
@@ -90,8 +112,10 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
     later(takes(seconds(1), seconds(8)), action, [this, action, from, since] {
         // What was restored in place since is another server: the connection went with the old one.
         const bool another = world().plan.in_place && all_.at(from).primary_since() != since;
-        if (!source_answers(from) || another || fails())
+        if (!source_answers(from) || another || fails()) {
+            take_back();
             return end(action, fail(ErrorCode::failed, "the copy broke off"));
+        }
         data_ = Data{};
         const Data& theirs = all_.at(from).data_;
         data_.kind = DataDir::initialized;
@@ -105,6 +129,7 @@ void SimPostgres::clone(std::optional<cluster::Upstream> source, bool replace, F
         data_.control = ControlState::in_production;  // as the source's was when it was copied
         data_.checkpoint = theirs.checkpoint;
         data_.checkpoint_timeline = theirs.checkpoint_timeline;
+        if (!keeps_.empty()) kept_[std::exchange(keeps_, {})] = *aside_;
         aside_.reset();
         all_.on_copied(me_);
         end(action, {});

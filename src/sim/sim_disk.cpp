@@ -79,10 +79,12 @@ void SimPostgres::refuse_writes(bool on, Finish done) {
 void SimPostgres::power_lost() {
     leave_unfinished();
     if (touched_ && pending_) data_.kind = cluster::DataDir::half_made;
+    const bool copying = pending_ && !keeps_.empty();
     pending_ = nullptr;
     ++action_;
     end_orphans();
     gone(false);
+    if (copying) return take_back();
     forget_unflushed();
     if (unsynced_ && unsynced_->only_vote)
         data_.voteless = unsynced_->before.voteless;

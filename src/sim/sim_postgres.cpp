@@ -342,6 +342,7 @@ void SimPostgres::kill(Finish done) {
         if (touched_) data_.kind = cluster::DataDir::half_made;
         const int action = action_;
         world().on_host(me_, milliseconds(1), [this, action] {
+            if (action == action_) take_back();
             end(action, fail(ErrorCode::failed, "PostgreSQL was killed"));
         });
     }

@@ -111,7 +111,10 @@ public:
     void follow(std::optional<cluster::Upstream> upstream, Finish done);
     void bootstrap(Finish done);
     void post_bootstrap(Finish done);
-    void clone(std::optional<cluster::Upstream> source, bool replace, Finish done);
+    // keep: the old data stays, under this name; empty: it goes once the copy is there.
+    void clone(std::optional<cluster::Upstream> source, bool replace, const std::string& keep,
+               Finish done);
+    void check_rebuild(Finish done);
     void compare(const cluster::Upstream& source,
                  std::function<void(Result<cluster::Divergence>)> done);
     void rewind(const cluster::Upstream& source, Finish done);
@@ -193,6 +196,7 @@ private:
         });
     }
     void leave_unfinished();
+    void take_back();  // the old data that a copy was to stand beside
     void rewind_now(int action, int from);
     bool recover_alone();
     bool restores(int epoch);
@@ -262,6 +266,7 @@ private:
     int me_;
     Data data_;
     std::optional<Data> aside_;
+    std::string keeps_;                 // a copy that goes on: ClonePg's keep
     std::map<std::string, Data> kept_;  // by what they were set aside for
     struct Mark {                       // beside the data directory
         std::string id;
