@@ -425,7 +425,14 @@ Corruptions::Parts Agent::corruption_parts() {
             .last_backup = [this] { return backup_jobs_.made_here(); },
             .repository = [this] { return backups_.list(); },
             .amcheck = [this] { return amchecks_.state(); },
-            .looked = [this] { show_measured(); },
+            .looked =
+                [this] {
+                    show_measured();
+                    // That nothing was found is no change, but the core waits for a first look.
+                    const bool news = !state_.corruption_known && !exit_code_;
+                    if (news && !corruptions_.report()->mark.corrupted())
+                        feed(core::CorruptionSeen{});
+                },
             .changed =
                 [this](core::CorruptionSeen seen) {
                     if (!exit_code_) feed(std::move(seen));

@@ -210,6 +210,8 @@ Task<core::EffectDone> Agent::execute(core::EffectId id, const core::Effect& eff
         status = co_await pg.admit();
     else if (const auto* refuse = std::get_if<core::RefuseWrites>(&effect))
         status = co_await pg.refuse_writes(refuse->on);
+    else if (holds<core::CheckRebuild>(effect))
+        status = co_await pg.check_rebuild(state_.settings.disk);
     else if (holds<core::RestoreVote>(effect))
         status = co_await pg.restore_vote();
     co_return from(status);
@@ -251,7 +253,8 @@ Task<core::EffectDone> Agent::clone(core::ClonePg effect) {
          .replace_existing = effect.replace_existing,
          .only_basebackup = effect.only_basebackup,
          .progress = [this](const cluster::CopyProgress& so_far) { copied(so_far); },
-         .repository = &copies_});
+         .repository = &copies_,
+         .keep_as = effect.keep});
     copy_.reset();
     co_return from(status);
 }

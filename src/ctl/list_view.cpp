@@ -293,6 +293,9 @@ std::string footer_of(const Shown& shown) {
     if (const auto& r = shown.snapshot.restoration; r && r->goes_on())
         out += fmt::format(" Restore in place by {}: {} (relevoctl restore --status)\n", r->member,
                            to_string(r->phase));
+    if (const auto& r = shown.snapshot.rebuild)
+        if (const auto text = cluster::describe(*r, shown.now); !text.empty())
+            out += fmt::format(" {}\n", text);
     for (const auto& [name, member] : shown.snapshot.members)
         if (!member.admission.empty())
             out +=

@@ -15,6 +15,7 @@ struct Shown {
     std::string cluster;
     cluster::Snapshot snapshot;
     cluster::Settings settings;
+    WallTime now{};                               // what is over is told for a while
     std::map<std::string, std::string> copied{};  // member that is being made -> how far
 };
 

@@ -322,5 +322,16 @@ TEST(ListView, coloursOnlyWhenAsked) {
     EXPECT_NE(text.find("\x1b[33m3\x1b[0m"), std::string::npos);
 }
 
+TEST(ListView, showsWhoIsMadeAnew) {
+    auto keys = contract_example();
+    EXPECT_EQ(keys.text().find("anew"), std::string::npos);
+    keys.put("rebuild", R"({"member":"db-b","phase":"asked","since":1795694401500,)"
+                        R"("kept":".damaged-20261126T120001Z"})");
+    EXPECT_NE(keys.text().find(" db-b is being made anew: its data was damaged; the old directory "
+                               "is kept as *.damaged-20261126T120001Z\n"),
+              std::string::npos)
+        << keys.text();
+}
+
 }  // namespace
 }  // namespace relevo::ctl

@@ -42,6 +42,7 @@ Outcome list_once(Context& context, const ListCommand& command) {
     std::vector<Shown> clusters;
     for (const auto& name : command.clusters) {
         RLV_TRY(auto loaded, load(context, name));
+        loaded.shown.now = context.clock.wall();
         ask_how_far(context, loaded.shown);
         clusters.push_back(std::move(loaded.shown));
     }

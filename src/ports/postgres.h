@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "cluster/commit_level.h"
 #include "cluster/corruption.h"
+#include "cluster/disk.h"
 #include "cluster/peer.h"
 #include "cluster/postgres_plan.h"
 #include "cluster/postgres_state.h"
@@ -100,8 +101,14 @@ public:
         bool only_basebackup = false;
         std::function<void(const cluster::CopyProgress&)> progress;
         CopySource* repository = nullptr;
+        // The old content is kept for good, as the data directory's name and this behind it
+        // (cluster/rebuild.h), and no method works on it. Empty: it goes.
+        std::string keep_as{};
     };
     virtual Task<Status> clone(ClonePlan plan) = 0;
+    // Whether a clone could keep the old content: nothing is kept from earlier, and there is room
+    // for two. It reads the whole directory's sizes. The error is for people.
+    virtual Task<Status> check_rebuild(cluster::DiskSettings disk) = 0;
     virtual Task<Result<Divergence>> compare(const Upstream& source) = 0;
     // Crash-recovers and stops the server first where needed. Leaves the server stopped. A failure
     // after pg_rewind began leaves the data directory half_made.

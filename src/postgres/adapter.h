@@ -40,6 +40,7 @@ public:
     Task<Status> bootstrap(std::optional<cluster::Restoration> restore) override;
     Task<Status> post_bootstrap() override;
     Task<Status> clone(ClonePlan plan) override;
+    Task<Status> check_rebuild(cluster::DiskSettings disk) override;
     Task<Result<cluster::Divergence>> compare(const cluster::Upstream& source) override;
     Task<Status> rewind(const cluster::Upstream& source) override;
     Task<Status> crash_recover() override;

@@ -21,6 +21,7 @@
 #include "postgres/gate.h"
 #include "postgres/half_made.h"
 #include "postgres/kept_aside.h"
+#include "postgres/kept_damaged.h"
 #include "postgres/rewind.h"
 #include "postgres/voteless.h"
 #include "postgres/wal_tail.h"
@@ -157,6 +158,11 @@ Task<Status> Adapter::clone(ClonePlan plan) {
     auto done = co_await interruptible(postgres::clone(pool_, config, plan, *version));
     co_await look_for_vote();
     co_return done;
+}
+
+Task<Status> Adapter::check_rebuild(cluster::DiskSettings disk) {
+    const auto data_dir = config_().data_dir;
+    co_return co_await pool_.run([&] { return check_room_for_two(data_dir, disk); });
 }
 
 Task<Result<cluster::Divergence>> Adapter::compare(const cluster::Upstream& source) {

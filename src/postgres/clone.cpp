@@ -50,18 +50,19 @@ Status clear_target(CloneJob& job) {
     if (job.target_ours) return wipe(dir);
     if (is_a_copy(half_made_by(dir))) {
         // A copy that never finished holds nothing anybody needs; what it set aside may.
-        job.moved = moved_earlier(dir, set_aside_suffix);
+        job.moved = moved_earlier(dir, aside_suffix(dir));
         job.target_ours = true;
         return wipe(dir);
     }
     // It may be half made itself (a rewind that broke off): that goes with it, and comes back.
     const auto mark = half_made_by(dir);
-    const std::string aside = dir + set_aside_suffix;
+    const auto suffix = aside_suffix(dir);
+    const std::string aside = dir + suffix;
     RLV_CHECK(mark ? mark_half_made(aside, *mark) : clear_half_made(aside));
-    auto moved = move_aside(dir, set_aside_suffix);
+    auto moved = move_aside(dir, suffix, suffix == set_aside_suffix ? Older::removed : Older::kept);
     if (!moved) return std::unexpected(moved.error());
     job.moved = *std::move(moved);
-    log::info("the old data waits in {}{} until the copy is complete", dir, set_aside_suffix);
+    log::info("the old data waits in {} until the copy is complete", aside);
     return {};
 }
 
@@ -229,22 +230,28 @@ Status finish(CloneJob& job) {
     RLV_CHECK(sync_content(
         dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
+    const auto aside = dir + aside_suffix(dir);
     // After that: what was known was about the content that only now goes for good.
+    if (!keeping(dir).empty()) {
+        RLV_CHECK(kept_for_good(dir));
+        return clear_half_made(aside);
+    }
     if (auto cleared = job.trusts_content ? Status{} : clear_corruption(dir); !cleared)
         log::warning("the old data's mark of damage stays until it is flushed: {}",
                      cleared.error().message);
     if (auto removed = remove_moved(job.moved); !removed)
         log::warning("the old data could not be removed and can be by hand: {}",
                      removed.error().message);
-    return clear_half_made(dir + set_aside_suffix);
+    return clear_half_made(aside);
 }
 
 // What came back is as whole as it was.
 Status mark_as_before(const std::string& dir) {
-    const std::string aside = dir + set_aside_suffix;
+    const std::string aside = dir + aside_suffix(dir);
     const auto mark = half_made_by(aside);
     RLV_CHECK(mark ? mark_half_made(dir, *mark) : clear_half_made(dir));
-    return clear_half_made(aside);
+    RLV_CHECK(clear_half_made(aside));
+    return end_keeping(dir);
 }
 
 // Failed: the old content comes back, or the directory is emptied. Blocking.
@@ -280,6 +287,17 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
     if (plan.only_basebackup || methods.empty()) methods = {"basebackup"};
 
     Status done = fail(ErrorCode::invalid, "no replica method is configured");
+    // No method may work on what is kept: it goes aside before the first one.
+    if (!plan.keep_as.empty()) {
+        const auto ready = co_await pool.run([&job]() -> Status {
+            RLV_CHECK(begin_keeping(job.config.data_dir, job.plan.keep_as));
+            return prepare(job, false);
+        });
+        if (!ready) {
+            done = ready;
+            methods.clear();
+        }
+    }
     for (const std::string& name : methods) {
         done = co_await run_method(job, name);
         if (done || done.error().code == ErrorCode::cancelled ||
@@ -289,7 +307,11 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
     }
     if (done) done = co_await pool.run([&job] { return finish(job); });
     if (!done) {
-        Status undone = co_await pool.run([&job] { return undo(job); });
+        Status undone = co_await pool.run([&job]() -> Status {
+            RLV_CHECK(undo(job));
+            const bool unmoved = job.moved.empty() && !job.plan.keep_as.empty();
+            return unmoved ? end_keeping(job.config.data_dir) : Status{};
+        });
         if (!undone) log::error("after a failed copy: {}", undone.error().message);
     }
     co_await asio::this_coro::throw_if_cancelled(throws);
@@ -298,12 +320,19 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
 
 Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
     const std::string& dir = config.data_dir;
-    const Moved moved = moved_earlier(dir, set_aside_suffix);
-    if (moved.empty()) return false;
+    const auto suffix = aside_suffix(dir);
+    const bool keeps = suffix != set_aside_suffix;
+    const Moved moved = moved_earlier(dir, suffix);
+    if (moved.empty()) {
+        if (!keeps) return false;
+        RLV_CHECK(put_links_back(dir, suffix));
+        RLV_CHECK(end_keeping(dir));
+        return false;
+    }
     if (has_content(dir) && !is_a_copy(half_made_by(dir))) {
-        // The copy was complete; only the old data was still to go.
-        RLV_CHECK(remove_moved(moved));
-        RLV_CHECK(clear_half_made(dir + set_aside_suffix));
+        // The copy was complete; only the old data was still to go, or to be kept.
+        RLV_CHECK(keeps ? kept_for_good(dir) : remove_moved(moved));
+        RLV_CHECK(clear_half_made(dir + suffix));
         return false;
     }
     RLV_CHECK(put_back(moved));

@@ -11,10 +11,17 @@
 #include "ports/postgres_config.h"
 #include "ports/task.h"
 #include "postgres/data_directory.h"
+#include "postgres/kept_damaged.h"
 
 namespace relevo::postgres {
 
 inline const std::string set_aside_suffix = ".before_clone";
+// What the old data is called while a copy goes on; the copy of a replica that is made anew by
+// itself keeps it for good.
+inline std::string aside_suffix(const std::string& data_dir) {
+    auto kept = keeping(data_dir);
+    return kept.empty() ? set_aside_suffix : kept;
+}
 
 // The marks. What stands here is ours and incomplete ...
 inline const std::string by_clone = "clone";

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "os/file.h"
 #include "postgres/bootstrap.h"
 #include "postgres/clone.h"
 #include "postgres/control_data.h"
@@ -436,6 +437,40 @@ TEST_F(DataCluster, falls_back_from_the_repository_and_restores_in_place_only_wh
     repository.outcome = fail(ErrorCode::failed, "no answer");
     ASSERT_FALSE(restore());
     EXPECT_EQ(repository.deltas.back(), false) << "a tablespace may be another member's";
+}
+
+TEST_F(DataCluster, a_copy_may_keep_the_old_data_for_good) {
+    const auto one = member("pg1");
+    auto two = member("pg2");
+    make_primary(one);
+    ASSERT_TRUE(copy(two, one));
+    std::ofstream(two.data_dir + "/precious") << "1";
+    // A method that would work on what is there finds nothing.
+    ports::ReplicaMethod method;
+    method.name = "delta";
+    method.keep_data = true;
+    method.command = "/bin/sh -c 'ls $0 > $0/../seen; exit 1' " + two.data_dir;
+    two.replica_methods["delta"] = method;
+    two.create_replica_methods = {"delta"};
+    ports::Postgres::ClonePlan plan;
+    plan.source = upstream(one);
+    plan.replace_existing = true;
+    plan.keep_as = ".damaged-20261126T120000Z";
+    const auto again = [&] { return loop.run(clone(loop.pool(), two, plan, version)); };
+    // Nobody could: it is back.
+    EXPECT_FALSE(again());
+    EXPECT_TRUE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_FALSE(half_made_by(two.data_dir));
+    EXPECT_TRUE(keeping(two.data_dir).empty());
+    EXPECT_EQ(os::read_file(root + "/seen").value_or("not run"), "");
+
+    two.create_replica_methods = {"delta", "basebackup"};
+    const auto done = again();
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_FALSE(fs::exists(two.data_dir + "/precious"));
+    EXPECT_TRUE(fs::exists(two.data_dir + plan.keep_as + "/precious"));
+    EXPECT_TRUE(keeping(two.data_dir).empty());
+    EXPECT_EQ(kept_damaged(two.data_dir), std::vector{two.data_dir + plan.keep_as});
 }
 
 TEST_F(DataCluster, brings_back_the_old_data_after_a_crash_in_the_middle_of_a_copy) {

@@ -189,12 +189,13 @@ Status sync_content(const std::string& data_dir) {
     return {};
 }
 
-std::uint64_t directory_size(const std::string& data_dir) {
-    std::uint64_t total = 0;
+std::vector<std::pair<std::string, std::uint64_t>> directory_sizes(const std::string& data_dir) {
+    std::vector<std::pair<std::string, std::uint64_t>> sizes;
     const fs::path directory = resolved(data_dir);
     std::vector<fs::path> all = link_targets(directory);
     all.push_back(directory);
     for (const fs::path& top : all) {
+        std::uint64_t total = 0;
         std::error_code error;
         for (auto at = fs::recursive_directory_iterator(
                  top, fs::directory_options::skip_permission_denied, error);
@@ -205,7 +206,14 @@ std::uint64_t directory_size(const std::string& data_dir) {
                 if (!one) total += size;
             }
         }
+        sizes.emplace_back(top.string(), total);
     }
+    return sizes;
+}
+
+std::uint64_t directory_size(const std::string& data_dir) {
+    std::uint64_t total = 0;
+    for (const auto& [path, bytes] : directory_sizes(data_dir)) total += bytes;
     return total;
 }
 

@@ -47,5 +47,7 @@ Status sync_content(const std::string& data_dir);
 
 // Bytes in regular files, the links' targets included.
 std::uint64_t directory_size(const std::string& data_dir);
+// The same for the directory itself and each of its links' targets.
+std::vector<std::pair<std::string, std::uint64_t>> directory_sizes(const std::string& data_dir);
 
 }  // namespace relevo::postgres

@@ -222,5 +222,53 @@ def what_the_server_log_says_of_damage_is_told_and_is_no_ground_for_anything():
         check(verify(lab) is primary and "the data here is damaged" not in log_of(primary), "nobody hands over")
 
 
+def kept(member):
+    """What is beside its data directory of an earlier one."""
+    above, name = os.path.split(member.data)
+    return [os.path.join(above, one) for one in os.listdir(above)
+            if one.startswith(name + ".damaged-") and os.path.isdir(os.path.join(above, one))]
+
+
+def turn(lab):
+    return json.loads(lab.etcd.keys(lab.scope).get("rebuild", "{}"))
+
+
+@scenario
+def a_replica_whose_page_rots_is_made_anew_by_itself_once_and_its_old_directory_is_kept():
+    with Lab(dynamic={**FAST, "corruption": {"rebuild_replica": True}}) as lab:
+        lab.start()
+        primary = lab.primary()
+        standby = others(lab, primary)[0]
+        rot(lab, standby)
+        writers = Writers(lab, clients=2, pause=0.005).start()
+        wait_for("rows", 30, lambda: writers.count() > 50)
+        directory = os.stat(standby.data).st_ino
+        check(read(standby) == "XX001", "data_corrupted")
+        wait_for("it to be made anew", 60, lambda: turn(lab).get("phase") == "done")
+        lab.wait_healthy(60)
+        check(turn(lab)["member"] == standby.name, turn(lab))
+        check(standby.status().get("rebuild", {}).get("phase") == "done", standby.status())
+        old = kept(standby)
+        check(len(old) == 1 and old[0] == standby.data + turn(lab)["kept"], f"{old} {turn(lab)}")
+        check(os.stat(old[0]).st_ino == directory, "the old directory itself is kept")
+        check(os.path.exists(old[0] + ".corruption"), "and what was found in it")
+        wait_for("the mark to be gone", 30, lambda: not found(standby))
+        check(not os.path.exists(standby.data + ".corruption"), "from the disk, too")
+        check(not os.path.exists(standby.data + ".rebuild"), "nor is anything under way")
+        check(standby.sql("select count(*) from t")[0][0] == 1000, "all rows")
+        logged(standby, "this member is made anew; its old, damaged directory is kept as", "it says so")
+        shown = lab.ctl("list", lab.scope).stdout
+        check(f"{standby.name} was made anew, since its data was damaged" in shown, shown)
+        verify(lab, writers)
+
+        # What rots again within a day is no page.
+        rot(lab, standby)
+        check(read(standby) == "XX001", "data_corrupted")
+        wait_for("it to say that it is not made anew again", 60,
+                 lambda: "it was made anew at " in log_of(standby))
+        check(kept(standby) == old, "nothing was moved")
+        check(lab.primary() is primary, "nobody else took over meanwhile")
+
+
 if __name__ == "__main__":
     run()

@@ -1,0 +1,111 @@
+#include "postgres/kept_damaged.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cluster/rebuild.h"
+#include "os/disk_space.h"
+#include "os/file.h"
+#include "postgres/corruption.h"
+#include "postgres/data_directory.h"
+
+namespace relevo::postgres {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string mark_path(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path + ".rebuild";
+}
+
+bool is_there(const std::string& path) {
+    std::error_code error;
+    return fs::exists(fs::symlink_status(path, error));
+}
+
+constexpr std::uint64_t mebibyte = 1ULL << 20U;
+
+}  // namespace
+
+Status begin_keeping(const std::string& data_dir, const std::string& suffix) {
+    if (!cluster::is_damaged_suffix(suffix))
+        return fail(ErrorCode::invalid, "no name for a directory that is kept: " + suffix);
+    return os::write_file(mark_path(data_dir), suffix + "\n", 0600);
+}
+
+std::string keeping(const std::string& data_dir) {
+    const auto text = os::read_file(mark_path(data_dir));
+    if (!text) return {};
+    std::string suffix(trim(*text));
+    return cluster::is_damaged_suffix(suffix) ? suffix : std::string();
+}
+
+Status kept_for_good(const std::string& data_dir) {
+    const auto suffix = keeping(data_dir);
+    if (suffix.empty()) return {};
+    const auto kept = real_data_dir(data_dir) + suffix;
+    if (const auto mark = corruption_marker(data_dir); is_there(mark)) {
+        RLV_TRY(const auto text, os::read_file(mark));
+        RLV_CHECK(os::write_file(corruption_marker(kept), text, 0600));
+    }
+    RLV_CHECK(clear_corruption(data_dir));
+    log::warning(
+        "the old, damaged data is kept in {}: remove it when nothing of it is wanted any "
+        "more",
+        kept);
+    return end_keeping(data_dir);
+}
+
+Status end_keeping(const std::string& data_dir) { return os::remove_file(mark_path(data_dir)); }
+
+std::vector<std::string> kept_damaged(const std::string& data_dir) {
+    const fs::path directory = real_data_dir(data_dir);
+    const std::string name = directory.filename().string();
+    std::vector<std::string> kept;
+    const auto names = os::list_directory(directory.parent_path().string());
+    if (!names) return kept;
+    for (const auto& one : *names)
+        if (one.starts_with(name) && cluster::is_damaged_suffix(one.substr(name.size())))
+            kept.push_back((directory.parent_path() / one).string());
+    std::ranges::sort(kept);
+    return kept;
+}
+
+Status check_room_for_two(const std::string& data_dir, const cluster::DiskSettings& settings) {
+    if (const auto kept = kept_damaged(data_dir); !kept.empty())
+        return fail(ErrorCode::conflict,
+                    fmt::format("{} is still there from an earlier time: remove it when nothing of "
+                                "it is wanted any more",
+                                kept.front()));
+    struct Disk {
+        os::DiskSpace space;
+        std::uint64_t needed = 0;
+        std::string path;
+    };
+    std::map<std::uint64_t, Disk> disks;
+    for (const auto& [path, bytes] : directory_sizes(data_dir)) {
+        RLV_TRY(const auto space, os::disk_space(path));
+        auto& disk = disks[space.device];
+        if (disk.path.empty()) disk.path = path;
+        disk.space = space;
+        disk.needed += bytes;
+    }
+    for (const auto& [device, disk] : disks) {
+        const auto reserve = cluster::limits(settings, disk.space.total).hold;
+        if (disk.space.free >= disk.needed + reserve) continue;
+        return fail(ErrorCode::failed,
+                    fmt::format("there is no room for two copies: {} has {} MiB free, and {} MiB "
+                                "are needed beside {} MiB that stay free (disk.hold)",
+                                disk.path, disk.space.free / mebibyte, disk.needed / mebibyte,
+                                reserve / mebibyte));
+    }
+    return {};
+}
+
+}  // namespace relevo::postgres
