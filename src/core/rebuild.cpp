@@ -341,8 +341,10 @@ void rebuild_claimed(Mind& m, const EffectDone& done) {
     if (r.stage != Stage::claim) return;
     const auto* result = done.error ? nullptr : std::get_if<cluster::TxnResult>(&done.payload);
     r.stage = Stage::idle;
-    r.again_at = m.now.mono + again_after;
-    if (!result || !result->succeeded) return;
+    if (!result || !result->succeeded) {
+        r.again_at = m.now.mono + again_after;
+        return;
+    }
     r.claim.revision = result->revision;
     r.claimed_at = m.now.mono;
     r.stage = Stage::leave;

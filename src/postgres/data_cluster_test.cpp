@@ -14,6 +14,7 @@
 #include "postgres/control_data.h"
 #include "postgres/half_made.h"
 #include "postgres/hooks.h"
+#include "postgres/kept_damaged.h"
 #include "postgres/real_server.h"
 #include "postgres/reconfigure.h"
 #include "postgres/rewind.h"

@@ -109,6 +109,9 @@ std::string Checkers::damaged_for_good(int leads) const {
         if (m == leads || !is_ours(m) || !long_rotten(m, true, known) || !who.decides() ||
             !state.settings.corruption.rebuild_replica)
             continue;
+        // What does not stream is a person's.
+        const auto& mine = parts_.postgres.at(m);
+        if (!mine.streams() || mine.upstream() != leads) continue;
         const auto after = truth->rebuild ? cluster::rebuild_after(*truth->rebuild, name(m))
                                           : std::optional<WallTime>();
         const bool waits = (after && world.wall(m) < *after) ||
