@@ -119,7 +119,8 @@ void Corruptions::take(ports::Postgres::CorruptionLook look) {
         log::error("corruption: this member's data may be damaged: {}", report->note);
     if (was && !report->mark.corrupted()) log::info("corruption: nothing is known to be damaged");
     if (report->note != (before ? before->note : std::string()))
-        parts_.changed({report->mark.corrupted(), report->note});
+        parts_.changed(
+            {report->mark.corrupted(), report->note, cluster::perhaps_replicated(report->mark)});
 }
 
 Task<ports::Reply> Corruptions::forget() {

@@ -223,6 +223,12 @@ void learn_log(Corruption& mark, const std::string& where, WallTime now) {
     find(mark.logged, What::log, where, 1, now, lines_kept);
 }
 
+bool perhaps_replicated(const Corruption& mark) {
+    return mark.corrupted() && std::ranges::all_of(mark.found, [](const auto& one) {
+               return one.what == What::amcheck;
+           });
+}
+
 void forget(Corruption& mark) {
     mark.found.clear();
     mark.logged.clear();

@@ -81,6 +81,9 @@ void learn_backup(Corruption& mark, const std::string& label, WallTime now);
 void learn_amcheck(Corruption& mark, const std::string& where, std::uint64_t reports, WallTime now);
 // A line of the server log. The same one counts once in a minute.
 void learn_log(Corruption& mark, const std::string& where, WallTime now);
+// Nothing was found but by amcheck: a bug's damage, or a changed collation's, comes with the
+// leader's WAL as well.
+bool perhaps_replicated(const Corruption& mark);
 // An operator's word: found is nothing any more, and what was seen is known.
 void forget(Corruption& mark);
 

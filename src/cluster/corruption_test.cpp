@@ -71,6 +71,11 @@ TEST(Corruption, EachLookThroughTheDataCountsAllThatThereIs) {
     EXPECT_EQ(mark.found[0], (CorruptionFinding{What::amcheck, "app.public.t", 4, morning, noon}));
     EXPECT_THAT(corruption_note(mark, "demo", "pg-1"),
                 HasSubstr("amcheck made 4 reports on app.public.t, last at 2026-05-14T12:00"));
+    EXPECT_TRUE(perhaps_replicated(mark));
+    learn_backup(mark, "20260515-010000F", noon);
+    EXPECT_FALSE(perhaps_replicated(mark)) << "that is of this disk";
+    forget(mark);
+    EXPECT_FALSE(perhaps_replicated(mark)) << "nothing is found";
 }
 
 // Whatever a client can have written there.

@@ -121,6 +121,9 @@ struct DiskSeen {
 struct CorruptionSeen {
     bool corrupted = false;
     std::string note;  // for people
+    // All that was found may have come from the leader with its WAL, and would come again with a
+    // copy: what amcheck finds tells nothing of this disk.
+    bool perhaps_replicated = false;
 };
 // What the repository lacks of this primary's WAL (docs/adr/0015); only when that changes. It is
 // published, and decides nothing.

@@ -65,6 +65,10 @@ std::string cannot(const Mind& m, bool named) {
     const auto* view = m.view();
     const auto* leader = view ? primary_member(m) : nullptr;
     if (m.leading() || s.pg->primary()) return "it leads";
+    if (s.corruption.perhaps_replicated)
+        return "amcheck alone has found something, and that may be the leader's damage as well, "
+               "which "
+               "a copy would bring again: run `relevoctl amcheck` for the other members, too";
     if (!leader || leader->role != cluster::Role::primary || !leader->running())
         return "no other member leads and runs as a primary";
     if (leader->relevo.empty())

@@ -293,7 +293,8 @@ void Member::look_at_data(Duration after) {
         const bool rotten = parts_.world.host(index_).rotten;
         if (!decides() || rotten == told_rotten_) return;
         told_rotten_ = rotten;
-        feed(core::CorruptionSeen{rotten, rotten ? "as the simulator says" : ""});
+        feed(core::CorruptionSeen{rotten, rotten ? "as the simulator says" : "",
+                                  rotten && parts_.world.host(index_).found_by_amcheck});
     });
 }
 

@@ -152,6 +152,16 @@ TEST(RebuildStory, NothingHappensWhereItIsOffOrInMaintenanceMode) {
     paused.settles(60s);
 }
 
+// A bug's damage comes with the leader's WAL, and would come again with a copy.
+TEST(RebuildStory, WhatAmcheckAloneFoundIsLeftToAPerson) {
+    Remaking here;
+    here.c.world.host(here.replicas[0]).found_by_amcheck = true;
+    here.rot(here.replicas[0]);
+    here.pass(120s);
+    EXPECT_TRUE(here.member(here.replicas[0]).state().corruption.corrupted);
+    EXPECT_FALSE(here.turn());
+}
+
 // Its old data is put back, and it is begun again after ten minutes.
 TEST(RebuildStory, AnAgentThatDiesInTheMiddleBeginsAgainLater) {
     for (const bool power : {false, true}) {

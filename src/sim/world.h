@@ -41,9 +41,10 @@ struct Host {
     Instant disk_state_since{};
     int filling = 0;
     bool filled_by_writes = false;
-    bool rotten = false;     // a page of its data, as PostgreSQL has noticed
-    Instant rotten_since{};  // that changed last
-    int rots = 0;            // which of several times it is
+    bool rotten = false;            // a page of its data, as PostgreSQL has noticed
+    Instant rotten_since{};         // that changed last
+    bool found_by_amcheck = false;  // and by nothing else
+    int rots = 0;                   // which of several times it is
     Instant disk_mended{};
     // Something that waits for the disk may not have happened yet.
     bool disk_in_trouble(Instant now) const {
