@@ -198,6 +198,12 @@ void ask_again(Mind& m, const HandingOver& p) {
         m.wake_by(m.s.race_probe_at);
 }
 
+// It was stopped and runs: its shutdown record is nobody's measure any more.
+bool started_past(const Mind& m, const HandingOver& p) {
+    return p.stage == HandingOver::Stage::stop && p.standby_made && !m.pg_busy() && !m.s.pg_stale &&
+           !m.running<Observe>() && m.s.pg->server != cluster::Server::stopped;
+}
+
 // The request is gone from its key, or another stands there.
 bool withdrawn(const Mind& m, const HandingOver& p) {
     const auto* view = m.view();
@@ -231,6 +237,10 @@ bool hand_over(Mind& m) {
     if (still_serving && s.pg->server == cluster::Server::stopped) {
         const std::string why = "PostgreSQL ended unexpectedly";
         if (!left_for_room(m, why)) give_up(m, why);
+        return false;
+    }
+    if (started_past(m, *p)) {
+        give_up(m, "somebody started PostgreSQL while it was being stopped");
         return false;
     }
     if (p->stage == HandingOver::Stage::validate && withdrawn(m, *p)) {

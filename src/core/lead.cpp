@@ -16,6 +16,7 @@ bool promote(Mind& m) {
     State& s = m.s;
     // It waits for its disk, say. Whoever leads next would find a second primary when that answers.
     if (s.promotion_open) {
+        if (m.paused()) return true;  // the key is kept for as long: nothing is stopped now
         m.say("promote", Note::Level::warning,
               "ending PostgreSQL: it was told to promote itself and may do so yet");
         s.stop_wanted = true;

@@ -79,5 +79,29 @@ TEST(RejoinStory, ALineIsToldWithWhereItIs) {
     EXPECT_EQ(told, 1);
 }
 
+// --disks seed 40294: the old leader's agent waited for an end that nobody would see any more, kept
+// its key, and nobody led.
+TEST(RejoinStory, WhoIsStartedWhileItHandsOverLeadsOn) {
+    for (const auto later : {0ms, 2ms, 5ms, 20ms, 100ms}) {
+        Story story(rejoin_plan());
+        story.begin();
+        const int old = story.c.leader();
+        bool started = false;
+        story.on_effect = [&](Member& who, const core::Effect& effect) {
+            if (who.index() != old || !holds<core::MakeStandby>(effect)) return;
+            if (std::exchange(started, true)) return;
+            story.c.world.after(later, [&story, old] {
+                if (story.c.postgres.at(old).server() != cluster::Server::stopped) return;
+                story.c.checkers.on_outside_start(old);
+                story.c.postgres.at(old).start_outside();
+            });
+        };
+        story.switch_over(old, (old + 1) % 3);
+        EXPECT_TRUE(story.until_a_primary(30s)) << later.count() << " ms";
+        EXPECT_TRUE(started);
+        story.settles(60s);
+    }
+}
+
 }  // namespace
 }  // namespace relevo::sim
