@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import time
 
@@ -39,9 +40,18 @@ def directory(member):
 
 
 def pgbackrest(member, *words, config=None):
-    """By hand, as an operator would, with the file that the agent rendered."""
-    run_as_postgres(["env", f"PGPASSFILE={directory(member)}/pgpass", "pgbackrest",
-                     f"--config={config or directory(member) + '/pgbackrest.conf'}", "--stanza=main", *words])
+    """By hand, as an operator would, with the file that the agent rendered. While a pgBackRest of the agent's has the
+    stanza's lock it is refused, and asked again."""
+    locked, end = 50, time.monotonic() + 60
+    while True:
+        try:
+            return run_as_postgres(
+                ["env", f"PGPASSFILE={directory(member)}/pgpass", "pgbackrest",
+                 f"--config={config or directory(member) + '/pgbackrest.conf'}", "--stanza=main", *words])
+        except subprocess.CalledProcessError as e:
+            if e.returncode != locked or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def archived(member, segment):
