@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace relevo::agent {
 namespace asio = boost::asio;
@@ -21,12 +22,6 @@ constexpr std::chrono::seconds between_members = std::chrono::minutes(30);
 // An instant that was missed by more (the host slept) is left to the next one: its time, a night
 // perhaps, is over.
 constexpr auto late = std::chrono::minutes(5);
-
-// What was found may have any bytes in it.
-std::string one_line(std::string text) {
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
-    return text;
-}
 
 bool others_run(const cluster::Snapshot& snapshot, const std::string& self) {
     return std::ranges::any_of(snapshot.members, [&](const auto& entry) {
@@ -192,6 +187,7 @@ Task<void> Amchecks::look() {
         state_.run->took = parts_.clock.now() - began_;
     };
     plan.found = [this](cluster::CorruptionNews::Relation found) {
+        // It may have any bytes in it.
         log::error("amcheck: {} is damaged: {}", one_line(found.where), one_line(found.words));
         parts_.found(std::move(found));
     };

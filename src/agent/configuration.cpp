@@ -5,6 +5,7 @@
 
 #include "agent/version.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config/reload.h"
 #include "os/file.h"
 
@@ -85,9 +86,7 @@ Status Configuration::reload() {
 }
 
 std::string Configuration::journal_path() const {
-    std::string path = postgres().data_dir;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".journal";
+    return path_beside(postgres().data_dir, ".journal");
 }
 
 std::string Configuration::cache_path() const {

@@ -178,6 +178,16 @@ bool icontains(std::string_view text, std::string_view part) {
            part.empty();
 }
 
+std::string one_line(std::string text, char instead) {
+    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, instead);
+    return text;
+}
+
+std::string path_beside(std::string directory, std::string_view ending) {
+    while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+    return directory.append(ending);
+}
+
 std::optional<std::int64_t> parse_decimal(std::string_view text) {
     if (text.size() > 1 && text[0] == '+' && is_digit(text[1])) text.remove_prefix(1);
     std::int64_t value = 0;

@@ -16,6 +16,11 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 bool iequals(std::string_view a, std::string_view b);
 bool icontains(std::string_view text, std::string_view part);
 
+// For a log, a table, a terminal: whatever is a control character in ASCII becomes `instead`.
+std::string one_line(std::string text, char instead = ' ');
+// What stands beside a directory under its name: "/pg/data/" and ".mark" make "/pg/data.mark".
+std::string path_beside(std::string directory, std::string_view ending);
+
 std::optional<std::int64_t> parse_decimal(std::string_view text);  // the whole text, optional sign
 
 // on/true/yes/1, off/false/no/0, case-insensitive.

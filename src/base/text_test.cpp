@@ -34,6 +34,17 @@ TEST(Iequals, IgnoresAsciiCase) {
     EXPECT_FALSE(icontains("quoru", "quorum"));
 }
 
+TEST(OneLine, HasNoControlCharacters) {
+    EXPECT_EQ(one_line("a\nb\x7F\tÉ"), "a b  É");
+    EXPECT_EQ(one_line(std::string("\0x", 2), '?'), "?x");
+}
+
+TEST(PathBeside, LeavesOutWhatADirectoryMayEndWith) {
+    EXPECT_EQ(path_beside("/pg/data", ".mark"), "/pg/data.mark");
+    EXPECT_EQ(path_beside("/pg/data//", ".mark"), "/pg/data.mark");
+    EXPECT_EQ(path_beside("/", ".mark"), "/.mark");
+}
+
 TEST(ParseDecimal, TakesTheWholeTextOrNothing) {
     EXPECT_EQ(parse_decimal("42"), 42);
     EXPECT_EQ(parse_decimal("-42"), -42);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "cluster/corruption_json.h"
 #include "cluster/json.h"
 
 namespace relevo::cluster {
@@ -44,10 +45,7 @@ void find(Findings& list, What what, const std::string& where, std::uint64_t cou
 }
 
 // Databases may have any name; a note is one line, and is shown on terminals.
-std::string shown(std::string name) {
-    std::ranges::replace_if(name, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-    return name;
-}
+std::string shown(std::string name) { return one_line(std::move(name), '?'); }
 
 std::string describe(const CorruptionFinding& one) {
     const auto where = one.where.empty() ? "shared objects" : "database " + shown(one.where);
@@ -81,17 +79,6 @@ std::string describe(const Findings& list) {
         parts.push_back(describe(one));
     }
     return join(parts, "; ");
-}
-
-json::Ordered findings_json(const Findings& list) {
-    auto out = json::Ordered::array();
-    for (const auto& one : list)
-        out.push_back({{"what", to_string(one.what)},
-                       {"where", one.where},
-                       {"count", one.count},
-                       {"first", to_iso(one.first)},
-                       {"last", to_iso(one.last)}});
-    return out;
 }
 
 std::string time_text(Duration took) {
@@ -152,6 +139,17 @@ const char* to_string(What what) {
         case What::log: return "log";
     }
     return "";
+}
+
+json::Ordered findings_json(const std::vector<CorruptionFinding>& list) {
+    auto out = json::Ordered::array();
+    for (const auto& one : list)
+        out.push_back({{"what", to_string(one.what)},
+                       {"where", one.where},
+                       {"count", one.count},
+                       {"first", to_iso(one.first)},
+                       {"last", to_iso(one.last)}});
+    return out;
 }
 
 std::string to_json(const Corruption& mark) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.h"
 #include "cluster/json.h"
 
 namespace relevo::cluster {
@@ -51,8 +52,7 @@ bool is_hearsay(const Entry& entry) {
 
 std::string shown(std::string text) {
     if (text.size() > message_max) text.resize(message_max);
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
-    return text;
+    return one_line(std::move(text));
 }
 
 bool is_word_char(char c) {

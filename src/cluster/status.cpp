@@ -1,4 +1,5 @@
 // The status JSON (contract 5.5).
+#include "cluster/corruption_json.h"
 #include "cluster/member_json.h"
 #include "cluster/publish.h"
 
@@ -96,17 +97,6 @@ Ordered disk_json(const DiskReport& report, Duration age) {
     }
     if (report.ballast > 0) out["ballast"] = report.ballast;
     if (!report.note.empty()) out["note"] = report.note;
-    return out;
-}
-
-Ordered findings_json(const std::vector<CorruptionFinding>& found) {
-    Ordered out = Ordered::array();
-    for (const auto& one : found)
-        out.push_back({{"what", to_string(one.what)},
-                       {"where", one.where},
-                       {"count", one.count},
-                       {"first", to_iso(one.first)},
-                       {"last", to_iso(one.last)}});
     return out;
 }
 

@@ -300,9 +300,7 @@ void read_backup(const Node& tree, const std::string& scope, BackupConfig& out,
 }
 
 std::string backup_directory(const LocalConfig& local) {
-    std::string path = local.postgres.data_dir;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".pgbackrest";
+    return path_beside(local.postgres.data_dir, ".pgbackrest");
 }
 
 std::string backup_file(const LocalConfig& local) {

@@ -76,12 +76,6 @@ std::string bounded(std::string text) {
     return text;
 }
 
-// Names may have any bytes in them.
-std::string one_line(std::string text) {
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-    return text;
-}
-
 std::uint64_t whole(const std::optional<std::string>& text) {
     const auto value = text ? parse_decimal(*text) : std::nullopt;
     return value ? static_cast<std::uint64_t>(std::max<std::int64_t>(*value, 0)) : 0;

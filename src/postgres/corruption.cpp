@@ -2,13 +2,13 @@
 
 #include <utility>
 
+#include "base/text.h"
 #include "os/file.h"
 
 namespace relevo::postgres {
 
-std::string corruption_marker(std::string data_dir) {
-    while (data_dir.size() > 1 && data_dir.back() == '/') data_dir.pop_back();
-    return std::move(data_dir) + ".corruption";
+std::string corruption_marker(const std::string& data_dir) {
+    return path_beside(data_dir, ".corruption");
 }
 
 cluster::Corruption read_corruption(const std::string& data_dir, WallTime now) {

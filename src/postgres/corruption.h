@@ -10,7 +10,7 @@
 
 namespace relevo::postgres {
 
-std::string corruption_marker(std::string data_dir);
+std::string corruption_marker(const std::string& data_dir);
 // No mark: nothing is found. One that cannot be read is itself a finding.
 cluster::Corruption read_corruption(const std::string& data_dir, WallTime now);
 Status write_corruption(const std::string& data_dir, const cluster::Corruption& mark);

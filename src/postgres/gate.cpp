@@ -267,10 +267,7 @@ Status open_gate(const std::string& hba_file) {
 
 namespace {
 
-std::string note_name(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".gated";
-}
+std::string note_name(const std::string& data_dir) { return path_beside(data_dir, ".gated"); }
 
 }  // namespace
 

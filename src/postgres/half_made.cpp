@@ -7,9 +7,7 @@
 namespace relevo::postgres {
 
 std::string half_made_marker(const std::string& data_dir) {
-    std::string path = data_dir;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ports::half_made_suffix;
+    return path_beside(data_dir, ports::half_made_suffix);
 }
 
 Status mark_half_made(const std::string& data_dir, const std::string& by) {

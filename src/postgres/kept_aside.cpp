@@ -18,10 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string mark_path(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".in_place";
-}
+std::string mark_path(const std::string& data_dir) { return path_beside(data_dir, ".in_place"); }
 
 using State = AsideMark::State;
 

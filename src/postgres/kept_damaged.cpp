@@ -19,10 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string mark_path(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".rebuild";
-}
+std::string mark_path(const std::string& data_dir) { return path_beside(data_dir, ".rebuild"); }
 
 bool is_there(const std::string& path) {
     std::error_code error;

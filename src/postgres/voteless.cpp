@@ -4,15 +4,13 @@
 
 #include <cerrno>
 
+#include "base/text.h"
 #include "os/file.h"
 
 namespace relevo::postgres {
 namespace {
 
-std::string marker(std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return path + ".voteless";
-}
+std::string marker(const std::string& data_dir) { return path_beside(data_dir, ".voteless"); }
 
 }  // namespace
 
