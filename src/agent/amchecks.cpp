@@ -34,6 +34,9 @@ bool others_run(const cluster::Snapshot& snapshot, const std::string& self) {
 std::string why_no_amcheck(const ports::View& view, bool begins) {
     if (begins && view.postgres.server != cluster::Server::running)
         return "PostgreSQL does not run here";
+    constexpr int has_table_check = 140000;
+    if (begins && view.postgres.version > 0 && view.postgres.version < has_table_check)
+        return "amcheck looks through tables from PostgreSQL 14 on only";
     if (!view.leading) {
         if (view.postgres.primary()) return "this is a primary that does not lead";
         return {};

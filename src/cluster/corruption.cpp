@@ -240,7 +240,7 @@ std::string describe(const AmcheckRun& run) {
     if (run.left_out > 0)
         out += fmt::format("; {} could not be looked at, the first: {}", run.left_out,
                            shown(run.left_out_first));
-    if (!run.given_up.empty()) out += "; given up: " + run.given_up;
+    if (!run.given_up.empty()) out += "; given up: " + shown(run.given_up);
     return out;
 }
 

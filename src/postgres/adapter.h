@@ -10,6 +10,7 @@
 
 #include "os/aside.h"
 #include "os/blocking.h"
+#include "os/clock.h"
 #include "os/turn.h"
 #include "ports/postgres.h"
 #include "postgres/bootstrap.h"
@@ -158,6 +159,10 @@ private:
     std::string gate_file_, hba_file_;  // where a gate was last put; the running server's
     bool making_cluster_ = false;       // from bootstrap() to the end of post_bootstrap()
     void set_making_cluster(bool making);
+    void data_replaced() {
+        ++directories_;
+        never_started_ = true;
+    }
     Parameters effective_;
     std::vector<std::string> raised_;
     PendingRestart pending_;
@@ -167,7 +172,10 @@ private:
     bool clone_undone_ = false;  // or there was nothing to undo
     bool undoing_clone_ = false;
     std::string undo_problem_;
-    unsigned directories_ = 0;    // counts what replaces the data directory
+    unsigned directories_ = 0;  // counts what replaces the data directory
+    // A server of this member was first started there then, or this agent was.
+    WallTime data_since_ = os::wall_now();
+    bool never_started_ = false;  // since it was replaced
     os::Aside corruption_aside_;  // on a dead disk a look hangs for ever, every few seconds
     os::Aside log_aside_;         // and the log may be on another one
     std::shared_ptr<LogFollower> log_ = std::make_shared<LogFollower>();

@@ -60,8 +60,8 @@ Task<std::optional<std::vector<cluster::ChecksumCount>>> Adapter::checksum_count
 Task<std::optional<LogFollower::News>> Adapter::logged() {
     auto news = co_await log_aside_.run(
         disk_patience,
-        [follower = log_, data_dir = config_().data_dir, directory = directories_, have = logged_,
-         now = os::wall_now()] { return follower->look(data_dir, directory, have, now); });
+        [follower = log_, data = LogFollower::Data{config_().data_dir, directories_, data_since_},
+         have = logged_, now = os::wall_now()] { return follower->look(data, have, now); });
     co_return news;
 }
 
@@ -123,13 +123,17 @@ Task<Status> Adapter::amcheck(AmcheckPlan plan) {
         co_return fail(ErrorCode::invalid,
                        "amcheck looks through tables from PostgreSQL 14 on only");
     const auto directory = directories_;
+    constexpr int has_transaction_timeout = 170000;
+    std::string options = amcheck_options;
+    if (version_ >= has_transaction_timeout) options += " -c transaction_timeout=0";
     // Between two databases there may be another server, of other data.
-    const auto connect = [this, directory](std::string database,
-                                           Connection::Refused* refused) -> Task<Amcheck::Opened> {
+    const auto connect = [this, directory, options](
+                             std::string database,
+                             Connection::Refused* refused) -> Task<Amcheck::Opened> {
         if (directory != directories_)
             co_return fail(ErrorCode::conflict, "the data is being replaced");
-        auto opened = co_await server_.connection_to("relevo amcheck", std::move(database),
-                                                     amcheck_options, connect_patience, refused);
+        auto opened = co_await server_.connection_to("relevo amcheck", std::move(database), options,
+                                                     connect_patience, refused);
         co_return opened;
     };
     Amcheck look(connect, std::move(plan), directory);

@@ -83,8 +83,9 @@ Task<Status> Adapter::bootstrap(std::optional<cluster::Restoration> restore) {
     if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
     if (server_.alive())
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
+    if (const auto free = co_await server_.end_leftovers(); !free) co_return free;
     const auto config = config_();
-    ++directories_;
+    data_replaced();
     const char* const what = restore ? "restoring in place" : "making a new cluster";
     auto made =
         co_await interruptible(postgres::bootstrap(pool_, config, restorer_, std::move(restore)));
@@ -151,11 +152,18 @@ Task<Status> Adapter::clone(ClonePlan plan) {
     const bool running = co_await server_.find();
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is replaced");
+    if (const auto free = co_await server_.end_leftovers(); !free) co_return free;
+    co_await undo_clone();
+    if (!clone_undone_)
+        co_return fail(ErrorCode::unavailable, undo_problem_.empty()
+                                                   ? "an interrupted copy is being undone"
+                                                   : undo_problem_);
     auto version = co_await program_version();
     if (!version) co_return std::unexpected(version.error());
     const auto config = config_();
-    ++directories_;
+    data_replaced();
     auto done = co_await interruptible(postgres::clone(pool_, config, plan, *version));
+    if (!done) clone_undone_ = false;  // perhaps: whoever looks next sees to it
     co_await look_for_vote();
     co_return done;
 }
@@ -205,6 +213,7 @@ Task<Status> Adapter::rewind_now(cluster::Upstream source) {
     const auto config = config_();
     auto stopped = co_await stop_for_work();
     if (!stopped) co_return stopped;
+    if (const auto free = co_await server_.end_leftovers(); !free) co_return free;
     auto view = co_await usable_disk();
     if (!view) co_return std::unexpected(view.error());
     auto control = view->control;
@@ -277,9 +286,11 @@ Task<Result<std::string>> Adapter::begin_putting_away() {
     const bool running = co_await server_.find();
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
+    if (const auto free = co_await server_.end_leftovers(); !free)
+        co_return std::unexpected(free.error());
     set_making_cluster(false);
     bootstrap_ = {};
-    ++directories_;
+    data_replaced();
     co_return config_().data_dir;
 }
 

@@ -33,6 +33,10 @@ using namespace std::chrono_literals;
 
 Status check_replaceable(const CloneJob& job) {
     const std::string& dir = job.config.data_dir;
+    if (half_made_by(dir) == by_return)
+        return fail(
+            ErrorCode::conflict,
+            fmt::format("the data from before an interrupted copy is not back in {} yet", dir));
     if (!has_content(dir) || job.target_ours || job.plan.replace_existing ||
         is_a_copy(half_made_by(dir)))
         return {};
@@ -50,16 +54,16 @@ Status clear_target(CloneJob& job) {
     if (job.target_ours) return wipe(dir);
     if (is_a_copy(half_made_by(dir))) {
         // A copy that never finished holds nothing anybody needs; what it set aside may.
-        job.moved = moved_earlier(dir, aside_suffix(dir));
+        job.moved = moved_earlier(dir, job.suffix);
         job.target_ours = true;
         return wipe(dir);
     }
     // It may be half made itself (a rewind that broke off): that goes with it, and comes back.
     const auto mark = half_made_by(dir);
-    const auto suffix = aside_suffix(dir);
-    const std::string aside = dir + suffix;
+    const std::string aside = dir + job.suffix;
     RLV_CHECK(mark ? mark_half_made(aside, *mark) : clear_half_made(aside));
-    auto moved = move_aside(dir, suffix, suffix == set_aside_suffix ? Older::removed : Older::kept);
+    auto moved =
+        move_aside(dir, job.suffix, job.suffix == set_aside_suffix ? Older::removed : Older::kept);
     if (!moved) return std::unexpected(moved.error());
     job.moved = *std::move(moved);
     log::info("the old data waits in {} until the copy is complete", aside);
@@ -230,10 +234,10 @@ Status finish(CloneJob& job) {
     RLV_CHECK(sync_content(
         dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
-    const auto aside = dir + aside_suffix(dir);
+    const auto aside = dir + job.suffix;
     // After that: what was known was about the content that only now goes for good.
-    if (!keeping(dir).empty()) {
-        RLV_CHECK(kept_for_good(dir));
+    if (!job.plan.keep_as.empty()) {
+        RLV_CHECK(kept_for_good(dir, job.suffix));
         return clear_half_made(aside);
     }
     if (auto cleared = job.trusts_content ? Status{} : clear_corruption(dir); !cleared)
@@ -246,21 +250,26 @@ Status finish(CloneJob& job) {
 }
 
 // What came back is as whole as it was.
-Status mark_as_before(const std::string& dir) {
-    const std::string aside = dir + aside_suffix(dir);
+Status mark_as_before(const std::string& dir, const std::string& suffix) {
+    const std::string aside = dir + suffix;
     const auto mark = half_made_by(aside);
     RLV_CHECK(mark ? mark_half_made(dir, *mark) : clear_half_made(dir));
     RLV_CHECK(clear_half_made(aside));
-    return end_keeping(dir);
+    return end_keeping(dir, suffix);
+}
+
+// The mark comes first: old data that is back already must not be taken for what the copy left.
+Status bring_back(const std::string& dir, const std::string& suffix, const Moved& moved) {
+    RLV_CHECK(mark_half_made(dir, by_return));
+    RLV_CHECK(put_back(moved));
+    return mark_as_before(dir, suffix);
 }
 
 // Failed: the old content comes back, or the directory is emptied. Blocking.
 Status undo(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
-    if (!job.moved.empty()) {
-        RLV_CHECK(put_back(job.moved));
-        return mark_as_before(dir);
-    } else if (job.target_ours) {
+    if (!job.moved.empty()) return bring_back(dir, job.suffix, job.moved);
+    if (job.target_ours) {
         if (half_made_by(dir) == by_restore) return {};  // the next one goes on with it
         RLV_CHECK(wipe(dir));
     } else {
@@ -289,6 +298,7 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
     Status done = fail(ErrorCode::invalid, "no replica method is configured");
     // No method may work on what is kept: it goes aside before the first one.
     if (!plan.keep_as.empty()) {
+        job.suffix = plan.keep_as;
         const auto ready = co_await pool.run([&job]() -> Status {
             RLV_CHECK(begin_keeping(job.config.data_dir, job.plan.keep_as));
             return prepare(job, false);
@@ -309,8 +319,10 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
     if (!done) {
         Status undone = co_await pool.run([&job]() -> Status {
             RLV_CHECK(undo(job));
-            const bool unmoved = job.moved.empty() && !job.plan.keep_as.empty();
-            return unmoved ? end_keeping(job.config.data_dir) : Status{};
+            const auto& dir = job.config.data_dir;
+            if (!job.moved.empty() || job.plan.keep_as.empty()) return {};
+            RLV_CHECK(put_links_back(dir, job.suffix));  // moving them aside may have broken off
+            return end_keeping(dir, job.suffix);
         });
         if (!undone) log::error("after a failed copy: {}", undone.error().message);
     }
@@ -320,23 +332,28 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
 
 Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
     const std::string& dir = config.data_dir;
-    const auto suffix = aside_suffix(dir);
-    const bool keeps = suffix != set_aside_suffix;
+    RLV_TRY(const auto kept, keeping(dir));
+    const bool keeps = !kept.empty();
+    const auto& suffix = keeps ? kept : set_aside_suffix;
     const Moved moved = moved_earlier(dir, suffix);
+    const auto mark = half_made_by(dir);
     if (moved.empty()) {
+        if (mark == by_return) {
+            RLV_CHECK(mark_as_before(dir, suffix));
+            return true;
+        }
         if (!keeps) return false;
         RLV_CHECK(put_links_back(dir, suffix));
-        RLV_CHECK(end_keeping(dir));
+        RLV_CHECK(end_keeping(dir, suffix));
         return false;
     }
-    if (has_content(dir) && !is_a_copy(half_made_by(dir))) {
+    if (has_content(dir) && !is_a_copy(mark) && mark != by_return) {
         // The copy was complete; only the old data was still to go, or to be kept.
-        RLV_CHECK(keeps ? kept_for_good(dir) : remove_moved(moved));
+        RLV_CHECK(keeps ? kept_for_good(dir, suffix) : remove_moved(moved));
         RLV_CHECK(clear_half_made(dir + suffix));
         return false;
     }
-    RLV_CHECK(put_back(moved));
-    RLV_CHECK(mark_as_before(dir));
+    RLV_CHECK(bring_back(dir, suffix, moved));
     return true;
 }
 

@@ -16,19 +16,14 @@
 namespace relevo::postgres {
 
 inline const std::string set_aside_suffix = ".before_clone";
-// What the old data is called while a copy goes on; the copy of a replica that is made anew by
-// itself keeps it for good.
-inline std::string aside_suffix(const std::string& data_dir) {
-    auto kept = keeping(data_dir);
-    return kept.empty() ? set_aside_suffix : kept;
-}
-
 // The marks. What stands here is ours and incomplete ...
 inline const std::string by_clone = "clone";
 // ... out of the repository: a restore of the differences can go on with it ...
 inline const std::string by_restore = "restore";
-// ... was whole, and a method with keep_data has begun to change it.
+// ... was whole, and a method with keep_data has begun to change it ...
 inline const std::string by_method = "method";
+// ... or is to give way to the old data, which comes back.
+inline const std::string by_return = "return";
 
 inline bool is_a_copy(const std::optional<std::string>& mark) {
     return mark == by_clone || mark == by_restore;
@@ -40,6 +35,9 @@ struct CloneJob {
     const ports::PostgresConfig& config;
     const ports::Postgres::ClonePlan& plan;
     int version;
+    // What the old data is called while the copy goes on; that of a replica which is made anew by
+    // itself is kept so for good.
+    std::string suffix = set_aside_suffix;
     Moved moved;               // the old content, when it is aside
     bool target_ours = false;  // what stands in the data directory is a copy's, complete or not
     bool changed_in_place = false;  // a method with keep_data began to change the old content

@@ -61,7 +61,7 @@ Result<bool> prepare_restore(CloneJob& job, const ports::ReplicaMethod& method) 
     switch (what_to_go_over(job, method)) {
         case Over::partial:
             RLV_CHECK(mark_voteless(dir));
-            job.moved = moved_earlier(dir, aside_suffix(dir));
+            job.moved = moved_earlier(dir, job.suffix);
             job.target_ours = true;
             log::info("a restore into {} was interrupted: it is gone on with", dir);
             return true;

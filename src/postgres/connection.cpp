@@ -94,15 +94,19 @@ Lookup look_up(const std::vector<std::string>& hosts) {
 // without.
 std::string take_sqlstate(std::string& message) {
     std::string code;
-    for (auto at = message.find(":  "); at != std::string::npos; at = message.find(":  ", at + 1)) {
-        const auto start = at + 3;
-        if (start + 7 > message.size() || message.compare(start + 5, 2, ": ") != 0) continue;
-        const auto candidate = message.substr(start, 5);
+    // Behind the first severity. Further on are names, and whoever calls his database
+    // "z:  XX001: z", with or without a new line in it, must not choose the code.
+    constexpr std::size_t length = 5;
+    const auto at = message.find(":  ");
+    const auto start = at == std::string::npos ? message.size() : at + 3;
+    if (start + length + 2 <= message.size() && message.compare(start + length, 2, ": ") == 0) {
+        code = message.substr(start, length);
         const bool plausible = std::ranges::all_of(
-            candidate, [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); });
-        if (!plausible) continue;
-        code = candidate;
-        message.erase(start, 7);
+            code, [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); });
+        if (plausible)
+            message.erase(start, length + 2);
+        else
+            code.clear();
     }
     std::vector<std::string> kept;
     for (auto& line : split(message, '\n'))

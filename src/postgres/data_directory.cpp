@@ -95,7 +95,11 @@ Status put_links_back(const std::string& data_dir, const std::string& suffix) {
         std::error_code one;
         const fs::path target = fs::read_symlink(link, one);
         if (one || !fs::is_directory(target.string() + suffix, one)) return {};
-        if (has_content(target.string())) return {};
+        if (has_content(target.string()))
+            return fail(ErrorCode::conflict,
+                        fmt::format("{} is to come back as {}, where something stands: move one of "
+                                    "them away",
+                                    target.string() + suffix, target.string()));
         fs::remove(target, one);
         return rename_to(target.string() + suffix, target, Older::kept);
     };
@@ -150,9 +154,9 @@ Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
     return moved;
 }
 
+// The data directory last: until it is back, moved_earlier() knows what is not.
 Status put_back(const Moved& moved) {
-    for (const auto& [old_path, new_path] : moved | std::views::reverse)
-        RLV_CHECK(rename_to(new_path, old_path));
+    for (const auto& [old_path, new_path] : moved) RLV_CHECK(rename_to(new_path, old_path));
     return {};
 }
 

@@ -29,10 +29,12 @@ Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix,
 // Where it really is: what a link as data_dir leads to.
 std::string real_data_dir(const std::string& data_dir);
 // Targets of its links that were renamed with this suffix before whoever did it died, back.
+// conflict: something stands where one is to go.
 Status put_links_back(const std::string& data_dir, const std::string& suffix);
 // What an earlier process moved aside with this suffix; empty when there is nothing.
 Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
-// The other way, over whatever stands there now (which is removed).
+// The other way, over whatever stands there now (which is removed). Broken off, it can be done
+// again with what moved_earlier() says then.
 Status put_back(const Moved& moved);
 Status remove_moved(const Moved& moved);
 

@@ -36,30 +36,39 @@ Status begin_keeping(const std::string& data_dir, const std::string& suffix) {
     return os::write_file(mark_path(data_dir), suffix + "\n", 0600);
 }
 
-std::string keeping(const std::string& data_dir) {
+Result<std::string> keeping(const std::string& data_dir) {
     const auto text = os::read_file(mark_path(data_dir));
-    if (!text) return {};
+    if (!text && text.error().code == ErrorCode::not_found) return std::string();
+    if (!text) return std::unexpected(text.error());
     std::string suffix(trim(*text));
     return cluster::is_damaged_suffix(suffix) ? suffix : std::string();
 }
 
-Status kept_for_good(const std::string& data_dir) {
-    const auto suffix = keeping(data_dir);
-    if (suffix.empty()) return {};
+namespace {
+
+Status take_mark_along(const std::string& from, const std::string& to) {
+    if (!is_there(corruption_marker(from))) return {};
+    RLV_TRY(const auto text, os::read_file(corruption_marker(from)));
+    RLV_CHECK(os::write_file(corruption_marker(to), text, 0600));
+    return clear_corruption(from);
+}
+
+}  // namespace
+
+Status kept_for_good(const std::string& data_dir, const std::string& suffix) {
     const auto kept = real_data_dir(data_dir) + suffix;
-    if (const auto mark = corruption_marker(data_dir); is_there(mark)) {
-        RLV_TRY(const auto text, os::read_file(mark));
-        RLV_CHECK(os::write_file(corruption_marker(kept), text, 0600));
-    }
-    RLV_CHECK(clear_corruption(data_dir));
+    RLV_CHECK(take_mark_along(data_dir, kept));
     log::warning(
         "the old, damaged data is kept in {}: remove it when nothing of it is wanted any "
         "more",
         kept);
-    return end_keeping(data_dir);
+    return os::remove_file(mark_path(data_dir));
 }
 
-Status end_keeping(const std::string& data_dir) { return os::remove_file(mark_path(data_dir)); }
+Status end_keeping(const std::string& data_dir, const std::string& suffix) {
+    RLV_CHECK(take_mark_along(real_data_dir(data_dir) + suffix, data_dir));
+    return os::remove_file(mark_path(data_dir));
+}
 
 std::vector<std::string> kept_damaged(const std::string& data_dir) {
     const fs::path directory = real_data_dir(data_dir);

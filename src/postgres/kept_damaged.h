@@ -15,13 +15,14 @@
 namespace relevo::postgres {
 
 Status begin_keeping(const std::string& data_dir, const std::string& suffix);
-// What a copy that goes on keeps the old data as, behind its name; empty: nothing is kept.
-std::string keeping(const std::string& data_dir);
-// The copy is complete, and the old data stays where it is: what is known of its damage goes with
-// it.
-Status kept_for_good(const std::string& data_dir);
-// The old data is back in its place, or was never moved.
-Status end_keeping(const std::string& data_dir);
+// What a copy that goes on keeps the old data as, behind its name; empty: nothing is kept. An
+// error: the mark cannot be read, and nothing may be removed.
+Result<std::string> keeping(const std::string& data_dir);
+// The copy is complete, and the old data stays where it is, as <data_dir><suffix>: what is known of
+// its damage goes with it.
+Status kept_for_good(const std::string& data_dir, const std::string& suffix);
+// The old data is back in its place, with what is known of its damage, or was never moved.
+Status end_keeping(const std::string& data_dir, const std::string& suffix);
 
 // The directories that are kept from earlier.
 std::vector<std::string> kept_damaged(const std::string& data_dir);

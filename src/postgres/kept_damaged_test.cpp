@@ -49,6 +49,8 @@ protected:
         ASSERT_TRUE(begin_keeping(data, suffix));
         ASSERT_TRUE(move_aside(data, suffix, Older::kept));
     }
+    // Nothing is being kept.
+    bool is_clear() { return keeping(data).value_or("?").empty(); }
     bool undone() {
         const auto done = undo_interrupted_clone(config);
         EXPECT_TRUE(done) << done.error().message;
@@ -67,8 +69,38 @@ TEST_F(KeptDamaged, AnAgentThatDiesInTheMiddleOfTheCopyPutsTheOldDataBack) {
     EXPECT_EQ(content(data + "/pg_tblspc/16384/table"), "old");
     EXPECT_EQ(content(corruption_marker(data)), "what was found");
     EXPECT_FALSE(half_made_by(data));
-    EXPECT_TRUE(keeping(data).empty());
+    EXPECT_TRUE(is_clear());
     EXPECT_TRUE(kept_damaged(data).empty());
+}
+
+// Wherever it died while the old data came back, that is not taken for what a copy left.
+TEST_F(KeptDamaged, AnAgentThatDiesWhilePuttingItBackGoesOnWithThat) {
+    begin();
+    ASSERT_TRUE(mark_half_made(data, "return"));
+    fs::rename(top + "/space" + suffix, top + "/space");
+    fill(data, "half");
+    EXPECT_TRUE(undone()) << "the links are back, the directory is not";
+    EXPECT_EQ(content(data + "/PG_VERSION"), "old");
+    EXPECT_EQ(content(data + "/pg_tblspc/16384/table"), "old");
+    EXPECT_FALSE(half_made_by(data));
+
+    begin();
+    ASSERT_TRUE(put_back(moved_earlier(data, suffix)));
+    ASSERT_TRUE(mark_half_made(data, "return"));
+    EXPECT_TRUE(undone()) << "all is back, and the mark stands";
+    EXPECT_EQ(content(data + "/PG_VERSION"), "old");
+    EXPECT_EQ(content(data + "/pg_tblspc/16384/table"), "old");
+    EXPECT_FALSE(half_made_by(data));
+    EXPECT_TRUE(is_clear());
+}
+
+TEST_F(KeptDamaged, WhatCannotBeReadRemovesNothing) {
+    begin();
+    fs::remove(data + ".rebuild");
+    fs::create_directories(data + ".rebuild");
+    fill(data, "new");
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(content(data + suffix + "/PG_VERSION"), "old");
 }
 
 TEST_F(KeptDamaged, AndBeforeAnythingWasMovedNothingHappens) {
@@ -78,7 +110,7 @@ TEST_F(KeptDamaged, AndBeforeAnythingWasMovedNothingHappens) {
     EXPECT_FALSE(undone());
     EXPECT_EQ(content(data + "/PG_VERSION"), "old");
     EXPECT_EQ(content(data + "/pg_tblspc/16384/table"), "old");
-    EXPECT_TRUE(keeping(data).empty());
+    EXPECT_TRUE(is_clear());
 }
 
 // The copy was complete: the old data is kept all the same, with what is known of it.
@@ -91,7 +123,7 @@ TEST_F(KeptDamaged, AndAtTheEndOfTheCopyItIsKept) {
     EXPECT_EQ(content(top + "/space" + suffix + "/table"), "old");
     EXPECT_EQ(content(corruption_marker(data + suffix)), "what was found");
     EXPECT_FALSE(fs::exists(corruption_marker(data)));
-    EXPECT_TRUE(keeping(data).empty());
+    EXPECT_TRUE(is_clear());
     EXPECT_EQ(kept_damaged(data), std::vector{data + suffix});
     // And nobody takes it for what a copy made room for.
     EXPECT_FALSE(undone());
@@ -102,7 +134,7 @@ TEST_F(KeptDamaged, OnlyItsOwnNamesAreTaken) {
     EXPECT_FALSE(begin_keeping(data, ""));
     EXPECT_FALSE(begin_keeping(data, "/../x"));
     std::ofstream(data + ".rebuild") << "/../x\n";
-    EXPECT_TRUE(keeping(data).empty());
+    EXPECT_TRUE(is_clear());
     fs::create_directories(data + ".damaged-by-hand");
     EXPECT_TRUE(kept_damaged(data).empty());
 }

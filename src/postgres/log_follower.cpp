@@ -24,7 +24,7 @@ constexpr std::size_t piece_max = 1UL << 20U, pieces_max = 4;
 constexpr std::uint64_t behind_max = 64UL << 20U;
 constexpr std::size_t untold_max = 100;
 // The clock of a file system lags by a tick.
-constexpr auto slack = std::chrono::seconds(1);
+constexpr auto slack = std::chrono::milliseconds(10);
 
 struct Current {
     std::string path;
@@ -59,39 +59,40 @@ std::optional<Stat> stat_of(const std::string& path) {
         return std::nullopt;
     Stat out{seen.stx_ino, seen.stx_size, std::nullopt};
     if ((seen.stx_mask & STATX_BTIME) != 0)
-        out.born = WallTime(std::chrono::seconds(seen.stx_btime.tv_sec));
+        out.born = WallTime(std::chrono::duration_cast<WallTime::duration>(
+            std::chrono::seconds(seen.stx_btime.tv_sec) +
+            std::chrono::nanoseconds(seen.stx_btime.tv_nsec)));
     return out;
 }
 
 }  // namespace
 
-LogFollower::News LogFollower::look(const std::string& data_dir, unsigned directory,
-                                    std::uint64_t have, WallTime now) {
+LogFollower::News LogFollower::look(const Data& data, std::uint64_t have, WallTime now) {
     while (!untold_.empty() && last_ - untold_.size() < have) untold_.pop_front();
-    if (directory != directory_) {
+    if (data.number != directory_) {
         place_.reset();
-        looked_.reset();
         untold_.clear();
     }
-    directory_ = directory;
-    if (const auto file = current(data_dir)) {
+    directory_ = data.number;
+    const auto new_from = std::max(seen_to_, data.since) - slack;
+    if (const auto file = current(data.directory)) {
         if (place_ && place_->path != file->path) {
             read_on();  // what came last into the old one
             place_.reset();
         }
-        if (!place_) begin(file->path, file->kind);
+        if (!place_) begin(file->path, file->kind, new_from);
     }
     if (place_ && !read_on()) place_.reset();
-    looked_ = now;
+    seen_to_ = now;
     return {{untold_.begin(), untold_.end()}, last_};
 }
 
-// One that was made since the last look is read from its beginning. Another may have what is years
-// old in front, as log_filename = 'postgresql-%a.log' has it.
-void LogFollower::begin(const std::string& path, Kind kind) {
+// Another than a new one may have what is years old in front, as log_filename = 'postgresql-%a.log'
+// has it.
+void LogFollower::begin(const std::string& path, Kind kind, WallTime new_from) {
     const auto seen = stat_of(path);
     if (!seen) return;
-    const bool is_new = looked_ && seen->born && *seen->born >= *looked_ - slack;
+    const bool is_new = seen->born && *seen->born >= new_from;
     place_.emplace(path, seen->inode, is_new ? 0 : seen->size, cluster::ServerLog(kind));
 }
 

@@ -1,5 +1,6 @@
 // Follows the log that PostgreSQL's collector writes, for what it tells of damage
-// (cluster/server_log.h): what is written from the first look on, in the order of the looks.
+// (cluster/server_log.h), in the order of the looks: all of a log that is made from the time
+// given on, and of an older one what is written from the first look on.
 // Without the collector (logging_collector = off) there is nothing to follow: what the server
 // writes goes where the agent's own output goes.
 //
@@ -24,9 +25,14 @@ public:
         std::vector<std::string> messages;
         std::uint64_t last = 0;  // the number of the last one ever
     };
-    // directory: another number, another content of data_dir, whose log is begun at its end. have:
-    // News::last of what has arrived; what has not (the look came back too late) is told again.
-    News look(const std::string& data_dir, unsigned directory, std::uint64_t have, WallTime now);
+    struct Data {
+        std::string directory;
+        unsigned number = 0;  // another one: another content
+        WallTime since{};     // no server of another member has written here from then on
+    };
+    // have: News::last of what has arrived; what has not (the look came back too late) is told
+    // again.
+    News look(const Data& data, std::uint64_t have, WallTime now);
 
 private:
     struct Place {
@@ -34,12 +40,12 @@ private:
         std::uint64_t inode = 0, position = 0;
         cluster::ServerLog log;
     };
-    void begin(const std::string& path, cluster::ServerLog::Kind kind);
+    void begin(const std::string& path, cluster::ServerLog::Kind kind, WallTime new_from);
     bool read_on();
 
     std::optional<Place> place_;
-    std::optional<WallTime> looked_;  // last
-    unsigned directory_ = 0;
+    std::optional<unsigned> directory_;
+    WallTime seen_to_{};  // the last look
     std::deque<std::string> untold_;
     std::uint64_t last_ = 0;
 };

@@ -22,6 +22,7 @@ protected:
     LogFollower follower;
     std::uint64_t have = 0;
     unsigned directory = 0;
+    WallTime since = os::wall_now() + std::chrono::seconds(1);
 
     void SetUp() override {
         fs::remove_all(dir);
@@ -41,8 +42,9 @@ protected:
     static std::string message(int block) {
         return "invalid page in block " + std::to_string(block);
     }
+    LogFollower::Data data() const { return {dir, directory, since}; }
     std::vector<std::string> look() {
-        auto news = follower.look(dir, directory, have, os::wall_now());
+        auto news = follower.look(data(), have, os::wall_now());
         have = news.last;
         return news.messages;
     }
@@ -62,6 +64,7 @@ TEST_F(LogFollowerTest, WhatIsWrittenFromTheFirstLookOnIsToldOnce) {
 }
 
 TEST_F(LogFollowerTest, ALogThatIsMadeMeanwhileIsReadFromItsBeginning) {
+    since = os::wall_now();
     goes_to("a.log");
     append("a.log", "");
     look();
@@ -79,11 +82,11 @@ TEST_F(LogFollowerTest, AnOldOneThatIsTakenUpAgainIsNotReadAgain) {
     append("mon.log", "");
     append("tue.log", line(1));
     LogFollower late;
-    late.look(dir, 0, 0, os::wall_now() + std::chrono::hours(1));
+    late.look(data(), 0, os::wall_now() + std::chrono::hours(1));
     goes_to("tue.log");
-    EXPECT_THAT(late.look(dir, 0, 0, os::wall_now()).messages, IsEmpty());
+    EXPECT_THAT(late.look(data(), 0, os::wall_now()).messages, IsEmpty());
     append("tue.log", line(2));
-    EXPECT_THAT(late.look(dir, 0, 0, os::wall_now()).messages, ElementsAre(message(2)));
+    EXPECT_THAT(late.look(data(), 0, os::wall_now()).messages, ElementsAre(message(2)));
 }
 
 TEST_F(LogFollowerTest, OneThatIsEmptiedOrMadeAnewIsReadFromItsBeginning) {
@@ -97,13 +100,24 @@ TEST_F(LogFollowerTest, OneThatIsEmptiedOrMadeAnewIsReadFromItsBeginning) {
     EXPECT_THAT(look(), ElementsAre(message(2), message(3)));
 }
 
+// What a server tells between its start and the first look.
+TEST_F(LogFollowerTest, ALogOfThisMembersOwnServerIsReadFromItsBeginning) {
+    goes_to("a.log");
+    append("a.log", line(1));
+    since = os::wall_now() - std::chrono::seconds(1);
+    EXPECT_THAT(look(), ElementsAre(message(1)));
+    ++directory;
+    since = os::wall_now() + std::chrono::seconds(1);
+    EXPECT_THAT(look(), IsEmpty());
+}
+
 // A copy of another member's directory has that one's log in it.
 TEST_F(LogFollowerTest, ADirectoryThatWasReplacedBeginsAtTheEndOfItsLog) {
     goes_to("a.log");
     append("a.log", "");
     look();
     append("a.log", line(2));
-    follower.look(dir, directory, have, os::wall_now());  // of the old one, and too late
+    follower.look(data(), have, os::wall_now());  // of the old one, and too late
     fs::remove(dir + "/log/a.log");
     append("a.log", line(1));
     ++directory;
@@ -115,7 +129,7 @@ TEST_F(LogFollowerTest, WhatDidNotArriveIsToldAgain) {
     append("a.log", "");
     look();
     append("a.log", line(1) + line(2));
-    follower.look(dir, 0, have, os::wall_now());  // comes back too late
+    follower.look(data(), have, os::wall_now());  // comes back too late
     append("a.log", line(3));
     EXPECT_THAT(look(), ElementsAre(message(1), message(2), message(3)));
     EXPECT_THAT(look(), IsEmpty());

@@ -50,18 +50,20 @@ void Adapter::on_exit(std::function<void(ports::ExitInfo)> handler) {
     server_.on_exit(std::move(handler));
 }
 
-// What an agent before us left in the middle. Once, and not to be waited for longer than a look may
-// take.
+// What an agent before us left in the middle, or a copy of ours that could not be undone. Until it
+// is, and not to be waited for longer than a look may take.
 Task<void> Adapter::undo_clone() {
     if (clone_undone_ || undoing_clone_) co_return;
     undoing_clone_ = true;
     const auto config = config_();
     auto undone = co_await pool_.run([&config] { return undo_interrupted_clone(config); });
     undoing_clone_ = false;
-    clone_undone_ = true;
+    clone_undone_ = undone.has_value();
+    const auto before = std::exchange(undo_problem_, undone ? "" : undone.error().message);
     if (!undone) {
-        undo_problem_ = undone.error().message;
-        log::error("an interrupted copy could not be undone: {}", undo_problem_);
+        if (undo_problem_ != before)
+            log::error("an interrupted copy could not be undone, and is tried again: {}",
+                       undo_problem_);
     } else if (*undone) {
         log::warning("a copy was interrupted: the data directory from before it is back");
     }
@@ -210,6 +212,8 @@ Task<Status> Adapter::start_now(cluster::StartPlan plan) {
     co_await gate_for_start(plan.hold_clients,
                             written->hba_file.empty() ? files->hba_path() : written->hba_file);
     writing.reset();
+    if (never_started_) data_since_ = os::wall_now();
+    never_started_ = false;
     auto started = co_await server_.start(postmaster_arguments(*files, written->effective, version),
                                           plan.timeout);
     if (!started) co_return started;

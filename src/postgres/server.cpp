@@ -123,7 +123,9 @@ struct Launched {
 
 // What is left of a postmaster that was killed keeps its shared memory, and a new one refuses to
 // start beside it.
-void end_orphans(const std::string& real_path, const std::string& program) {
+// unavailable: one was killed and does not end (os/doomed.h). It may yet write what it was about
+// to, perhaps into a file that stands there since.
+Status end_orphans(const std::string& real_path, const std::string& program) {
     std::vector<os::PidHandle> left;
     for (const auto& process : server_processes(real_path, program)) {
         // The log's collector holds no shared memory, and ends by itself once it has written why.
@@ -138,7 +140,14 @@ void end_orphans(const std::string& real_path, const std::string& program) {
         }
         left.push_back(*std::move(handle));
     }
-    for (const auto& handle : left) handle.wait(5s);
+    for (const auto& handle : left)
+        if (!handle.wait(5s))
+            return fail(
+                ErrorCode::unavailable,
+                fmt::format("a process of PostgreSQL in {} was killed and has not ended: it "
+                            "waits for its disk",
+                            real_path));
+    return {};
 }
 
 // Blocks.
@@ -153,7 +162,10 @@ Launched launch(const ports::PostgresConfig& config, const std::string& program,
                                                   config.data_dir, view.postmaster->pid()));
         return launched;
     }
-    end_orphans(view.real_path, program);
+    if (const auto ended = end_orphans(view.real_path, program); !ended) {
+        launched.pid = std::unexpected(ended.error());
+        return launched;
+    }
     // A process number that came to mean something else must not keep the server from starting.
     pid_t grandparent = 0;
     if (view.pid_file && os::process_info(view.pid_file->pid)) grandparent = view.pid_file->pid;
@@ -241,15 +253,20 @@ Task<Status> Server::wait_until_ready(os::FileWatch& files, pid_t pid, Duration 
     }
 }
 
+Task<Status> Server::end_leftovers() {
+    const auto real_path = real_path_.empty() ? config_().data_dir : real_path_;
+    co_return co_await pool_.run(
+        [real_path, name = program()] { return end_orphans(real_path, name); });
+}
+
 Task<Status> Server::single_user() {
     if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
     const bool running = co_await find();
     if (running) co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it first");
     const auto data_dir = config_().data_dir;
-    const auto real_path = real_path_.empty() ? data_dir : real_path_;
     const auto path = program();
+    if (const auto ended = co_await end_leftovers(); !ended) co_return ended;
     auto options = co_await pool_.run([&] {
-        end_orphans(real_path, path);
         const auto text = os::read_file(data_dir + "/postmaster.opts", 1 << 20);
         return text ? options_of_last_start(*text) : std::vector<std::string>();
     });

@@ -49,6 +49,9 @@ public:
     Task<Status> checkpoint(Duration patience);
     // `postgres --single`: replays the WAL after a crash and stops cleanly. Nothing runs.
     Task<Status> single_user();
+    // Before the data directory is worked on: backends that outlived their postmaster are killed.
+    // unavailable: one does not end, since it waits for its disk.
+    Task<Status> end_leftovers();
     // SIGHUP to the postmaster: also reaches one that takes no connections yet.
     Status reload_by_signal();
 

@@ -259,6 +259,7 @@ Task<Status> Server::promote(Duration timeout) {
     if (!running) co_return fail(ErrorCode::failed, "cannot promote: PostgreSQL does not run");
     const auto until = os::boottime_now() + timeout;
     bool asked = false;
+    bool sent = false;  // and no answer came: it may have been heard
     std::string problem = "no answer";
     Duration wait = 2ms;  // a promotion takes some 30 ms
     while (os::boottime_now() < until) {
@@ -275,6 +276,7 @@ Task<Status> Server::promote(Duration timeout) {
                     co_await (*connection)
                         ->query("SELECT pg_promote(false)", std::min<Duration>(left, 1s));
                 asked = promoted.has_value();
+                sent = true;
                 if (!promoted) problem = promoted.error().message;
             }
         } else {
@@ -282,6 +284,10 @@ Task<Status> Server::promote(Duration timeout) {
         }
         if (!asked) {
             const auto signalled = co_await promote_by_signal();
+            if (!signalled && sent)
+                co_return fail(ErrorCode::outcome_unknown,
+                               "PostgreSQL was asked to promote itself and did not answer: " +
+                                   signalled.error().message);
             if (!signalled) co_return within("cannot promote", signalled.error());
             asked = true;
         }

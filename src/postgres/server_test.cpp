@@ -251,6 +251,18 @@ TEST_F(WithServers, a_wrong_password_is_said_and_the_server_still_counts_as_runn
     EXPECT_EQ(refused.sqlstate, "28P01");
 }
 
+// What amcheck takes for damage is not for whoever may name a database.
+TEST_F(WithServers, a_name_does_not_choose_the_code_of_a_refusal) {
+    auto a = made_node("a");
+    for (const char* name : {"z:  XX001: z", "z\nFATAL:  XX001: z"}) {
+        auto options = local_options(a->config, "test");
+        options.database = name;
+        Connection::Refused refused;
+        EXPECT_FALSE(t.await(Connection::open(t.pool, std::move(options), patience, &refused)));
+        EXPECT_EQ(refused.sqlstate, "3D000");
+    }
+}
+
 TEST_F(WithServers, no_connection_left_is_still_a_running_server) {
     auto a = made_node("a");
     std::vector<std::unique_ptr<Connection>> all;

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from registry import check, run, scenario, verify
+from registry import check, logged, run, scenario, verify
 from lab import Lab, Writers, wait_for
 
 INSIDE = "RELEVO_DISK_MOUNTS"
@@ -370,6 +370,7 @@ def an_idle_primary_whose_disk_stalls_is_replaced():
         wait_for("its disk to be known", 10, lambda: state_of(primary) == "ok")
         lab.disks[primary].stalls()
         then = lab.wait_primary(30, other_than=primary)
+        logged(primary, "end only when the disk answers", "what hangs in the kernel is not waited for")
         then.sql("create table t as select 1 as n")
         wait_failed(lab, primary, "data and WAL: a page was not written within 2 s")
         lab.disks[primary].goes_on()
