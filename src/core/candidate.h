@@ -27,7 +27,8 @@ bool too_far_behind(const State& s, cluster::Timeline timeline, cluster::Lsn on_
 // votes.cpp: what the sync key asks for.
 // A candidate that has not got its votes by then will not get them soon.
 inline constexpr Duration votes_within = std::chrono::seconds(5);
-bool asked_for(const State& s);       // an operator's failover names this member
+bool named(const State& s);           // an operator's failover or switchover names this member
+bool asked_for(const State& s);       // a failover does
 bool overrides_votes(const Mind& m);  // and goes before the votes
 std::optional<cluster::SyncState> sync_after_taking(const Mind& m);  // nullopt: not in sync mode
 std::string unfit_by_sync(const Mind& m);                            // empty: fit

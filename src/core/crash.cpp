@@ -39,6 +39,16 @@ bool gives_up_on_it(const State& s) {
            (disk_failed(s) && s.settings.disk.switchover);
 }
 
+// Where nobody could take over.
+constexpr Duration ask_again_after = std::chrono::seconds(1);
+
+// What waits for a disk that takes no writes is not waited for: a standby.signal that comes late is
+// as good as one in time.
+bool busy(const Mind& m) {
+    if (!disk_failed(m.s) || !m.running<MakeStandby>()) return m.pg_busy();
+    return m.running<KillPg>() || m.running<StopPg>() || m.running<StartPg>();
+}
+
 // Asynchronous standbys may lack what was acknowledged last: whoever would wait for this server
 // must be able to have it from here.
 bool keeps_all(const State& s) { return sync_rules(s) || s.tail; }
@@ -68,8 +78,13 @@ bool recover_in_place(Mind& m) {
     if (m.paused()) {
         // Hands off: the operator stopped it, or will start it. The key must not name a dead
         // server.
-        if (!m.committing(CommitFor::release))
+        if (!s.promotion_open && !m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
+        return true;
+    }
+    // One round after the other is of no use on a disk that takes no writes.
+    if (disk_failed(s) && m.now.mono < s.spare.stays_until) {
+        m.wake_by(s.spare.stays_until);
         return true;
     }
     if (can_fail_over(m)) {
@@ -115,7 +130,7 @@ bool crash_failover(Mind& m) {
         // Side by side: nothing of the dead server may live on; who could take over?
         if (!m.running<ProbePeers>() && !p->candidate_known)
             m.emit(ProbePeers{ProbeFor::crash, others(m)});
-        if (m.pg_busy()) return true;
+        if (busy(m)) return true;
         if (!s.all_dead) {
             s.stop_wanted = true;
             m.emit(KillPg{});
@@ -130,6 +145,8 @@ bool crash_failover(Mind& m) {
             return recover_in_place(m);
         }
         if (!p->candidate_found) {
+            if (p->request) not_handed_over(m, *p->request, "no member can take over");
+            if (disk_failed(s)) s.spare.stays_until = m.now.mono + ask_again_after;
             s.procedure = std::monostate{};
             s.start_failures = 0;
             if (!m.may_lead() || !watchdog_stands(m)) return true;

@@ -66,7 +66,7 @@ void promote_done(Mind& m, const PromotePg& promote, const EffectDone& done) {
         return;
     }
     s.no_race_until = m.now.mono + Duration(s.settings.ttl);
-    s.promotion_open = true;
+    s.promotion_open = done.error->code == ErrorCode::outcome_unknown;
     m.tell(Note{Note::Level::error, "promotion failed: " + done.error->message});
 }
 

@@ -287,7 +287,7 @@ bool start_stopped(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
     if (pg.server != cluster::Server::stopped) return false;
-    if (m.paused()) {
+    if (m.paused() && !s.stopped_by_order) {
         m.say("stopped", Note::Level::info,
               "maintenance mode: PostgreSQL is not running and is left so");
         return true;

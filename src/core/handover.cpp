@@ -239,6 +239,10 @@ bool hand_over(Mind& m) {
         if (!left_for_room(m, why)) give_up(m, why);
         return false;
     }
+    // It began before that was known: neither a checkpoint nor a stop comes to its end there.
+    if (disk_failed(s) && p->stage != HandingOver::Stage::validate &&
+        p->stage <= HandingOver::Stage::stop && left_for_room(m, "PostgreSQL is ended"))
+        return crash_failover(m);
     if (started_past(m, *p)) {
         give_up(m, "somebody started PostgreSQL while it was being stopped");
         return false;
@@ -375,6 +379,7 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
     } else if (holds<StopPg>(effect) && p.stage == Stage::stop) {
         if (done.error) return give_up(m, "PostgreSQL did not stop: " + done.error->message);
         p.stopped_at = m.now.mono;
+        s.stopped_by_order = true;
         m.emit(MakeStandby{});
         m.emit(Observe{});
     } else if (p.stage == Stage::stop && (holds<Observe>(effect) || holds<MakeStandby>(effect))) {

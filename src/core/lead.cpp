@@ -16,7 +16,9 @@ bool promote(Mind& m) {
     State& s = m.s;
     // It waits for its disk, say. Whoever leads next would find a second primary when that answers.
     if (s.promotion_open) {
-        if (m.paused()) return true;  // the key is kept for as long: nothing is stopped now
+        if (m.paused()) return true;  // nothing is stopped now: the key is kept as long
+        // Then it counts as one that could not be started: others go first.
+        s.start_failures = std::max(s.start_failures, 1);
         m.say("promote", Note::Level::warning,
               "ending PostgreSQL: it was told to promote itself and may do so yet");
         s.stop_wanted = true;
@@ -171,8 +173,9 @@ bool lead(Mind& m) {
     if (m.paused()) {
         // A replica may hold the key in pause only when asked to; it is neither promoted nor
         // demoted.
-        const bool asked = s.dcs && s.dcs->failover && s.dcs->failover->member == s.self.name;
-        if (!pg.primary() && !asked && !m.committing(CommitFor::release))
+        const bool asked = s.leads_by_order == s.lead->term;
+        // A promotion that may still happen would find another in the lead.
+        if (!pg.primary() && !asked && !s.promotion_open && !m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         if (!pg.primary() && asked) return promote(m);
         return true;

@@ -96,6 +96,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     State& s = m.s;
     const bool was_down = !s.pg || s.pg->server != cluster::Server::running;
     if (pg.server != cluster::Server::stopped) {
+        s.stopped_by_order = false;
         s.tail.reset();  // somebody started it past us
         s.all_dead = false;
     }
@@ -167,11 +168,13 @@ void learn_taken(Mind& m, const Commit& commit, const cluster::TxnResult* result
     // The view may be newer than this answer, and the key gone again.
     if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
     s.unlocked_since.reset();
-    // The order that brought us here is carried out.
+    // The order that brought us here is carried out, but for the promotion.
     if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
-        !s.dcs->failover->scheduled_at)
+        !s.dcs->failover->scheduled_at) {
+        if (s.dcs->failover->member == s.self.name) s.leads_by_order = result->revision;
         m.commit(CommitFor::clear_failover,
                  cluster::keys::clear_failover(s.dcs->failover_revision));
+    }
 }
 
 // The answer may be late: by then another term may be ours.

@@ -212,10 +212,13 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
     if (p.stage == Reinitializing::Stage::stop && holds<KillPg>(effect)) {
         const auto* leader = primary_member(m);
         const bool damaged_too = leader && leader->corrupted && !p.keep.empty();
-        if (done.error || !leader || s.stop_asked || damaged_too) {
+        // Its own word on its data, not that of whoever led a moment ago.
+        const bool another = !p.keep.empty() && s.rebuilding.word_of != term_of(s);
+        if (done.error || !leader || s.stop_asked || damaged_too || another) {
             const std::string why = done.error     ? done.error->message
                                     : s.stop_asked ? "the agent was asked to stop"
                                     : damaged_too  ? "the leader's data is damaged too"
+                                    : another      ? "another leads now"
                                                    : "no leader any more";
             m.tell(Note{Note::Level::error, "reinitialize given up: " + why});
             s.procedure = std::monostate{};
@@ -243,7 +246,9 @@ void reinit_done(Mind& m, Reinitializing& p, const Effect& effect, const EffectD
         m.emit(StartPg{plan, Instant::max()});
     } else if (p.stage == Reinitializing::Stage::start && holds<StartPg>(effect)) {
         s.procedure = std::monostate{};
-        rebuild_ended(m, "");
+        // Not started in time is not failed: a copy may have much to replay.
+        const bool failed = done.error && done.error->code != ErrorCode::outcome_unknown;
+        rebuild_ended(m, failed ? "its copy does not start: " + done.error->message : "");
     }
 }
 

@@ -133,7 +133,7 @@ std::string unfit(const Mind& m) {
     if (auto why = left_to_another(m); !why.empty()) return why;
     if (s.settings.standby_cluster) return "standby_cluster is set, which is not implemented yet";
     if (asked_for(s)) return {};
-    if (m.paused()) return "maintenance mode is on";
+    if (m.paused() && !named(s)) return "maintenance mode is on";
     if (!led_by_key && s.settings.check_timeline && pg.timeline < s.dcs->timeline())
         return fmt::format("check_timeline: my timeline {} is behind {}", pg.timeline,
                            s.dcs->timeline());
@@ -181,9 +181,7 @@ bool beats_me(const Mind& m, const std::string& name, const cluster::PeerStatus&
     // Who just led and gave the key back is not waited for: it may not be able to.
     const bool led_last = s.last_led && s.last_led->leader && s.last_led->leader->name == name;
     // An operator's choice goes before a priority; the others wait for it already.
-    const auto& request = s.dcs->failover;
-    const bool chosen = request && !request->scheduled_at && request->member == s.self.name;
-    const bool equals = theirs == mine && !led_last && !chosen;
+    const bool equals = theirs == mine && !led_last && !named(s);
     if (equals && sounder(s, peer) && s.unlocked_since &&
         m.now.mono < *s.unlocked_since + sounder_goes_first) {
         why = disk_failed(s) ? name + "'s disk takes writes, and mine does not"
@@ -239,7 +237,7 @@ std::optional<bool> ordered(Mind& m, std::string& why) {
     State& s = m.s;
     const auto& request = s.dcs->failover;
     if (!request || request->scheduled_at) return std::nullopt;
-    if (request->member == s.self.name) return true;
+    if (named(s)) return true;
     if (m.paused()) {
         why = "maintenance mode is on";
         return s.pg->primary() ? std::nullopt : std::optional(false);

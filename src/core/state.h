@@ -398,6 +398,10 @@ struct State {
     Instant no_race_until{};              // after a failed promotion
     // One was asked for and has neither happened nor ended with its server: it may happen yet.
     bool promotion_open = false;
+    // The term that an operator named this member for: it is promoted in maintenance mode too.
+    cluster::Revision leads_by_order = 0;
+    // By a switchover, and not started since: in maintenance mode it comes back all the same.
+    bool stopped_by_order = false;
     std::optional<Instant> unlocked_since;
 
     // What others see.

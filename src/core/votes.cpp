@@ -7,13 +7,14 @@
 
 namespace relevo::core {
 
+bool named(const State& s) {
+    const auto& request = s.dcs->failover;
+    return request && !request->scheduled_at && request->member == s.self.name;
+}
+
 // A manual failover names this member: the operator's word goes before every comparison. A
 // switchover does not: when its leader died on the way, the candidate may lack what others have.
-bool asked_for(const State& s) {
-    const auto& request = s.dcs->failover;
-    return request && !request->scheduled_at && request->member == s.self.name &&
-           request->leader.empty();
-}
+bool asked_for(const State& s) { return named(s) && s.dcs->failover->leader.empty(); }
 
 // Whether the votes are set aside for it: they cannot be had, or were not within five seconds.
 // Where they can, a member that an operator named takes over with them like any other.

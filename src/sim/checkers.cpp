@@ -31,6 +31,8 @@ bool automation(const core::Effect& effect) {
 Checkers::Checkers(Parts parts)
     : parts_(parts),
       excused_since_(static_cast<std::size_t>(parts.world.size())),
+      stopped_to_hand_over_(static_cast<std::size_t>(parts.world.size())),
+      named_(static_cast<std::size_t>(parts.world.size())),
       promised_(static_cast<std::size_t>(parts.world.size())),
       forced_(static_cast<std::size_t>(parts.world.size())),
       probes_(static_cast<std::size_t>(parts.world.size())) {}
@@ -400,20 +402,30 @@ void Checkers::check_deposition(const Member& who) {
 }
 
 void Checkers::check_pause(Member& who, const core::Issued& issued) {
-    if (!who.pause_seen() || !automation(issued.effect)) return;
     const auto& s = who.state();
     using namespace core;
+    const auto at = static_cast<std::size_t>(who.index());
+    const bool stops =
+        std::ranges::any_of(s.running, [](const Running& r) { return holds<StopPg>(r.effect); });
+    if (!stops && parts_.postgres.at(who.index()).server() != cluster::Server::stopped)
+        stopped_to_hand_over_[at] = false;
+    if (holds<StopPg>(issued.effect)) stopped_to_hand_over_[at] = holds<HandingOver>(s.procedure);
+    const auto* commit = std::get_if<Commit>(&issued.effect);
+    if (commit && commit->purpose == CommitFor::acquire) {
+        const auto& order = s.dcs->failover;
+        named_[at] = order && !order->scheduled_at && order->member == s.self.name;
+    }
+    if (!who.pause_seen() || !automation(issued.effect)) return;
     if (holds<Restarting>(s.procedure) || holds<Reinitializing>(s.procedure) ||
         holds<HandingOver>(s.procedure) || holds<Bootstrapping>(s.procedure) ||
         holds<GivingWay>(s.procedure) || holds<Restoring>(s.procedure))
         return;
-    if (holds<PromotePg>(issued.effect) && s.dcs && s.dcs->failover &&
-        s.dcs->failover->member == s.self.name)
-        return;
+    if (holds<PromotePg>(issued.effect) && named_[at]) return;
+    const auto* start = std::get_if<StartPg>(&issued.effect);
+    if (start && !start->plan.as_primary && stopped_to_hand_over_[at]) return;
     if (parts_.world.now() - pause_changed_ < seconds(10)) return;  // what had begun before
     // It slept through the order, and stops what it has no right to by all that it knows.
-    const auto awake_since = excused_since_[static_cast<std::size_t>(who.index())];
-    if (parts_.world.now() - awake_since < milliseconds(500)) return;
+    if (parts_.world.now() - excused_since_[at] < milliseconds(500)) return;
     fail(
         fmt::format("{} acts in maintenance mode: {}", name(who.index()), describe(issued.effect)));
 }

@@ -1,4 +1,4 @@
-// What must hold of disks that fill (docs/adr/0018).
+// What must hold of disks that fill (docs/adr/0018) and of those that take no writes (0022).
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
     const auto since = [&](int m) { return world.now() - world.host(m).disk_state_since; };
     if (handed_over_for_it && commit && commit->purpose == core::CommitFor::ask_handover) {
         const auto full = [&](int m) {
-            return world.host(m).disk_state == DiskState::hold && since(m) > word_is_older;
+            return cluster::unfit(world.host(m).disk_state) && since(m) > word_is_older;
         };
         bool all = true;
         for (int m = 0; m < world.size(); ++m) all = all && full(m);
@@ -49,8 +49,9 @@ void Checkers::check_room(Member& who, const core::Issued& issued) {
     if (!for_room) return;
     const int to = world.index_of(p->request.member);
     if (holds<core::StopPg>(issued.effect) && to >= 0 &&
-        world.host(to).disk_state == DiskState::hold && since(to) > word_is_older)
-        fail(fmt::format("{} hands over to {}, whose disk is full", name(who.index()), name(to)));
+        cluster::unfit(world.host(to).disk_state) && since(to) > word_is_older)
+        fail(fmt::format("{} hands over to {}, whose disk is full or takes no writes",
+                         name(who.index()), name(to)));
     if (p->stage == core::HandingOver::Stage::call_off) spared_[who.index()].came_about = false;
     if (!commit || commit->purpose != core::CommitFor::release) return;
     ++findings.spared;

@@ -34,7 +34,8 @@ int Checkers::copies_beside(int index, int leads) const {
         const auto& theirs = parts_.postgres.at(other);
         const auto* key = truth->member(name(other));
         const bool told = key && key->running() && key->replication_state == "streaming";
-        if (told || (theirs.streams() && theirs.upstream() == leads)) ++copies;
+        const bool may_lead = key && !key->tags.nofailover();
+        if (may_lead && (told || (theirs.streams() && theirs.upstream() == leads))) ++copies;
     }
     return copies;
 }

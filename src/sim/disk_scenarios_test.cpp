@@ -5,49 +5,13 @@
 #include <algorithm>
 #include <string>
 
+#include "sim/disk_story.h"
 #include "sim/run_range.h"
-#include "sim/sync_story.h"
 
 namespace relevo::sim {
 namespace {
 
 using namespace std::chrono_literals;
-using cluster::DiskState;
-
-struct Filled : SyncStory {
-    explicit Filled(SyncMode mode = SyncMode::off, Bug bug = Bug::none) : Filled(plan(mode, bug)) {}
-    explicit Filled(const Plan& plan) : SyncStory(plan) {
-        begin();
-        leader = c.leader();
-    }
-    static Plan plan(SyncMode mode, Bug bug) {
-        auto plan = sync_plan(mode, 9s);
-        plan.disks = true;
-        plan.bug = bug;
-        return plan;
-    }
-    // Warning, and 2 s later hold; full when clients have written for another 10 s.
-    void fill(int member, Duration how_long) {
-        c.faults.fill_disk(
-            member, {.to_hold = 2s, .to_full = 10s, .how_long = how_long, .by_writes = true});
-    }
-    void warn(int member) { c.faults.fill_disk(member, {.to_hold = 900s, .how_long = 300s}); }
-    bool refuses(int member) { return c.postgres.at(member).report().refuses_writes; }
-    int asked() const {
-        return static_cast<int>(std::ranges::count_if(effects, [](const Seen& seen) {
-            const auto* commit = std::get_if<core::Commit>(&seen.effect);
-            return commit && commit->purpose == core::CommitFor::ask_handover;
-        }));
-    }
-    std::uint64_t commits() const { return c.checkers.findings.commits; }
-    // Nobody writes: within a second, none.
-    bool writes_go_on() {
-        const auto before = commits();
-        pass(1s);
-        return commits() > before;
-    }
-    int leader = -1;
-};
 
 TEST(DiskStory, ThePrimaryHandsOverToWhoHasRoomAndNothingIsLost) {
     for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum}) {
@@ -289,26 +253,6 @@ TEST(DiskStory, AMemberWhoseWritesWereRefusedRefusesNoneAsTheNextLeader) {
     here.settles(30s);
 }
 
-// Nobody has seen it fill: PostgreSQL ends for it, at once or at the checkpoint of the handover.
-struct FullAtOnce : Filled {
-    using Filled::Filled;
-    void fill(int member, bool only_tables, bool ballast) {
-        c.faults.fill_disk(member, {.how_long = 120s,
-                                    .ballast = ballast,
-                                    .ballast_lasts = 600s,
-                                    .only_tables = only_tables});
-        full_at = c.world.now();
-    }
-    // Until another member accepts writes; a minute where none does.
-    Duration without_writes() {
-        const auto another = [this] {
-            return !primaries.empty() && primaries.back().second != leader;
-        };
-        return c.run_until(another, 60s) ? primaries.back().first - full_at : Duration(60s);
-    }
-    Instant full_at{};
-};
-
 TEST(DiskStory, OneThatIsFullAtOnceCostsNoMoreThanAFailover) {
     for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum})
         for (const bool only_tables : {true, false})
@@ -365,88 +309,6 @@ TEST(DiskStory, WhereAllAreFullAtOnceTheLeadIsNotPassedRound) {
     here.pass(120s);
     EXPECT_TRUE(here.writes_go_on());
     here.settles(60s);
-}
-
-// Two probes are refused, or none is answered for ten seconds.
-TEST(DiskStory, APrimaryWhoseDiskFailsIsFollowedByAnother) {
-    for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum})
-        for (const bool hangs : {false, true}) {
-            FullAtOnce here(mode);
-            here.full_at = here.c.world.now();
-            here.c.faults.fail_disk(here.leader, hangs, 120s);
-            const auto took = here.without_writes();
-            EXPECT_LT(took, hangs ? 13s : 4s) << fmt::format(
-                "mode {}, hangs {}: {:.2f} s", static_cast<int>(mode), hangs, to_s(took));
-            here.pass(5s);
-            EXPECT_TRUE(here.writes_go_on());
-            EXPECT_EQ(here.primaries.size(), 1U);
-            EXPECT_FALSE(here.c.dcs.truth()->failover) << "the request is carried out";
-            here.settles(240s);
-            EXPECT_EQ(here.c.checkers.findings.lost, 0U);
-        }
-}
-
-// It serves readers as long as it can, and goes on when its disk does.
-TEST(DiskStory, WhereAllDisksFailNobodyIsStopped) {
-    for (const bool hangs : {false, true}) {
-        Filled here(SyncMode::quorum);
-        for (const int other : here.others(here.leader)) here.c.faults.fail_disk(other, true, 125s);
-        here.pass(13s);
-        here.c.faults.fail_disk(here.leader, hangs, 60s);
-        here.pass(40s);
-        EXPECT_TRUE(here.primaries.empty());
-        EXPECT_EQ(here.asked(), 0);
-        if (hangs) EXPECT_EQ(here.count<core::KillPg>(), 0) << "it serves readers";
-        here.pass(100s);
-        EXPECT_TRUE(here.writes_go_on());
-        here.settles(60s);
-        EXPECT_EQ(here.c.checkers.findings.lost, 0U);
-    }
-}
-
-TEST(DiskStory, AfterACrashTheOneWhoseDiskTakesWritesLeads) {
-    Filled here;
-    const auto others = here.others(here.leader);
-    here.c.members[static_cast<std::size_t>(others[0])]->set_tag("failover_priority", "9");
-    here.c.faults.fail_disk(others[0], true, 300s);
-    here.pass(15s);
-    here.c.faults.power_loss(here.leader);
-    ASSERT_TRUE(here.until_a_primary(40s));
-    EXPECT_EQ(here.primaries.front().second, others[1]);
-}
-
-TEST(DiskStory, InMaintenanceModeAFailedDiskMovesNothing) {
-    Filled here(SyncMode::quorum);
-    here.c.faults.pause(true);
-    here.pass(3s);
-    here.c.faults.fail_disk(here.leader, true, 60s);
-    here.pass(30s);
-    EXPECT_EQ(here.asked(), 0);
-    EXPECT_TRUE(here.primaries.empty());
-}
-
-// --disks seed 798: it was told to promote itself, its disk did not answer for a minute, the key
-// went to another, and then the disk answered.
-TEST(DiskStory, APromotionThatHangsIsEndedBeforeTheKeyIsGivenBack) {
-    int ended = 0;
-    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-        auto plan = Filled::plan(SyncMode::off, Bug::none);
-        plan.seed = seed;
-        Filled here(plan);
-        const auto others = here.others(here.leader);
-        here.c.members[static_cast<std::size_t>(others[0])]->set_tag("failover_priority", "9");
-        here.pass(3s);
-        here.c.faults.power_loss(here.leader);
-        here.pass(7s);
-        here.c.faults.fail_disk(others[0], true, 400s);  // seen once it has been elected
-        here.pass(110s);
-        ended += here.first<core::KillPg>(others[0]).has_value() ? 1 : 0;
-        EXPECT_TRUE(here.writes_go_on());
-        here.pass(300s);
-        here.c.faults.power_back(here.leader);
-        here.settles(400s);  // what waits for the disk is drawn
-    }
-    EXPECT_GT(ended, 0) << "no promotion hung for long enough: the story shows nothing";
 }
 
 // Whole schedules, with all other faults beside.

@@ -557,40 +557,5 @@ TEST(Story, AnAgentThatComesToAHungPrimaryStopsItAtOnce) {
     story.settles(90s);
 }
 
-TEST(Story, InMaintenanceModeARestartBringsBackWhatWasThere) {
-    Story story(calm_plan(5s, 300s));
-    story.begin();
-    const int old = story.c.leader();
-    story.switch_over(old, (old + 1) % 3);
-    ASSERT_TRUE(story.until_a_primary(20s));
-    story.settles(60s);
-    story.c.faults.pause(true);
-    story.pass(10s);
-    story.c.faults.crash_postgres(old);  // a standby now, but it was a primary once
-    story.pass(10s);
-    story.primaries.clear();
-    story.effects.clear();
-    story.c.members[static_cast<std::size_t>(old)]->order_restart();
-    story.pass(20s);
-    EXPECT_TRUE(story.first<core::StartPg>(old));
-    EXPECT_TRUE(story.primaries.empty());
-    story.c.faults.pause(false);
-    story.settles(60s);
-}
-
-TEST(Story, InMaintenanceModeADeadPrimaryIsLeftDead) {
-    Story story(calm_plan(5s, 0s));
-    story.begin();
-    const int leader = story.c.leader();
-    story.c.faults.pause(true);
-    story.pass(10s);
-    story.c.faults.crash_postgres(leader);
-    story.pass(60s);
-    EXPECT_TRUE(story.primaries.empty());
-    EXPECT_EQ(story.c.leader(), -1);
-    story.c.faults.pause(false);
-    story.settles(90s);
-}
-
 }  // namespace
 }  // namespace relevo::sim

@@ -394,6 +394,23 @@ def pause_keeps_hands_off():
 
 
 @scenario
+def an_operator_moves_the_lead_also_in_maintenance_mode():
+    with Lab(dynamic=FAST) as lab:
+        primary = lab.start().primary()
+        writers = Writers(lab).start()
+        check(lab.ctl("pause", "--wait").returncode == 0, "pause")
+        then = next(m for m in lab if m is not primary)
+        done = lab.ctl("switchover", "--candidate", then.name, "--force")
+        check(done.returncode == 0 and f'Successfully switched over to "{then.name}"' in done.stdout,
+              done.stdout + done.stderr)
+        check(lab.wait_primary(10) is then, "who was named leads")
+        wait_for("the old leader to stream", 20, lambda: primary.status().get("replication_state") == "streaming")
+        check(lab.ctl("resume", "--wait").returncode == 0, "resume")
+        verify(lab, writers)
+        check(lab.primary() is then, "it leads on")
+
+
+@scenario
 def settings_change_through_the_api():
     with Lab(dynamic=FAST) as lab:
         primary = lab.start().primary()

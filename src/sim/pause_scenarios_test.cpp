@@ -1,0 +1,75 @@
+// Maintenance mode: hands off, but for what an operator orders.
+#include <gtest/gtest.h>
+
+#include "sim/sync_story.h"
+
+namespace relevo::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(PauseStory, ARestartBringsBackWhatWasThere) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader();
+    story.switch_over(old, (old + 1) % 3);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    story.settles(60s);
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.c.faults.crash_postgres(old);  // a standby now, but it was a primary once
+    story.pass(10s);
+    story.primaries.clear();
+    story.effects.clear();
+    story.c.members[static_cast<std::size_t>(old)]->order_restart();
+    story.pass(20s);
+    EXPECT_TRUE(story.first<core::StartPg>(old));
+    EXPECT_TRUE(story.primaries.empty());
+    story.c.faults.pause(false);
+    story.settles(60s);
+}
+
+// An operator's word moves the lead also then, and the old leader is a standby afterwards.
+TEST(PauseStory, ASwitchoverGoesToWhomItNames) {
+    for (const auto mode : {SyncMode::off, SyncMode::on, SyncMode::quorum}) {
+        SyncStory story(sync_plan(mode, 5s));
+        story.begin();
+        const int old = story.c.leader();
+        const int to = mode == SyncMode::on ? story.c.world.index_of(story.key().voters.front())
+                                            : (old + 1) % 3;
+        story.c.faults.pause(true);
+        story.pass(10s);
+        story.switch_over(old, to);
+        ASSERT_TRUE(story.until_a_primary(20s)) << static_cast<int>(mode);
+        EXPECT_EQ(story.primaries.front().second, to);
+        story.pass(20s);
+        EXPECT_EQ(story.c.leader(), to);
+        EXPECT_EQ(story.c.postgres.at(old).report().server, cluster::Server::running);
+        EXPECT_FALSE(story.c.postgres.at(old).is_primary());
+        EXPECT_EQ(story.primaries.size(), 1U);
+        story.c.faults.crash_postgres(old);
+        story.pass(20s);
+        EXPECT_NE(story.c.postgres.at(old).report().server, cluster::Server::running)
+            << "this one is nobody's order";
+        story.c.faults.pause(false);
+        story.settles(60s);
+        EXPECT_EQ(story.c.checkers.findings.lost, 0U);
+    }
+}
+
+TEST(PauseStory, ADeadPrimaryIsLeftDead) {
+    Story story(calm_plan(5s, 0s));
+    story.begin();
+    const int leader = story.c.leader();
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.c.faults.crash_postgres(leader);
+    story.pass(60s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ(story.c.leader(), -1);
+    story.c.faults.pause(false);
+    story.settles(90s);
+}
+
+}  // namespace
+}  // namespace relevo::sim
