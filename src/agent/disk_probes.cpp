@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -30,7 +31,8 @@ struct DiskProbes::Lane {
     cluster::DiskHealth health;
     asio::steady_timer alarm;
     std::string problem;  // as it was last complained of
-    bool wanted = true, soon = false;
+    bool wanted = false, soon = false;
+    bool runs = false;
 };
 
 DiskProbes::DiskProbes(asio::io_context& io, Parts parts)
@@ -44,14 +46,17 @@ void DiskProbes::watch(const std::map<std::uint64_t, Paths>& disks) {
         }
         at->second->wanted = false;
         at->second->alarm.cancel();
-        at = lanes_.erase(at);
+        // What hangs stays: watched again, it is waited for.
+        at = at->second->aside.hangs() ? std::next(at) : lanes_.erase(at);
     }
     for (const auto& [device, paths] : disks) {
         auto& lane = lanes_[device];
-        const bool begins = !lane;
-        if (begins) lane = std::make_shared<Lane>(io_);
+        if (!lane) lane = std::make_shared<Lane>(io_);
         lane->paths = paths;
-        if (begins) tasks_.spawn(run(lane));
+        if (lane->wanted) continue;
+        lane->wanted = true;
+        lane->health = {};
+        if (!lane->runs) tasks_.spawn(run(lane));
     }
 }
 
@@ -69,10 +74,11 @@ Task<void> DiskProbes::stop() {
 
 const cluster::DiskHealth* DiskProbes::health(std::uint64_t device) const {
     const auto at = lanes_.find(device);
-    return at == lanes_.end() ? nullptr : &at->second->health;
+    return at == lanes_.end() || !at->second->wanted ? nullptr : &at->second->health;
 }
 
 Task<void> DiskProbes::run(std::shared_ptr<Lane> lane) {
+    lane->runs = true;
     while (lane->wanted) {
         lane->soon = false;
         const Duration pause = co_await probe(*lane);
@@ -81,6 +87,7 @@ Task<void> DiskProbes::run(std::shared_ptr<Lane> lane) {
         lane->alarm.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(pause));
         co_await lane->alarm.async_wait(quietly);
     }
+    lane->runs = false;
 }
 
 // -> how long until the next one.

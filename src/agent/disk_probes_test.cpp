@@ -132,6 +132,22 @@ TEST_F(DiskProbesTest, WhatIsNoLongerWatchedIsForgotten) {
     EXPECT_TRUE(until([&] { return failed(1); }));
 }
 
+TEST_F(DiskProbesTest, OneThatHangsIsWaitedForWhenItIsWatchedAgain) {
+    settings.failed_after = 1s;
+    data->hangs(true);
+    watch_both();
+    ASSERT_TRUE(until([&] { return failed(1); }));
+    probes.watch({});
+    EXPECT_EQ(probes.health(1), nullptr);
+    watch_both();
+    EXPECT_FALSE(failed(1));
+    ASSERT_TRUE(until([&] { return failed(1); }));
+    EXPECT_EQ(data->asked(), 1);
+    data->hangs(false);
+    ASSERT_TRUE(until([&] { return !failed(1) && data->asked() > 3; }));
+    EXPECT_EQ(data->most_at_once(), 1);
+}
+
 TEST_F(DiskProbesTest, EndsWithAProbeThatHangs) {
     data->hangs(true);
     watch_both();
