@@ -47,8 +47,8 @@ std::string failed_note(const std::vector<FailedPlace>& places, std::string_view
     for (const auto& place : places) shown.push_back(fmt::format("{}: {}", place.what, place.why));
     return fmt::format(
         "{}. To do: see what the kernel says of it (journalctl -k, dmesg) and whether its storage "
-        "is there; repair the file system (unmount, fsck, mount), or replace the disk and then "
-        "`relevoctl reinit {} {}`",
+        "is there; repair the file system (end relevo, unmount, fsck, mount, start relevo), or "
+        "replace the disk and then `relevoctl reinit {} {}`",
         join(shown, "; "), scope, member);
 }
 

@@ -52,8 +52,8 @@ TEST(DiskNote, OfAFailedDiskSaysWhyAndWhatToDo) {
                           "batman", "pg-1"),
               "data: a page was not written within 10 s; WAL: cannot sync /wal/probe: Input/output "
               "error. To do: see what the kernel says of it (journalctl -k, dmesg) and whether its "
-              "storage is there; repair the file system (unmount, fsck, mount), or replace the "
-              "disk and then `relevoctl reinit batman pg-1`");
+              "storage is there; repair the file system (end relevo, unmount, fsck, mount, "
+              "start relevo), or replace the disk and then `relevoctl reinit batman pg-1`");
 }
 
 TEST(DiskNote, SlotsThatHoldNextToNothingAreNoReason) {

@@ -119,6 +119,9 @@ struct MemberRecord {
     bool restores_in_place = false;   // ours: its agent goes by the key `restore`
     // Ours: it is about to throw its data away, and asks not to be a voter.
     bool leaves_votes = false;
+    // Ours: its data was copied or rewound and has not caught up since. As a voter it would only
+    // stand in the way of the others.
+    bool voteless = false;
     // Ours: how its disks stand, and while they do not stand well what to do, for people.
     DiskState disk = DiskState::ok;
     std::string disk_note;

@@ -243,6 +243,7 @@ std::string to_json(const MemberRecord& member) {
         out.json("wal_tail", fmt::format(R"({{"timeline":{},"end":{}}})", member.wal_tail->timeline,
                                          member.wal_tail->end.value));
     if (member.leaves_votes) out.flag("leaves_votes", true);
+    if (member.voteless) out.flag("voteless", true);
     if (member.restores_in_place) out.flag("restores_in_place", true);
     if (!member.lowered_commits.empty())
         out.text("lowered_synchronous_commit", member.lowered_commits);
@@ -316,6 +317,8 @@ bool read_plain_flag(std::string_view key, bool flag, MemberRecord& member) {
         member.pause = flag;
     else if (key == "leaves_votes")
         member.leaves_votes = flag;
+    else if (key == "voteless")
+        member.voteless = flag;
     else if (key == "restores_in_place")
         member.restores_in_place = flag;
     else if (key == "refuses_writes")
@@ -391,6 +394,7 @@ Result<MemberRecord> parse_member(MemberName name, std::string_view text) {
     fields.text("admission", member.admission);
     read_wal_tail(fields, member.wal_tail);
     fields.flag("leaves_votes", member.leaves_votes);
+    fields.flag("voteless", member.voteless);
     fields.flag("restores_in_place", member.restores_in_place);
     fields.text("lowered_synchronous_commit", member.lowered_commits);
     std::string disk;

@@ -346,12 +346,14 @@ TEST(MemberJson, KeepsWhatOnlyOursTell) {
     record.admission = "why";
     record.lowered_commits = "off for role app";
     record.leaves_votes = true;
+    record.voteless = true;
     record.restores_in_place = true;
     const auto text = to_json(record);
     const auto read = parse_member("a", text);
     ASSERT_TRUE(read) << text;
     EXPECT_EQ(read->lowered_commits, "off for role app");
     EXPECT_TRUE(read->leaves_votes);
+    EXPECT_TRUE(read->voteless);
     EXPECT_TRUE(read->restores_in_place);
     EXPECT_EQ(to_json(*read), text);
     EXPECT_EQ(to_json(MemberRecord{}).find("leaves_votes"), std::string::npos);

@@ -156,8 +156,8 @@ bool crash_failover(Mind& m) {
             start_in_place(m, {});
             return true;
         }
-        // On a disk that takes no writes no server starts either, a primary or not. Once it does,
-        // this is the first thing that is written (demoted).
+        // A disk that takes no writes may never answer. Once it does, this is the first thing that
+        // is written there (demoted), before this agent starts any server.
         if (!p->standby_made && !disk_failed(s)) {
             make_standby(m);
             return true;

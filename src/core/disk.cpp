@@ -1,5 +1,6 @@
-// A disk that fills (docs/adr/0018), the leader's side: where nobody with room can take over
-// (spare.cpp), writes are refused and reads go on. It ends by itself.
+// A disk that fills (docs/adr/0018) or takes no writes (docs/adr/0022), the leader's side: where
+// nobody can take over who is better off (spare.cpp), writes are refused and reads go on. It ends
+// by itself.
 #include <fmt/core.h>
 
 #include <algorithm>

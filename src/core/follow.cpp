@@ -68,6 +68,13 @@ void compare(Mind& m, const cluster::MemberRecord& leader) {
 // effect was issued.
 bool repair(Mind& m, const cluster::Divergence& divergence, const cluster::MemberRecord& leader) {
     State& s = m.s;
+    if (m.paused()) {
+        m.say("diverged", Note::Level::warning,
+              fmt::format("maintenance mode: this member's data has diverged from {} ({}) and is "
+                          "left as it is until `relevoctl resume`",
+                          leader.name, divergence.why));
+        return false;
+    }
     const bool stopped = s.pg->server == cluster::Server::stopped;
     const bool reclone = (s.rewind_failed && s.settings.remove_data_directory_on_rewind_failure) ||
                          s.settings.remove_data_directory_on_diverged_timelines;
@@ -287,7 +294,7 @@ bool start_stopped(Mind& m) {
     State& s = m.s;
     const auto& pg = *s.pg;
     if (pg.server != cluster::Server::stopped) return false;
-    if (m.paused() && !s.stopped_by_order) {
+    if (m.paused() && (!s.stopped_by_order || unclean(pg))) {
         m.say("stopped", Note::Level::info,
               "maintenance mode: PostgreSQL is not running and is left so");
         return true;

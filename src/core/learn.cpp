@@ -96,7 +96,6 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     State& s = m.s;
     const bool was_down = !s.pg || s.pg->server != cluster::Server::running;
     if (pg.server != cluster::Server::stopped) {
-        s.stopped_by_order = false;
         s.tail.reset();  // somebody started it past us
         s.all_dead = false;
     }
@@ -108,6 +107,7 @@ void learn_postgres(Mind& m, const cluster::LocalPostgres& pg) {
     if (pg.server != cluster::Server::stopped && !pg.in_recovery)
         s.writers = State::Writers::perhaps;
     if (pg.server == cluster::Server::running) {
+        s.stopped_by_order = false;
         // It could not run beside what is left of an earlier one.
         if (pg.in_recovery && !s.promotion_open) s.writers = State::Writers::none;
         s.crashed = false;

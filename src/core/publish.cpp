@@ -89,6 +89,7 @@ void fill(cluster::MemberRecord& r, const State& s) {
     if (primary && !pg->checkpoint_after_promote) r.checkpoint_after_promote = false;
     r.admission = primary ? s.admission.why : std::string();
     r.leaves_votes = s.leaves_votes_since || holds<Reinitializing>(s.procedure);
+    r.voteless = pg && pg->voteless;
     r.lowered_commits = primary ? cluster::describe(s.commits.lowered) : std::string();
     r.disk = s.disk.state;
     r.disk_note = s.disk.note;

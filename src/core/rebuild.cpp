@@ -32,7 +32,7 @@ bool is_copy(const Mind& m, const cluster::MemberRecord& member,
              const cluster::MemberRecord& leader) {
     return member.name != m.s.self.name && member.name != leader.name && member.running() &&
            member.replication_state == "streaming" && member.timeline == leader.timeline &&
-           !member.leaves_votes && !member.tags.nofailover();
+           !member.leaves_votes && !member.voteless && !member.tags.nofailover();
 }
 
 // named: those count alone that the sync key names already, where there is one.
@@ -285,10 +285,11 @@ void clear_stale(Mind& m) {
         return;
     }
     const auto& key = *s.dcs->rebuild;
-    if (s.dcs->member(key.member) || !m.view()) {
+    if (s.dcs->member(key.member) || s.dcs_down) {
         gone = {};
         return;
     }
+    if (!m.view()) return;  // after each write of our own, for a moment
     if (gone.revision != key.revision) gone = {key.revision, m.now.mono, {}};
     const Instant due = std::max(gone.since + Duration(s.settings.ttl), gone.write_at);
     if (m.now.mono < due) return m.wake_by(due);

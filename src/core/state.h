@@ -400,7 +400,7 @@ struct State {
     bool promotion_open = false;
     // The term that an operator named this member for: it is promoted in maintenance mode too.
     cluster::Revision leads_by_order = 0;
-    // By a switchover, and not started since: in maintenance mode it comes back all the same.
+    // By a switchover, and has not run since: in maintenance mode it comes back all the same.
     bool stopped_by_order = false;
     std::optional<Instant> unlocked_since;
 

@@ -60,6 +60,7 @@ std::vector<Standby> standbys(const Mind& m, const cluster::Snapshot& view) {
         if (member.leaves_votes) continue;
         const auto* sender = sender_of(s, name);
         const bool votes = view.sync.names(name);
+        if (member.voteless && !votes) continue;
         if (sender && sender->flush)
             out.push_back({&member, sender->flush, votes});
         else if (votes && m.now.mono < connected_by(s))

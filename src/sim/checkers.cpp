@@ -407,7 +407,8 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
     const auto at = static_cast<std::size_t>(who.index());
     const bool stops =
         std::ranges::any_of(s.running, [](const Running& r) { return holds<StopPg>(r.effect); });
-    if (!stops && parts_.postgres.at(who.index()).server() != cluster::Server::stopped)
+    // As it could know: what ran for less than a look is tried again.
+    if (!stops && !s.pg_stale && s.pg && s.pg->server == cluster::Server::running)
         stopped_to_hand_over_[at] = false;
     if (holds<StopPg>(issued.effect)) stopped_to_hand_over_[at] = holds<HandingOver>(s.procedure);
     const auto* commit = std::get_if<Commit>(&issued.effect);

@@ -116,7 +116,7 @@ private:
     Parts parts_;
     BranchId line_ = -1;  // what the newest leader writes or wrote
     std::vector<Instant> excused_since_;
-    std::vector<bool> stopped_to_hand_over_;  // and not started since
+    std::vector<bool> stopped_to_hand_over_;  // and has not run since
     std::vector<bool> named_;                 // an operator named it for the lead that it took last
     std::vector<bool> promised_;              // it acknowledged something by its voters' word
     std::vector<bool> forced_;                // it took the lead because an operator named it

@@ -114,7 +114,7 @@ TEST(RebuildStory, TheLastOtherCopyIsLeftAlone) {
         three.pass(120s);
         EXPECT_EQ(three.remade(), 0);
         three.c.faults.power_back(three.replicas[1]);
-        EXPECT_TRUE(three.until_remade(1, 180s)) << "now there is another";
+        EXPECT_TRUE(three.until_remade(1, 60s)) << "now there is another";
         three.settles(60s);
     }
 }
@@ -196,7 +196,7 @@ TEST(RebuildStory, OneThatIsGoneKeepsNobodyWaiting) {
     ASSERT_TRUE(here.until_stopped(gone));
     here.c.faults.power_loss(gone);
     here.rot(next);
-    ASSERT_TRUE(here.until_remade(1, 180s));
+    ASSERT_TRUE(here.until_remade(1, 60s));
     EXPECT_TRUE(here.kept(next));
     here.c.faults.power_back(gone);
     here.settles(60s);
