@@ -43,10 +43,11 @@ bool gives_up_on_it(const State& s) {
 constexpr Duration ask_again_after = std::chrono::seconds(1);
 
 // What waits for a disk that takes no writes is not waited for: a standby.signal that comes late is
-// as good as one in time.
+// as good as one in time, and a stop is overtaken by the kill.
 bool busy(const Mind& m) {
-    if (!disk_failed(m.s) || !m.running<MakeStandby>()) return m.pg_busy();
-    return m.running<KillPg>() || m.running<StopPg>() || m.running<StartPg>();
+    const bool waits_for_it = m.running<MakeStandby>() || m.running<StopPg>();
+    if (!disk_failed(m.s) || !waits_for_it) return m.pg_busy();
+    return m.running<KillPg>() || m.running<StartPg>();
 }
 
 // Asynchronous standbys may lack what was acknowledged last: whoever would wait for this server

@@ -303,6 +303,7 @@ bool start_stopped(Mind& m) {
         m.wake_by(s.retry_start_at);
         return true;
     }
+    if (m.awaits_own_write()) return true;  // it shows as well who leads
     const auto* view = m.view();
     const auto* leader = view ? primary_member(m) : nullptr;
     if (view && view->led_by(s.self.name)) return true;  // being confirmed: lead() decides

@@ -373,13 +373,12 @@ void handover_done(Mind& m, HandingOver& p, const Effect& effect, const EffectDo
         if (done.error && done.error->code == ErrorCode::conflict)
             return give_up(m, done.error->message);
         p.stage = Stage::stop;
-        s.stop_wanted = true;
+        s.stop_wanted = s.stops_to_hand_over = true;
         m.tell(Note{Note::Level::info, "switchover: stopping PostgreSQL", "handover"});
         m.emit(StopPg{cluster::StopMode::fast, false, s.settings.primary_stop_timeout, true});
     } else if (holds<StopPg>(effect) && p.stage == Stage::stop) {
         if (done.error) return give_up(m, "PostgreSQL did not stop: " + done.error->message);
         p.stopped_at = m.now.mono;
-        s.stopped_by_order = true;
         m.emit(MakeStandby{});
         m.emit(Observe{});
     } else if (p.stage == Stage::stop && (holds<Observe>(effect) || holds<MakeStandby>(effect))) {

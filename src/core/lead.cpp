@@ -175,7 +175,9 @@ bool lead(Mind& m) {
         // demoted.
         const bool asked = s.leads_by_order == s.lead->term;
         // A promotion that may still happen would find another in the lead.
-        if (!pg.primary() && !asked && !s.promotion_open && !m.committing(CommitFor::release))
+        const bool taking = m.committing(CommitFor::acquire);  // and for whom, its answer tells
+        if (!pg.primary() && !asked && !taking && !s.promotion_open &&
+            !m.committing(CommitFor::release))
             m.commit(CommitFor::release, cluster::keys::release_leader(s.lead->term, std::nullopt));
         if (!pg.primary() && asked) return promote(m);
         return true;
@@ -194,7 +196,8 @@ bool lead(Mind& m) {
 // A server that stopped while it was not ours to lead must not come up as a primary by itself:
 // whoever starts it (systemd, an operator) gets a standby.
 bool demoted(Mind& m) {
-    if (m.paused() || m.leading() || !comes_up_as_primary(m)) return false;
+    const bool hands_off = m.paused() && !m.s.stopped_by_order;
+    if (hands_off || m.leading() || !comes_up_as_primary(m)) return false;
     make_standby(m);
     return true;
 }

@@ -1,6 +1,9 @@
 // What the core knows after an event. No decisions here, but for what an answer means by itself.
 #include <fmt/core.h>
 
+#include <utility>
+
+#include "core/candidate.h"
 #include "core/mind.h"
 
 namespace relevo::core {
@@ -19,8 +22,9 @@ void see_leader_key(Mind& m) {
         }
     } else if (!s.lead && key && key->name == s.self.name && s.lease && key->lease == s.lease->id &&
                s.dcs->revision >= s.floor) {
-        s.lead = Lead{key->create_revision,
-                      m.now.mono};  // an earlier write of unknown outcome did happen
+        // A write whose answer is on its way, or never came, did happen.
+        s.lead = Lead{key->create_revision, m.now.mono};
+        if (named(s)) s.leads_by_order = key->create_revision;
     }
     if (key) {
         s.cut.reset();
@@ -167,11 +171,12 @@ void learn_taken(Mind& m, const Commit& commit, const cluster::TxnResult* result
         s.grant = Grant{s.asked_timeline, result->revision};
     // The view may be newer than this answer, and the key gone again.
     if (s.dcs && s.dcs->revision >= s.lead->term) see_leader_key(m);
+    if (!s.lead) return;
     s.unlocked_since.reset();
     // The order that brought us here is carried out, but for the promotion.
     if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
         !s.dcs->failover->scheduled_at) {
-        if (s.dcs->failover->member == s.self.name) s.leads_by_order = result->revision;
+        if (named(s)) s.leads_by_order = s.lead->term;
         m.commit(CommitFor::clear_failover,
                  cluster::keys::clear_failover(s.dcs->failover_revision));
     }
@@ -364,6 +369,12 @@ void learn_done(Mind& m, const EffectDone& done) {
     see_writers(s, effect, done);
     if (is_watchdog(effect)) return watchdog_done(m, effect, done);
     if (holds<StopPg>(effect) || holds<KillPg>(effect)) s.stop_wanted = false;
+    if (holds<StopPg>(effect)) {
+        // Also when the key was lost meanwhile, and with it the switchover.
+        const bool hands_over = std::exchange(s.stops_to_hand_over, false);
+        if (!done.error) s.stopped_by_order = hands_over && m.paused();
+        if (!done.error) s.promotion_open = false;
+    }
     procedure_done(m, effect, done);
 }
 

@@ -50,6 +50,9 @@ public:
     // The view, when there is one that is worth deciding on: read or watched within ttl, and not
     // older than our own newest write.
     const cluster::Snapshot* view() const;
+    // There is none only because the watch has yet to show our own write: it is awaited, with the
+    // alarm that is due when it does not.
+    bool awaits_own_write();
     // What State::Fine goes by.
     std::pair<cluster::Revision, Instant> known(const cluster::Snapshot& view) const {
         return {view.revision, s.pg_seen};

@@ -102,9 +102,6 @@ void restart_done(Mind& m, Restarting& p, const Effect& effect, const EffectDone
 
 namespace {
 
-// The watch is about to show what this member itself has just written.
-constexpr Duration shown_within = std::chrono::seconds(1);
-
 // Another standby that votes, or will when this one does not.
 bool another_votes(const Mind& m) {
     const auto& view = *m.view();
@@ -112,7 +109,7 @@ bool another_votes(const Mind& m) {
         const auto& [name, member] = entry;
         return name != m.s.self.name && !view.led_by(name) && member.running() &&
                member.replication_state == "streaming" && !member.leaves_votes &&
-               !member.tags.nosync() && !member.tags.nofailover();
+               !member.voteless && !member.tags.nosync() && !member.tags.nofailover();
     });
 }
 
@@ -178,10 +175,7 @@ bool reinit_order(Mind& m) {
     if (procedure<Reinitializing>(m)) return true;
     if (!s.reinit_asked) return false;
     const ReinitAsked asked = *s.reinit_asked;
-    if (!m.view() && s.floor_since && m.now.mono < *s.floor_since + shown_within) {
-        m.wake_by(*s.floor_since + shown_within);
-        return false;
-    }
+    if (m.awaits_own_write()) return false;
     auto why = refuses_reinit(m, asked);
     if (why.empty()) {
         const Voter voter = leave_votes(m, asked, *primary_member(m), why);

@@ -349,12 +349,29 @@ bool answered(Mind& m) {
     return false;
 }
 
+// In maintenance mode nothing ends a primary that has lost its key: who was to hand over to this
+// member is known to have stopped, or a person decides. Empty: it has.
+std::string may_lead_on(const Mind& m) {
+    const State& s = m.s;
+    if (!m.paused() || s.pg->primary() || asked_for(s)) return {};
+    const auto& leader = s.dcs->failover->leader;
+    const auto at = s.race_answers->find(leader);
+    if (at != s.race_answers->end() && at->second) return {};  // beats_me() sees what it is
+    const auto* record = s.dcs->member(leader);
+    if (record && record->state == cluster::State::stopped) return {};
+    return fmt::format(
+        "{} was to hand over to me and does not answer: in maintenance mode it may go on as a "
+        "primary. When it is known to be down, `relevoctl failover --candidate {}` overrides this",
+        leader, s.self.name);
+}
+
 // By what the others have answered: why somebody else goes first, or not yet. Empty: take it.
 std::string must_wait(Mind& m, Duration& again_after) {
     State& s = m.s;
     std::string why;
     if (const auto answer = ordered(m, why); answer && !*answer) return why;
     if (s.pg->primary() && !(why = left_behind(s)).empty()) return why;
+    if (!(why = may_lead_on(m)).empty()) return why;
     if (lags(m, why)) return why;
     // By an operator's word it goes first; by the votes only with those who have no more than it.
     for (const auto& [name, answer] : *s.race_answers)

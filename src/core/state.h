@@ -400,8 +400,9 @@ struct State {
     bool promotion_open = false;
     // The term that an operator named this member for: it is promoted in maintenance mode too.
     cluster::Revision leads_by_order = 0;
-    // By a switchover, and has not run since: in maintenance mode it comes back all the same.
+    // In maintenance mode, by a switchover, and has not run since: it comes back all the same.
     bool stopped_by_order = false;
+    bool stops_to_hand_over = false;  // the running stop is a switchover's
     std::optional<Instant> unlocked_since;
 
     // What others see.

@@ -97,6 +97,15 @@ const cluster::Snapshot* Mind::view() const {
     return s.dcs.get();
 }
 
+bool Mind::awaits_own_write() {
+    constexpr Duration shown_within = std::chrono::seconds(1);
+    if (view() || !s.dcs || s.dcs_down || s.dcs->revision >= s.floor || !s.floor_since)
+        return false;
+    if (now.mono >= *s.floor_since + shown_within) return false;
+    wake_by(*s.floor_since + shown_within);
+    return true;
+}
+
 Instant Mind::fence_at() const {
     if (!s.lead || !s.lease || given_up()) return Instant{};
     // A host must not be reset for what a kill settles. As long as it may be fed it will be.

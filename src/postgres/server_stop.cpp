@@ -1,10 +1,12 @@
 // How a server ends and how it is promoted: the half of server.h that is about signals.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -248,7 +250,12 @@ Status Server::reload_by_signal() {
 
 Task<Status> Server::promote_by_signal() {
     const auto path = config_().data_dir + "/promote";
-    auto written = co_await pool_.run([path] { return os::write_file(path, "", 0600); });
+    // A file that is there after all is seen at any later signal.
+    auto written = co_await pool_.run([path]() -> Status {
+        auto put = os::write_file(path, "", 0600);
+        if (put || ::unlink(path.c_str()) == 0 || errno == ENOENT) return put;
+        return fail(ErrorCode::outcome_unknown, put.error().message);
+    });
     if (!written) co_return written;
     if (!alive()) co_return fail(ErrorCode::failed, "PostgreSQL does not run");
     co_return watches_.back()->send(SIGUSR1);

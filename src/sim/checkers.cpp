@@ -408,8 +408,8 @@ void Checkers::check_pause(Member& who, const core::Issued& issued) {
     const bool stops =
         std::ranges::any_of(s.running, [](const Running& r) { return holds<StopPg>(r.effect); });
     // As it could know: what ran for less than a look is tried again.
-    if (!stops && !s.pg_stale && s.pg && s.pg->server == cluster::Server::running)
-        stopped_to_hand_over_[at] = false;
+    const bool ran = !s.pg_stale && s.pg && s.pg->server == cluster::Server::running;
+    if (!stops && (ran || !who.pause_seen())) stopped_to_hand_over_[at] = false;
     if (holds<StopPg>(issued.effect)) stopped_to_hand_over_[at] = holds<HandingOver>(s.procedure);
     const auto* commit = std::get_if<Commit>(&issued.effect);
     if (commit && commit->purpose == CommitFor::acquire) {

@@ -54,6 +54,24 @@ TEST(FailingDiskStory, WhatBeganBeforeADiskFailedHoldsNobodyUp) {
         }
 }
 
+// Nor does the stop of a switchover whose last checkpoint the disk does not take.
+TEST(FailingDiskStory, AStopThatHangsIsOvertaken) {
+    for (const auto mode : {SyncMode::off, SyncMode::quorum}) {
+        FullAtOnce here(mode);
+        bool hangs = false;
+        here.on_effect = [&](Member& who, const core::Effect& effect) {
+            if (who.index() != here.leader || !holds<core::StopPg>(effect)) return;
+            if (std::exchange(hangs, true)) return;
+            here.full_at = here.c.world.now();
+            here.c.faults.fail_disk(here.leader, true, 300s);
+        };
+        here.switch_over(here.leader, here.others(here.leader)[0]);
+        EXPECT_LT(here.without_writes(), 14s) << static_cast<int>(mode);
+        here.settles(500s);
+        EXPECT_EQ(here.c.checkers.findings.lost, 0U);
+    }
+}
+
 // It serves readers as long as it can, and goes on when its disk does.
 TEST(FailingDiskStory, WhereAllDisksFailNobodyIsStopped) {
     for (const bool hangs : {false, true}) {

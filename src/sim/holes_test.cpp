@@ -137,8 +137,8 @@ TEST(Story, H6ASealEndsUnderANewerLeaderOnly) { expect_closed(h6, Bug::old_view_
 
 // P sees its key gone and puts it again, but that takes its time on the way. A has led meanwhile
 // and has lost its key too.
-Told h7(Bug bug) {
-    HoleStory s(hole_plan(bug));
+Told h7_once(Bug bug, std::uint64_t seed) {
+    HoleStory s(hole_plan(bug, SyncMode::quorum, seed));
     s.c.world.set_lag(s.p, s.dcs(), 5s);
     s.cut(s.p, s.a);
     s.cut(s.p, s.b);
@@ -155,6 +155,7 @@ Told h7(Bug bug) {
     s.pass(8s);
     return s.told(there && acked);
 }
+Told h7(Bug bug) { return by_luck(h7_once, bug); }
 TEST(Story, H7ALeaderTakesItsKeyAgainOnlyWhenNobodyHasLed) {
     expect_closed(h7, Bug::own_key_unguarded, promised);
 }
@@ -353,40 +354,44 @@ TEST(Story, H16AWinnerWaitsForWhoCouldBeElectedAfterIt) {
 
 // B has more than A, which is elected without having heard of it: B is not given A for an upstream
 // before it has given that up. What comes of it otherwise takes more than a story: bugs_test.cpp.
+// One run; how long it took to stream again.
+Duration r16_near(Bug bug, std::uint64_t seed) {
+    auto plan = hole_plan(bug, SyncMode::on, seed);
+    plan.settings.synchronous_node_count = 2;
+    plan.config_json = config_of(plan.settings);
+    HoleStory s(plan);
+    s.cut(s.p, s.a);
+    s.pass(300ms);
+    for (const int m : {s.a, s.p, s.dcs()}) s.cut(s.b, m);
+    s.c.faults.power_loss(s.p);
+    s.key_goes();
+    EXPECT_TRUE(s.until_a_primary(10s) && s.c.leader() == s.a);
+    const auto beyond = [&] { return !s.c.postgres.wal.covers(s.data(s.a).end, s.data(s.b).end); };
+    EXPECT_TRUE(beyond());
+    bool let_near = false;
+    s.on_effect = [&](const Member& who, const core::Effect& effect) {
+        const auto* follow = std::get_if<core::FollowPg>(&effect);
+        if (who.index() == s.b && follow && follow->upstream) let_near |= beyond();
+    };
+    const Instant healed = s.c.world.now();
+    for (const int m : {s.a, s.dcs()}) s.heal(s.b, m);
+    EXPECT_TRUE(s.c.run_until([&] { return s.streams_from(s.b, s.a) && !beyond(); }, 30s));
+    EXPECT_EQ(let_near, bug == Bug::followed_unasked) << seed;
+    EXPECT_TRUE(s.c.checkers.findings.failures.empty());
+    return s.c.world.now() - healed;
+}
+// A rewind and a start, as slow as they are here: not the ten seconds besides that a start waits
+// for which has no upstream.
 TEST(Story, R16AStandbyWithMoreThanItsLeaderIsNotLetNearIt) {
-    for (const auto bug : {Bug::none, Bug::followed_unasked}) {
-        auto plan = hole_plan(bug, SyncMode::on);
-        plan.settings.synchronous_node_count = 2;
-        plan.config_json = config_of(plan.settings);
-        HoleStory s(plan);
-        s.cut(s.p, s.a);
-        s.pass(300ms);
-        for (const int m : {s.a, s.p, s.dcs()}) s.cut(s.b, m);
-        s.c.faults.power_loss(s.p);
-        s.key_goes();
-        ASSERT_TRUE(s.until_a_primary(10s) && s.c.leader() == s.a);
-        const auto beyond = [&] {
-            return !s.c.postgres.wal.covers(s.data(s.a).end, s.data(s.b).end);
-        };
-        EXPECT_TRUE(beyond());
-        bool let_near = false;
-        s.on_effect = [&](const Member& who, const core::Effect& effect) {
-            const auto* follow = std::get_if<core::FollowPg>(&effect);
-            if (who.index() == s.b && follow && follow->upstream) let_near |= beyond();
-        };
-        const Instant healed = s.c.world.now();
-        for (const int m : {s.a, s.dcs()}) s.heal(s.b, m);
-        EXPECT_TRUE(s.c.run_until([&] { return s.streams_from(s.b, s.a) && !beyond(); }, 30s));
-        EXPECT_EQ(let_near, bug == Bug::followed_unasked);
-        EXPECT_LT(s.c.world.now() - healed, 12s);  // a rewind and a start, as slow as they are here
-        EXPECT_TRUE(s.c.checkers.findings.failures.empty());
-    }
+    for (std::uint64_t seed = 1; seed <= 10; ++seed)
+        for (const auto bug : {Bug::none, Bug::followed_unasked})
+            EXPECT_LT(r16_near(bug, seed), 9s) << seed;
 }
 
 // replicatefrom names the leader P. Its agent dies, its PostgreSQL does not; A takes over with B's
 // vote: B streams from P no more.
-Told r16_deposed(Bug bug) {
-    HoleStory s(hole_plan(bug));
+Told r16_deposed_once(Bug bug, std::uint64_t seed) {
+    HoleStory s(hole_plan(bug, SyncMode::quorum, seed));
     s.c.members[static_cast<std::size_t>(s.b)]->set_tag("replicatefrom", s.c.world.name(s.p));
     s.pass(1s);
     const bool there = s.streams_from(s.b, s.p);
@@ -397,6 +402,7 @@ Told r16_deposed(Bug bug) {
     s.pass(10s);
     return s.told(there && leads);
 }
+Told r16_deposed(Bug bug) { return by_luck(r16_deposed_once, bug); }
 TEST(Story, R16NobodyStreamsFromAPrimaryThatWasDeposed) {
     expect_closed(r16_deposed, Bug::follows_deposed, lacks);
 }
@@ -495,16 +501,7 @@ Told h17_once(Bug bug, std::uint64_t seed) {
     s.pass(20s);
     return s.told(acked && threw_away && joined);
 }
-// Who hears of what first is a matter of luck.
-Told h17(Bug bug) {
-    Told all{false, {}};
-    for (std::uint64_t seed = 1; seed <= 20 && all.failure.empty(); ++seed) {
-        const Told one = h17_once(bug, seed);
-        all.there = all.there || one.there;
-        all.failure = one.failure;
-    }
-    return all;
-}
+Told h17(Bug bug) { return by_luck(h17_once, bug); }
 TEST(Story, H17WhoThrewAwayWhatItAcknowledgedHasNoVoteByAnOldView) {
     expect_closed(h17, Bug::vote_by_old_view, promised);
 }

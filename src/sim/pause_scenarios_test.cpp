@@ -57,6 +57,29 @@ TEST(PauseStory, ASwitchoverGoesToWhomItNames) {
     }
 }
 
+// Nothing ends a primary then that has lost its key.
+TEST(PauseStory, NobodyTakesOverFromWhoMayLeadOn) {
+    Story story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader(), to = (old + 1) % 3;
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.c.faults.crash_agent(old, 600s);
+    story.switch_over(old, to);
+    story.pass(60s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_TRUE(story.c.postgres.at(old).is_primary());
+    story.c.faults.power_loss(old);
+    story.pass(10s);
+    EXPECT_TRUE(story.primaries.empty()) << "nobody knows";
+    story.c.faults.switchover({}, story.c.world.name(to), {});
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_EQ(story.primaries.front().second, to);
+    story.c.faults.power_back(old);
+    story.c.faults.pause(false);
+    story.settles(120s);
+}
+
 TEST(PauseStory, ADeadPrimaryIsLeftDead) {
     Story story(calm_plan(5s, 0s));
     story.begin();
