@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "os/blocking.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -60,7 +61,7 @@ Status clear_target(CloneJob& job) {
     }
     // It may be half made itself (a rewind that broke off): that goes with it, and comes back.
     const auto mark = half_made_by(dir);
-    const std::string aside = dir + job.suffix;
+    const std::string aside = path_beside(dir, job.suffix);
     RLV_CHECK(mark ? mark_half_made(aside, *mark) : clear_half_made(aside));
     auto moved =
         move_aside(dir, job.suffix, job.suffix == set_aside_suffix ? Older::removed : Older::kept);
@@ -234,35 +235,21 @@ Status finish(CloneJob& job) {
     RLV_CHECK(sync_content(
         dir));  // before anybody may take it for complete, and before the old data goes
     RLV_CHECK(clear_half_made(dir));
-    const auto aside = dir + job.suffix;
     // After that: what was known was about the content that only now goes for good.
     if (!job.plan.keep_as.empty()) {
         RLV_CHECK(kept_for_good(dir, job.suffix));
-        return clear_half_made(aside);
+    } else {
+        if (auto cleared = job.trusts_content ? Status{} : clear_corruption(dir); !cleared)
+            log::warning("the old data's mark of damage stays until it is flushed: {}",
+                         cleared.error().message);
+        if (auto removed = remove_moved(job.moved); !removed)
+            log::warning("the old data could not be removed and can be by hand: {}",
+                         removed.error().message);
     }
-    if (auto cleared = job.trusts_content ? Status{} : clear_corruption(dir); !cleared)
-        log::warning("the old data's mark of damage stays until it is flushed: {}",
-                     cleared.error().message);
-    if (auto removed = remove_moved(job.moved); !removed)
-        log::warning("the old data could not be removed and can be by hand: {}",
-                     removed.error().message);
-    return clear_half_made(aside);
-}
-
-// What came back is as whole as it was.
-Status mark_as_before(const std::string& dir, const std::string& suffix) {
-    const std::string aside = dir + suffix;
-    const auto mark = half_made_by(aside);
-    RLV_CHECK(mark ? mark_half_made(dir, *mark) : clear_half_made(dir));
-    RLV_CHECK(clear_half_made(aside));
-    return end_keeping(dir, suffix);
-}
-
-// The mark comes first: old data that is back already must not be taken for what the copy left.
-Status bring_back(const std::string& dir, const std::string& suffix, const Moved& moved) {
-    RLV_CHECK(mark_half_made(dir, by_return));
-    RLV_CHECK(put_back(moved));
-    return mark_as_before(dir, suffix);
+    // No error any more: with it the copy would give way to old data that is gone.
+    if (auto cleared = clear_half_made(path_beside(dir, job.suffix)); !cleared)
+        log::warning("what was left of the old data's marks: {}", cleared.error().message);
+    return {};
 }
 
 // Failed: the old content comes back, or the directory is emptied. Blocking.
@@ -328,33 +315,6 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
     }
     co_await asio::this_coro::throw_if_cancelled(throws);
     co_return done;
-}
-
-Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
-    const std::string& dir = config.data_dir;
-    RLV_TRY(const auto kept, keeping(dir));
-    const bool keeps = !kept.empty();
-    const auto& suffix = keeps ? kept : set_aside_suffix;
-    const Moved moved = moved_earlier(dir, suffix);
-    const auto mark = half_made_by(dir);
-    if (moved.empty()) {
-        if (mark == by_return) {
-            RLV_CHECK(mark_as_before(dir, suffix));
-            return true;
-        }
-        if (!keeps) return false;
-        RLV_CHECK(put_links_back(dir, suffix));
-        RLV_CHECK(end_keeping(dir, suffix));
-        return false;
-    }
-    if (has_content(dir) && !is_a_copy(mark) && mark != by_return) {
-        // The copy was complete; only the old data was still to go, or to be kept.
-        RLV_CHECK(keeps ? kept_for_good(dir, suffix) : remove_moved(moved));
-        RLV_CHECK(clear_half_made(dir + suffix));
-        return false;
-    }
-    RLV_CHECK(bring_back(dir, suffix, moved));
-    return true;
 }
 
 }  // namespace relevo::postgres

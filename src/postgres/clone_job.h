@@ -1,5 +1,5 @@
-// One copy as it goes, shared by the methods (clone.cpp, clone_repository.cpp). Private to the
-// room.
+// One copy as it goes, shared by the methods (clone.cpp, clone_repository.cpp, clone_undo.cpp).
+// Private to the room.
 #pragma once
 
 #include <optional>
@@ -50,6 +50,9 @@ Status check_replaceable(const CloneJob& job);
 // Blocking. An empty target for a method that wants one. The first time, what was there goes aside;
 // what an earlier method left is wiped.
 Status clear_target(CloneJob& job);
+
+// The old data in its place again, with its marks. What the copy left there goes. Blocking.
+Status bring_back(const std::string& data_dir, const std::string& suffix, const Moved& moved);
 
 // The method `pgbackrest` without a command: the newest backup that leads to where the source is,
 // as a standby. Errors are those of one method, and the next one may be tried, but for `cancelled`

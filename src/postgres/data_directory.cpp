@@ -48,6 +48,14 @@ std::unexpected<Error> cannot(std::string_view what, const fs::path& path,
     return fail(ErrorCode::failed, fmt::format("{} {}: {}", what, path.string(), error.message()));
 }
 
+// Only what is surely not there is no directory.
+Result<bool> is_directory(const fs::path& path) {
+    std::error_code error;
+    const auto status = fs::status(path, error);
+    if (status.type() == fs::file_type::none) return cannot("looking at", path, error);
+    return fs::is_directory(status);
+}
+
 Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::removed) {
     std::error_code error;
     if (older == Older::kept && fs::exists(fs::symlink_status(to, error)))
@@ -88,13 +96,14 @@ bool has_content(const std::string& data_dir) {
 
 std::string real_data_dir(const std::string& data_dir) { return resolved(data_dir).string(); }
 
-Status put_links_back(const std::string& data_dir, const std::string& suffix) {
+Status put_links_back(const std::string& data_dir, const std::string& suffix, Taken taken) {
     const fs::path directory = resolved(data_dir);
     std::error_code error;
     const auto put_back_one = [&](const fs::path& link) -> Status {
         std::error_code one;
         const fs::path target = fs::read_symlink(link, one);
         if (one || !fs::is_directory(target.string() + suffix, one)) return {};
+        if (has_content(target.string()) && taken == Taken::left) return {};
         if (has_content(target.string()))
             return fail(ErrorCode::conflict,
                         fmt::format("{} is to come back as {}, where something stands: move one of "
@@ -156,7 +165,11 @@ Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
 
 // The data directory last: until it is back, moved_earlier() knows what is not.
 Status put_back(const Moved& moved) {
-    for (const auto& [old_path, new_path] : moved) RLV_CHECK(rename_to(new_path, old_path));
+    for (const auto& [old_path, new_path] : moved) {
+        // Looked for first: what stands in its place is removed only for something else.
+        RLV_TRY(const bool there, is_directory(new_path));
+        if (there) RLV_CHECK(rename_to(new_path, old_path));
+    }
     return {};
 }
 
@@ -174,6 +187,8 @@ Status wipe(const std::string& data_dir) {
     for (const fs::path& target : link_targets(directory)) RLV_CHECK(remove_content(target));
     return remove_content(directory);
 }
+
+Status wipe_itself(const std::string& data_dir) { return remove_content(resolved(data_dir)); }
 
 Status ensure_directory(const std::string& data_dir) {
     std::error_code error;

@@ -28,18 +28,23 @@ Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix,
                          Older older = Older::removed);
 // Where it really is: what a link as data_dir leads to.
 std::string real_data_dir(const std::string& data_dir);
+// Where something stands where a link's target is to go back to: conflict, or that one stays away.
+enum class Taken { refused, left };
 // Targets of its links that were renamed with this suffix before whoever did it died, back.
-// conflict: something stands where one is to go.
-Status put_links_back(const std::string& data_dir, const std::string& suffix);
+Status put_links_back(const std::string& data_dir, const std::string& suffix,
+                      Taken taken = Taken::refused);
 // What an earlier process moved aside with this suffix; empty when there is nothing.
 Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
 // The other way, over whatever stands there now (which is removed). Broken off, it can be done
-// again with what moved_earlier() says then.
+// again with what moved_earlier() says then. What is not under its new name is left as it is: a
+// target inside the data directory comes back with that, and then by put_links_back().
 Status put_back(const Moved& moved);
 Status remove_moved(const Moved& moved);
 
 // Empties it (and the links' targets); the directories themselves stay, with their owner and mode.
 Status wipe(const std::string& data_dir);
+// The same without the links' targets.
+Status wipe_itself(const std::string& data_dir);
 // Makes it when it is missing, 0700.
 Status ensure_directory(const std::string& data_dir);
 

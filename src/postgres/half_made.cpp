@@ -23,10 +23,15 @@ Status clear_half_made(const std::string& data_dir) {
     return os::remove_file(half_made_marker(data_dir));
 }
 
-std::optional<std::string> half_made_by(const std::string& data_dir) {
+Result<std::optional<std::string>> read_half_made(const std::string& data_dir) {
     const auto text = os::read_file(half_made_marker(data_dir));
-    if (!text) return std::nullopt;
-    return std::string(trim(*text));
+    if (text) return std::string(trim(*text));
+    if (text.error().code == ErrorCode::not_found) return std::nullopt;
+    return std::unexpected(text.error());
+}
+
+std::optional<std::string> half_made_by(const std::string& data_dir) {
+    return read_half_made(data_dir).value_or(std::nullopt);
 }
 
 }  // namespace relevo::postgres

@@ -17,6 +17,9 @@ std::string half_made_marker(const std::string& data_dir);
 Status mark_half_made(const std::string& data_dir,
                       const std::string& by);  // "clone", "rewind", "bootstrap"
 Status clear_half_made(const std::string& data_dir);
+// An error: it cannot be read, and nothing may be removed or unmarked as if there were none.
+Result<std::optional<std::string>> read_half_made(const std::string& data_dir);
+// To tell of it: nullopt also when it cannot be read.
 std::optional<std::string> half_made_by(const std::string& data_dir);
 
 }  // namespace relevo::postgres

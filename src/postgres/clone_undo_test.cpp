@@ -1,0 +1,160 @@
+// What a copy left gives way to the data from before it, wherever that broke off.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "os/file.h"
+#include "ports/postgres_config.h"
+#include "postgres/clone.h"
+#include "postgres/clone_job.h"
+#include "postgres/data_directory.h"
+#include "postgres/half_made.h"
+
+namespace relevo::postgres {
+namespace {
+
+namespace fs = std::filesystem;
+
+// No file can be written meanwhile, as on a full disk; renaming and removing go on.
+class NoRoom {
+public:
+    NoRoom() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit none{0, before_.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &none);
+    }
+    ~NoRoom() {
+        ::setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+    NoRoom(const NoRoom&) = delete;
+    NoRoom& operator=(const NoRoom&) = delete;
+
+private:
+    rlimit before_{};
+    void (*handler_)(int);
+};
+
+class CloneUndo : public ::testing::Test {
+protected:
+    void SetUp() override {
+        std::string pattern = ::testing::TempDir() + "/relevo-undo-XXXXXX";
+        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+        top = fs::canonical(pattern).string();
+        config.data_dir = data = top + "/data";
+        aside = data + set_aside_suffix;
+        fill(data, "old");
+        fs::create_directories(data + "/pg_tblspc");
+    }
+    void TearDown() override { fs::remove_all(top); }
+    static void fill(const std::string& directory, const std::string& what) {
+        fs::create_directories(directory);
+        std::ofstream(directory + "/PG_VERSION") << what;
+    }
+    static std::string content(const std::string& path) {
+        return os::read_file(path + "/PG_VERSION").value_or("nothing");
+    }
+    // The old data has a tablespace there.
+    void add_space(const std::string& directory) {
+        fill(directory, "old table");
+        fs::create_directory_symlink(directory, data + "/pg_tblspc/16384");
+    }
+    Moved begin() {
+        auto moved = move_aside(data, set_aside_suffix);
+        EXPECT_TRUE(moved) << moved.error().message;
+        EXPECT_TRUE(mark_half_made(data, by_clone));
+        fill(data, "half");
+        return moved.value_or(Moved{});
+    }
+    bool undone() {
+        const auto done = undo_interrupted_clone(config);
+        EXPECT_TRUE(done) << done.error().message;
+        return done.value_or(false);
+    }
+    void expect_old() {
+        EXPECT_EQ(content(data), "old");
+        EXPECT_FALSE(half_made_by(data));
+        EXPECT_FALSE(fs::exists(aside));
+        EXPECT_FALSE(fs::exists(half_made_marker(aside)));
+    }
+    std::string top, data, aside;
+    ports::PostgresConfig config;
+};
+
+TEST_F(CloneUndo, ADiskThatTheCopyFilledIsNoReasonToKeepTheCopy) {
+    add_space(top + "/space");
+    begin();
+    fill(top + "/space", "half");
+    {
+        const NoRoom full;
+        EXPECT_TRUE(undone());
+    }
+    expect_old();
+    EXPECT_EQ(content(top + "/space"), "old table");
+}
+
+// Its mark goes ahead of it then, and outlives an agent that dies before the old data is back.
+TEST_F(CloneUndo, NorDoesItMakeHalfRewoundDataWhole) {
+    const auto moved = begin();
+    ASSERT_TRUE(mark_half_made(aside, "rewind"));
+    {
+        const NoRoom full;
+        EXPECT_TRUE(undone());
+    }
+    EXPECT_EQ(content(data), "old");
+    EXPECT_EQ(half_made_by(data), "rewind");
+
+    ASSERT_TRUE(move_aside(data, set_aside_suffix));
+    EXPECT_TRUE(undone());
+    EXPECT_EQ(content(data), "old");
+    EXPECT_EQ(half_made_by(data), "rewind");
+}
+
+TEST_F(CloneUndo, ATablespaceInsideTheDataDirectoryComesBackWithIt) {
+    add_space(data + "/space");
+    const auto moved = begin();
+    ASSERT_EQ(moved.size(), 2U);
+    const auto back = bring_back(data, set_aside_suffix, moved);
+    ASSERT_TRUE(back) << back.error().message;
+    expect_old();
+    EXPECT_EQ(content(data + "/space"), "old table");
+
+    // The agent died once the directory was back.
+    begin();
+    fs::remove_all(data);
+    fs::rename(aside, data);
+    ASSERT_TRUE(mark_half_made(data, by_return));
+    EXPECT_TRUE(undone());
+    expect_old();
+    EXPECT_EQ(content(data + "/space"), "old table");
+}
+
+TEST_F(CloneUndo, WithoutOldDataNothingGoes) {
+    add_space(top + "/space");
+    const auto moved = begin();
+    fill(top + "/space", "new table");
+    fs::remove_all(top + "/space" + set_aside_suffix);
+    ASSERT_TRUE(put_back({moved.front()}));
+    EXPECT_EQ(content(top + "/space"), "new table");
+    fs::remove_all(aside);
+    EXPECT_FALSE(bring_back(data, set_aside_suffix, moved));
+    EXPECT_EQ(content(data), "half");
+    EXPECT_EQ(half_made_by(data), by_clone);
+}
+
+TEST_F(CloneUndo, AClusterThatIsHalfMadeIsNoCompleteCopy) {
+    begin();
+    ASSERT_TRUE(mark_half_made(data, by_bootstrap));
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(content(aside), "old");
+    EXPECT_EQ(content(data), "half");
+    EXPECT_EQ(half_made_by(data), by_bootstrap);
+}
+
+}  // namespace
+}  // namespace relevo::postgres
