@@ -124,6 +124,7 @@ private:
     Task<Result<int>> program_version();  // of the installed server, major * 10000
     Task<void> learn_pending(cluster::LocalPostgres& postgres);
     Task<void> undo_clone();
+    Task<Status> copies_undone();
     void learn(const Observer::Seen& seen);
     void wrote(const FilesWritten& files);
 

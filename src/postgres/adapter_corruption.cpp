@@ -58,6 +58,8 @@ Task<std::optional<std::vector<cluster::ChecksumCount>>> Adapter::checksum_count
 
 // In a thread that is alone with the follower, also when it comes back late.
 Task<std::optional<LogFollower::News>> Adapter::logged() {
+    // A copy may bring its source's log along: until a server is started here it is none of ours.
+    if (never_started_) co_return std::nullopt;
     auto news = co_await log_aside_.run(
         disk_patience,
         [follower = log_, data = LogFollower::Data{config_().data_dir, directories_, data_since_},

@@ -78,12 +78,23 @@ Task<Result<int>> Adapter::program_version() {
     co_return version_of_program_;
 }
 
+// Before anything else replaces the data directory: old data that waits beside it must not be taken
+// for what a complete copy left to be removed.
+Task<Status> Adapter::copies_undone() {
+    co_await undo_clone();
+    if (clone_undone_) co_return Status{};
+    co_return fail(ErrorCode::unavailable,
+                   undo_problem_.empty() ? "an interrupted copy is being undone" : undo_problem_);
+}
+
 Task<Status> Adapter::bootstrap(std::optional<cluster::Restoration> restore) {
     const auto turn = co_await acting_.take();
     if (const auto allowed = may_run_servers(); !allowed) co_return allowed;
     if (server_.alive())
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: there is a cluster already");
     if (const auto free = co_await server_.end_leftovers(); !free) co_return free;
+    const auto undone = co_await copies_undone();
+    if (!undone) co_return undone;
     const auto config = config_();
     data_replaced();
     const char* const what = restore ? "restoring in place" : "making a new cluster";
@@ -153,11 +164,8 @@ Task<Status> Adapter::clone(ClonePlan plan) {
     if (running)
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is replaced");
     if (const auto free = co_await server_.end_leftovers(); !free) co_return free;
-    co_await undo_clone();
-    if (!clone_undone_)
-        co_return fail(ErrorCode::unavailable, undo_problem_.empty()
-                                                   ? "an interrupted copy is being undone"
-                                                   : undo_problem_);
+    const auto undone = co_await copies_undone();
+    if (!undone) co_return undone;
     auto version = co_await program_version();
     if (!version) co_return std::unexpected(version.error());
     const auto config = config_();
@@ -288,6 +296,8 @@ Task<Result<std::string>> Adapter::begin_putting_away() {
         co_return fail(ErrorCode::conflict, "PostgreSQL runs: stop it before its data is put away");
     if (const auto free = co_await server_.end_leftovers(); !free)
         co_return std::unexpected(free.error());
+    const auto undone = co_await copies_undone();
+    if (!undone) co_return std::unexpected(undone.error());
     set_making_cluster(false);
     bootstrap_ = {};
     data_replaced();

@@ -77,6 +77,22 @@ TEST_F(Rotting, a_mark_that_cannot_be_read_counts) {
     EXPECT_FALSE(look(*a).corrupted());
 }
 
+TEST_F(Rotting, a_log_that_a_copy_brings_is_its_sources) {
+    auto a = made_node("a");
+    EXPECT_THAT(a->sql("DO $$ BEGIN RAISE 'damaged' USING ERRCODE = 'XX001'; END $$"),
+                StartsWith("ERROR"));
+    const auto log = a->config.data_dir + "/log/server.log";
+    ASSERT_TRUE(
+        t.until([&] { return os::read_file(log).value_or("").contains("damaged"); }, patience));
+    auto b = node("b");
+    ports::Postgres::ClonePlan plan;
+    plan.source = a->as_upstream();
+    const auto copied = t.await(b->postgres->clone(plan));
+    ASSERT_TRUE(copied) << copied.error().message;
+    ASSERT_TRUE(os::exists(b->config.data_dir + "/current_logfiles"));
+    EXPECT_EQ(look(*b), cluster::Corruption{});
+}
+
 TEST_F(Rotting, it_goes_with_the_directory) {
     auto a = made_node("a");
     auto b = node("b");

@@ -416,6 +416,30 @@ TEST_F(WithServers, a_stale_or_broken_pid_file_does_not_hinder_a_start) {
     EXPECT_TRUE(icontains_text(seen.problem, "postmaster.pid")) << seen.problem;
 }
 
+// What it set aside is people's only data, and what comes in between would hide that.
+TEST_F(WithServers, nothing_is_made_or_put_away_before_an_interrupted_copy_is_undone) {
+    auto a = node("a");
+    const auto& data = a->config.data_dir;
+    ASSERT_TRUE(os::make_directory(data + ".before_clone", 0700));
+    ASSERT_TRUE(os::write_file(data + ".before_clone/PG_VERSION", "15\n", 0600));
+    // It cannot be read what is kept.
+    ASSERT_TRUE(os::make_directory(data + ".rebuild", 0700));
+    const auto refused = [](const Status& done) {
+        return !done && done.error().code == ErrorCode::unavailable;
+    };
+    EXPECT_TRUE(refused(t.await(a->postgres->bootstrap(std::nullopt))));
+    EXPECT_TRUE(refused(t.await(a->postgres->keep_aside("x"))));
+    EXPECT_TRUE(refused(t.await(a->postgres->put_back("x"))));
+    EXPECT_TRUE(refused(t.await(a->postgres->set_aside())));
+    EXPECT_FALSE(os::exists(data));
+
+    ASSERT_TRUE(os::remove_tree(data + ".rebuild"));
+    const auto made = t.await(a->postgres->bootstrap(std::nullopt));
+    ASSERT_FALSE(made) << "over the old data, which is back";
+    EXPECT_EQ(made.error().code, ErrorCode::conflict);
+    EXPECT_TRUE(os::exists(data + "/PG_VERSION"));
+}
+
 TEST_F(WithServers, a_start_that_cannot_succeed_says_so_soon) {
     auto a = made_node("a");
     auto b = made_node("b");
