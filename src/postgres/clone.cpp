@@ -34,12 +34,12 @@ using namespace std::chrono_literals;
 
 Status check_replaceable(const CloneJob& job) {
     const std::string& dir = job.config.data_dir;
-    if (half_made_by(dir) == by_return)
+    RLV_TRY(const auto mark, read_half_made(dir));
+    if (mark == by_return)
         return fail(
             ErrorCode::conflict,
             fmt::format("the data from before an interrupted copy is not back in {} yet", dir));
-    if (!has_content(dir) || job.target_ours || job.plan.replace_existing ||
-        is_a_copy(half_made_by(dir)))
+    if (!has_content(dir) || job.target_ours || job.plan.replace_existing || is_a_copy(mark))
         return {};
     return fail(ErrorCode::conflict,
                 fmt::format("{} is not empty: nothing is copied over it", dir));
@@ -53,14 +53,14 @@ Status clear_target(CloneJob& job) {
     RLV_CHECK(mark_voteless(dir));
     if (!has_content(dir)) return {};
     if (job.target_ours) return wipe(dir);
-    if (is_a_copy(half_made_by(dir))) {
+    RLV_TRY(const auto mark, read_half_made(dir));
+    if (is_a_copy(mark)) {
         // A copy that never finished holds nothing anybody needs; what it set aside may.
-        job.moved = moved_earlier(dir, job.suffix);
+        RLV_TRY(job.moved, moved_earlier(dir, job.suffix));
         job.target_ours = true;
         return wipe(dir);
     }
     // It may be half made itself (a rewind that broke off): that goes with it, and comes back.
-    const auto mark = half_made_by(dir);
     const std::string aside = path_beside(dir, job.suffix);
     RLV_CHECK(mark ? mark_half_made(aside, *mark) : clear_half_made(aside));
     auto moved =
@@ -95,7 +95,7 @@ std::string source_conninfo(const CloneJob& job) {
 // it is no longer whole, and not that it can go.
 Status keep_target(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
-    const auto by = half_made_by(dir);
+    RLV_TRY(const auto by, read_half_made(dir));
     if (by != by_method) RLV_CHECK(check_replaceable(job));
     RLV_CHECK(mark_voteless(dir));
     if (!has_content(dir) || job.target_ours || is_a_copy(by)) return mark_half_made(dir, by_clone);
@@ -257,7 +257,8 @@ Status undo(CloneJob& job) {
     const std::string& dir = job.config.data_dir;
     if (!job.moved.empty()) return bring_back(dir, job.suffix, job.moved);
     if (job.target_ours) {
-        if (half_made_by(dir) == by_restore) return {};  // the next one goes on with it
+        RLV_TRY(const auto mark, read_half_made(dir));
+        if (mark == by_restore) return {};  // the next one goes on with it
         RLV_CHECK(wipe(dir));
     } else {
         return {};  // nothing was touched, or only in place: the mark stays

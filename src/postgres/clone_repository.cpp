@@ -42,10 +42,10 @@ bool has_tablespaces(const std::string& dir) {
 
 enum class Over { nothing, partial, old_data };
 
-Over what_to_go_over(const CloneJob& job, const ports::ReplicaMethod& method) {
+Result<Over> what_to_go_over(const CloneJob& job, const ports::ReplicaMethod& method) {
     const std::string& dir = job.config.data_dir;
     if (job.target_ours || !can_be_gone_over(dir)) return Over::nothing;
-    const auto mark = half_made_by(dir);
+    RLV_TRY(const auto mark, read_half_made(dir));
     if (mark == by_restore) return Over::partial;
     if (!method.delta || is_a_copy(mark)) return Over::nothing;
     if (!has_tablespaces(dir)) return Over::old_data;
@@ -58,13 +58,15 @@ Over what_to_go_over(const CloneJob& job, const ports::ReplicaMethod& method) {
 // changes.
 Result<bool> prepare_restore(CloneJob& job, const ports::ReplicaMethod& method) {
     const std::string& dir = job.config.data_dir;
-    switch (what_to_go_over(job, method)) {
-        case Over::partial:
+    RLV_TRY(const Over over, what_to_go_over(job, method));
+    switch (over) {
+        case Over::partial: {
             RLV_CHECK(mark_voteless(dir));
-            job.moved = moved_earlier(dir, job.suffix);
+            RLV_TRY(job.moved, moved_earlier(dir, job.suffix));
             job.target_ours = true;
             log::info("a restore into {} was interrupted: it is gone on with", dir);
             return true;
+        }
         case Over::old_data:
             if (half_made_by(dir) != by_method) RLV_CHECK(check_replaceable(job));
             RLV_CHECK(mark_voteless(dir));

@@ -75,25 +75,23 @@ Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config) {
     RLV_TRY(const auto kept, keeping(dir));
     const bool keeps = !kept.empty();
     const auto& suffix = keeps ? kept : set_aside_suffix;
-    const Moved moved = moved_earlier(dir, suffix);
+    RLV_TRY(const Moved moved, moved_earlier(dir, suffix));
     RLV_TRY(const auto mark, read_half_made(dir));
     if (moved.empty()) {
-        if (mark == by_return) {
-            RLV_CHECK(put_links_back(dir, suffix, taken_of(suffix)));
-            RLV_CHECK(mark_as_before(dir, suffix));
-            return true;
-        }
-        if (!keeps) return false;
-        RLV_CHECK(put_links_back(dir, suffix));
-        RLV_CHECK(end_keeping(dir, suffix));
-        return false;
+        // Moving it aside may have broken off among its links' targets, or putting it back after
+        // the last one of those that are elsewhere. A copy's own links are none of it.
+        if (!is_a_copy(mark)) RLV_CHECK(put_links_back(dir, suffix, taken_of(suffix)));
+        if (mark == by_return) RLV_CHECK(mark_as_before(dir, suffix));
+        if (keeps) RLV_CHECK(end_keeping(dir, suffix));
+        return mark == by_return;
     }
-    if (has_content(dir) && mark == by_bootstrap)
+    RLV_TRY(const bool full, holds_content(dir));
+    if (full && mark == by_bootstrap)
         return fail(ErrorCode::conflict,
                     fmt::format("a new cluster is half made in {}, and {} has data from before a "
                                 "copy: move one of them away",
                                 dir, moved.back().second));
-    if (has_content(dir) && !of_the_copy(mark)) {
+    if (full && !of_the_copy(mark)) {
         // The copy was complete; only the old data was still to go, or to be kept.
         RLV_CHECK(keeps ? kept_for_good(dir, suffix) : remove_moved(moved));
         RLV_CHECK(clear_half_made(path_beside(dir, suffix)));

@@ -156,5 +156,100 @@ TEST_F(CloneUndo, AClusterThatIsHalfMadeIsNoCompleteCopy) {
     EXPECT_EQ(half_made_by(data), by_bootstrap);
 }
 
+TEST_F(CloneUndo, LinksComeBackHoweverTheyAreWritten) {
+    fill(top + "/wal", "old wal");
+    fs::create_directory_symlink("../wal", data + "/pg_wal");
+    fill(top + "/space", "old table");
+    fs::create_directory_symlink("space", top + "/by-way");
+    fs::create_directory_symlink(top + "/by-way", data + "/pg_tblspc/16384");
+    fill(data + "/inside", "old inside");
+    fs::create_directory_symlink("../inside", data + "/pg_tblspc/16385");
+    begin();
+    EXPECT_EQ(content(top + "/wal"), "nothing");
+    EXPECT_TRUE(undone());
+    expect_old();
+    EXPECT_EQ(content(data + "/pg_wal"), "old wal");
+    EXPECT_EQ(content(data + "/pg_tblspc/16384"), "old table");
+    EXPECT_EQ(content(data + "/pg_tblspc/16385"), "old inside");
+}
+
+TEST_F(CloneUndo, ADataDirectoryThatIsALinkIsMadeAnewAndComesBackWhereItLeads) {
+    fs::rename(data, top + "/real");
+    fs::create_directory_symlink("real", data);
+    fill(top + "/wal", "old wal");
+    fs::create_directory_symlink("../wal", data + "/pg_wal");
+    ASSERT_TRUE(move_aside(data, set_aside_suffix));
+    ASSERT_TRUE(mark_half_made(data, by_clone));
+    const auto made = ensure_directory(data);
+    ASSERT_TRUE(made) << made.error().message;
+    fill(data, "half");
+    EXPECT_TRUE(undone());
+    expect_old();
+    EXPECT_EQ(content(data + "/pg_wal"), "old wal");
+    EXPECT_TRUE(fs::is_symlink(data));
+
+    // Also before there was a new one.
+    ASSERT_TRUE(move_aside(data, set_aside_suffix));
+    EXPECT_TRUE(undone());
+    expect_old();
+    EXPECT_EQ(content(data + "/pg_wal"), "old wal");
+}
+
+// The links' targets go first.
+TEST_F(CloneUndo, AnAgentThatDiesWhileItMovesLeavesNoLinkDangling) {
+    add_space(top + "/space");
+    fs::rename(top + "/space", top + "/space" + set_aside_suffix);
+    EXPECT_FALSE(undone());
+    EXPECT_EQ(content(data + "/pg_tblspc/16384"), "old table");
+    expect_old();
+    // What is left from another time is no reason to stop.
+    fill(top + "/space" + set_aside_suffix, "older");
+    EXPECT_FALSE(undone());
+    EXPECT_EQ(content(top + "/space"), "old table");
+    EXPECT_EQ(content(top + "/space" + set_aside_suffix), "older");
+}
+
+TEST_F(CloneUndo, WhatCannotBeReadRemovesNothing) {
+    add_space(top + "/space");
+    begin();
+    // The mark,
+    fs::remove(half_made_marker(data));
+    fs::create_directories(half_made_marker(data));
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(content(aside), "old");
+    fs::remove(half_made_marker(data));
+    // what stands in the old data's place,
+    fs::rename(data, top + "/half");
+    std::ofstream(data) << "no directory";
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(content(aside), "old");
+    fs::remove(data);
+    fs::rename(top + "/half", data);
+    ASSERT_TRUE(mark_half_made(data, by_clone));
+    // the old data's links,
+    fs::rename(aside + "/pg_tblspc", aside + "/links");
+    fs::create_directory_symlink("pg_tblspc", aside + "/pg_tblspc");
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(content(data), "half");
+    fs::remove(aside + "/pg_tblspc");
+    fs::rename(aside + "/links", aside + "/pg_tblspc");
+    // the old data's mark.
+    fs::create_directories(half_made_marker(aside));
+    EXPECT_FALSE(undo_interrupted_clone(config));
+    EXPECT_EQ(half_made_by(data), by_return) << "not whole";
+    fs::remove(half_made_marker(aside));
+    EXPECT_TRUE(undone());
+    expect_old();
+    EXPECT_EQ(content(data + "/pg_tblspc/16384"), "old table");
+}
+
+TEST_F(CloneUndo, LinksThatCannotBeReadStopTheMove) {
+    fs::remove(data + "/pg_tblspc");
+    fs::create_directory_symlink("pg_tblspc", data + "/pg_tblspc");
+    EXPECT_FALSE(move_aside(data, set_aside_suffix));
+    EXPECT_FALSE(wipe(data));
+    EXPECT_EQ(content(data), "old");
+}
+
 }  // namespace
 }  // namespace relevo::postgres

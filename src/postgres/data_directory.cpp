@@ -19,43 +19,93 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path resolved(const std::string& data_dir) {
-    std::error_code error;
-    const fs::path real = fs::canonical(data_dir, error);
-    fs::path path = error ? fs::path(data_dir) : real;
-    return path.has_filename() ? path : path.parent_path();  // no '/' at the end
-}
-
-// What pg_wal and the tablespaces point to.
-std::vector<fs::path> link_targets(const fs::path& data_dir) {
-    std::vector<fs::path> targets;
-    std::error_code error;
-    const auto take = [&](const fs::path& link) {
-        std::error_code one;
-        if (!fs::is_symlink(link, one)) return;
-        const fs::path target = fs::canonical(link, one);
-        if (!one && fs::is_directory(target, one)) targets.push_back(target);
-    };
-    take(data_dir / "pg_wal");
-    for (auto at = fs::directory_iterator(data_dir / "pg_tblspc", error);
-         !error && at != fs::directory_iterator(); at.increment(error))
-        take(at->path());
-    return targets;
-}
-
 std::unexpected<Error> cannot(std::string_view what, const fs::path& path,
                               const std::error_code& error) {
     return fail(ErrorCode::failed, fmt::format("{} {}: {}", what, path.string(), error.message()));
 }
 
 // Only what is surely not there is no directory.
-Result<bool> is_directory(const fs::path& path) {
+Result<bool> directory_there(const fs::path& path) {
     std::error_code error;
     const auto status = fs::status(path, error);
     if (status.type() == fs::file_type::none) return cannot("looking at", path, error);
     return fs::is_directory(status);
 }
 
+Result<bool> is_link(const fs::path& path) {
+    std::error_code error;
+    const auto status = fs::symlink_status(path, error);
+    if (status.type() == fs::file_type::none) return cannot("looking at", path, error);
+    return fs::is_symlink(status);
+}
+
+fs::path without_end(fs::path path) {  // no '/' there
+    return path.has_filename() ? std::move(path) : path.parent_path();
+}
+
+// Where it leads, as fs::canonical() says, also when nothing stands there (any more).
+Result<fs::path> leads_to(const fs::path& start) {
+    constexpr int links_max = 40;  // as Linux has it
+    std::error_code error;
+    fs::path path = fs::absolute(start, error);
+    for (int links = 0; !error && links <= links_max; ++links) {
+        path = without_end(path);
+        const fs::path parent = fs::weakly_canonical(path.parent_path(), error);
+        if (error) break;
+        path = without_end((parent / path.filename()).lexically_normal());
+        RLV_TRY(const bool link, is_link(path));
+        if (!link) return path;
+        path = parent / fs::read_symlink(path, error);
+    }
+    if (!error) error = std::make_error_code(std::errc::too_many_symbolic_link_levels);
+    return cannot("following", start, error);
+}
+
+// pg_wal and the tablespaces, where they are links.
+Result<std::vector<fs::path>> links_in(const fs::path& data_dir) {
+    std::vector<fs::path> all{data_dir / "pg_wal"};
+    std::error_code error;
+    const fs::path tablespaces = data_dir / "pg_tblspc";
+    for (auto at = fs::directory_iterator(tablespaces, error);
+         !error && at != fs::directory_iterator(); at.increment(error))
+        all.push_back(at->path());
+    if (error && error != std::errc::no_such_file_or_directory)
+        return cannot("reading", tablespaces, error);
+    std::vector<fs::path> links;
+    for (auto& path : all) {
+        RLV_TRY(const bool link, is_link(path));
+        if (link) links.push_back(std::move(path));
+    }
+    return links;
+}
+
+// What pg_wal and the tablespaces point to.
+Result<std::vector<fs::path>> link_targets(const fs::path& data_dir) {
+    std::vector<fs::path> targets;
+    RLV_TRY(const auto links, links_in(data_dir));
+    for (const auto& link : links) {
+        RLV_TRY(auto target, leads_to(link));
+        RLV_TRY(const bool there, directory_there(target));
+        if (there) targets.push_back(std::move(target));
+    }
+    return targets;
+}
+
+// The same and the directory itself, which comes last.
+Result<std::vector<fs::path>> with_link_targets(const std::string& data_dir) {
+    RLV_TRY(auto directory, leads_to(data_dir));
+    RLV_TRY(auto all, link_targets(directory));
+    all.push_back(std::move(directory));
+    return all;
+}
+
+Status sync_names(const fs::path& one, const fs::path& other) {
+    RLV_CHECK(os::sync_directory(one.parent_path().string()));
+    if (one.parent_path() == other.parent_path()) return {};
+    return os::sync_directory(other.parent_path().string());
+}
+
+// Durable: marks that tell of it may go afterwards.
 Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::removed) {
     std::error_code error;
     if (older == Older::kept && fs::exists(fs::symlink_status(to, error)))
@@ -65,7 +115,9 @@ Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::
         return cannot("removing", to, error);
     fs::rename(from, to, error);
     if (error) return cannot("renaming", from, error);
-    return {};
+    auto durable = sync_names(from, to);
+    if (!durable) fs::rename(to, from, error);  // an error leaves all as it was
+    return durable;
 }
 
 Status remove_content(const fs::path& directory) {
@@ -84,53 +136,63 @@ Status remove_content(const fs::path& directory) {
 
 }  // namespace
 
-bool has_content(const std::string& data_dir) {
+Result<bool> holds_content(const std::string& data_dir) {
     std::error_code error;
-    auto at = fs::directory_iterator(data_dir, error);
-    // What cannot be read may hold anything.
-    if (error) return error != std::errc::no_such_file_or_directory;
-    for (const auto& entry : at)
-        if (entry.path().filename() != "lost+found") return true;
+    for (auto at = fs::directory_iterator(data_dir, error);
+         !error && at != fs::directory_iterator(); at.increment(error))
+        if (at->path().filename() != "lost+found") return true;
+    if (error && error != std::errc::no_such_file_or_directory)
+        return cannot("reading", data_dir, error);
     return false;
 }
 
-std::string real_data_dir(const std::string& data_dir) { return resolved(data_dir).string(); }
+bool has_content(const std::string& data_dir) { return holds_content(data_dir).value_or(true); }
+
+std::string real_data_dir(const std::string& data_dir) {
+    return leads_to(data_dir).value_or(without_end(data_dir)).string();
+}
 
 Status put_links_back(const std::string& data_dir, const std::string& suffix, Taken taken) {
-    const fs::path directory = resolved(data_dir);
-    std::error_code error;
-    const auto put_back_one = [&](const fs::path& link) -> Status {
-        std::error_code one;
-        const fs::path target = fs::read_symlink(link, one);
-        if (one || !fs::is_directory(target.string() + suffix, one)) return {};
-        if (has_content(target.string()) && taken == Taken::left) return {};
-        if (has_content(target.string()))
+    RLV_TRY(const auto directory, leads_to(data_dir));
+    RLV_TRY(const auto links, links_in(directory));
+    for (const auto& link : links) {
+        RLV_TRY(const auto target, leads_to(link));
+        const fs::path aside = target.string() + suffix;
+        RLV_TRY(const bool there, directory_there(aside));
+        if (!there) continue;
+        if (has_content(target.string())) {
+            if (taken == Taken::left) continue;
             return fail(ErrorCode::conflict,
                         fmt::format("{} is to come back as {}, where something stands: move one of "
                                     "them away",
-                                    target.string() + suffix, target.string()));
-        fs::remove(target, one);
-        return rename_to(target.string() + suffix, target, Older::kept);
-    };
-    RLV_CHECK(put_back_one(directory / "pg_wal"));
-    for (auto at = fs::directory_iterator(directory / "pg_tblspc", error);
-         !error && at != fs::directory_iterator(); at.increment(error))
-        RLV_CHECK(put_back_one(at->path()));
+                                    aside.string(), target.string()));
+        }
+        std::error_code ignored;
+        fs::remove(target, ignored);
+        RLV_CHECK(rename_to(aside, target, Older::kept));
+    }
     return {};
 }
 
+namespace {
+
+Status roll_back(const Moved& moved) {
+    Status first;
+    for (const auto& [old_path, new_path] : moved | std::views::reverse)
+        if (auto done = rename_to(new_path, old_path, Older::kept); !done && first) first = done;
+    return first;
+}
+
+}  // namespace
+
 Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix, Older older) {
-    const fs::path from = resolved(data_dir);
-    std::vector<fs::path> all = link_targets(from);
-    all.push_back(from);
+    RLV_TRY(const auto all, with_link_targets(data_dir));
     Moved moved;
     for (const fs::path& path : all) {
         const fs::path to = path.string() + suffix;
         if (auto done = rename_to(path, to, older); !done) {
-            for (const auto& [old_path, new_path] : moved | std::views::reverse) {
-                std::error_code ignored;
-                fs::rename(new_path, old_path, ignored);
-            }
+            if (const auto back = roll_back(moved); !back)
+                done.error().message += "; and what was moved is not back: " + back.error().message;
             return within(
                 "moving the old data aside (the directory above it must be writable and on the "
                 "same "
@@ -142,23 +204,24 @@ Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix,
     return moved;
 }
 
-Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
-    const fs::path directory = resolved(data_dir);
+Result<Moved> moved_earlier(const std::string& data_dir, const std::string& suffix) {
+    RLV_TRY(const auto directory, leads_to(data_dir));
     const fs::path aside = directory.string() + suffix;
-    std::error_code error;
-    if (!fs::is_directory(aside, error)) return {};
+    RLV_TRY(const bool there, directory_there(aside));
     Moved moved;
-    // Its links still name where their targets were.
-    const auto take = [&](const fs::path& link) {
-        std::error_code one;
-        const fs::path target = fs::read_symlink(link, one);
-        if (!one && fs::is_directory(target.string() + suffix, one))
-            moved.emplace_back(target.string(), target.string() + suffix);
-    };
-    take(aside / "pg_wal");
-    for (auto at = fs::directory_iterator(aside / "pg_tblspc", error);
-         !error && at != fs::directory_iterator(); at.increment(error))
-        take(at->path());
+    if (!there) return moved;
+    // Its links still name where their targets were, as seen from the directory's own place.
+    RLV_TRY(const auto links, links_in(aside));
+    for (const auto& link : links) {
+        std::error_code error;
+        const fs::path named = fs::read_symlink(link, error);
+        if (error) return cannot("reading", link, error);
+        const fs::path parent = directory / link.parent_path().lexically_relative(aside);
+        RLV_TRY(const auto target, leads_to(parent / named));
+        const std::string waits = target.string() + suffix;
+        RLV_TRY(const bool one, directory_there(waits));
+        if (one) moved.emplace_back(target.string(), waits);
+    }
     moved.emplace_back(directory.string(), aside.string());
     return moved;
 }
@@ -167,7 +230,7 @@ Moved moved_earlier(const std::string& data_dir, const std::string& suffix) {
 Status put_back(const Moved& moved) {
     for (const auto& [old_path, new_path] : moved) {
         // Looked for first: what stands in its place is removed only for something else.
-        RLV_TRY(const bool there, is_directory(new_path));
+        RLV_TRY(const bool there, directory_there(new_path));
         if (there) RLV_CHECK(rename_to(new_path, old_path));
     }
     return {};
@@ -183,36 +246,37 @@ Status remove_moved(const Moved& moved) {
 }
 
 Status wipe(const std::string& data_dir) {
-    const fs::path directory = resolved(data_dir);
-    for (const fs::path& target : link_targets(directory)) RLV_CHECK(remove_content(target));
-    return remove_content(directory);
+    RLV_TRY(const auto all, with_link_targets(data_dir));
+    for (const fs::path& path : all) RLV_CHECK(remove_content(path));
+    return {};
 }
 
-Status wipe_itself(const std::string& data_dir) { return remove_content(resolved(data_dir)); }
+Status wipe_itself(const std::string& data_dir) {
+    RLV_TRY(const auto directory, leads_to(data_dir));
+    return remove_content(directory);
+}
 
 Status ensure_directory(const std::string& data_dir) {
     std::error_code error;
     if (fs::is_directory(data_dir, error)) return {};
-    fs::create_directories(data_dir, error);
-    if (error) return cannot("making", data_dir, error);
-    fs::permissions(data_dir, fs::perms::owner_all, error);
-    if (error) return cannot("setting the mode of", data_dir, error);
+    // Behind a link nothing may stand any more: what did was moved aside.
+    RLV_TRY(const auto directory, leads_to(data_dir));
+    fs::create_directories(directory, error);
+    if (error) return cannot("making", directory, error);
+    fs::permissions(directory, fs::perms::owner_all, error);
+    if (error) return cannot("setting the mode of", directory, error);
     return {};
 }
 
 Status sync_content(const std::string& data_dir) {
-    const fs::path directory = resolved(data_dir);
-    std::vector<fs::path> all = link_targets(directory);
-    all.push_back(directory);
+    RLV_TRY(const auto all, with_link_targets(data_dir));
     for (const fs::path& path : all) RLV_CHECK(os::sync_file_system(path.string()));
     return {};
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> directory_sizes(const std::string& data_dir) {
     std::vector<std::pair<std::string, std::uint64_t>> sizes;
-    const fs::path directory = resolved(data_dir);
-    std::vector<fs::path> all = link_targets(directory);
-    all.push_back(directory);
+    const auto all = with_link_targets(data_dir).value_or(std::vector<fs::path>{data_dir});
     for (const fs::path& top : all) {
         std::uint64_t total = 0;
         std::error_code error;

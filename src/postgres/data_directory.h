@@ -13,7 +13,10 @@
 
 namespace relevo::postgres {
 
-// Something is in it besides "lost+found". A missing directory is empty.
+// Something is in it besides "lost+found". A missing directory is empty. An error: it cannot be
+// told, and nothing may be removed for what it has.
+Result<bool> holds_content(const std::string& data_dir);
+// What cannot be read may hold anything.
 bool has_content(const std::string& data_dir);
 
 // Old path -> new path of everything that was renamed, the data directory last.
@@ -23,7 +26,8 @@ using Moved = std::vector<std::pair<std::string, std::string>>;
 enum class Older { removed, kept };
 
 // Renames <data_dir> to <data_dir><suffix> and the links' targets likewise. Afterwards data_dir
-// does not exist. On an error all is as before.
+// does not exist. On an error all is as before. Each rename here and below is on the disk when it
+// is done.
 Result<Moved> move_aside(const std::string& data_dir, const std::string& suffix,
                          Older older = Older::removed);
 // Where it really is: what a link as data_dir leads to.
@@ -34,7 +38,7 @@ enum class Taken { refused, left };
 Status put_links_back(const std::string& data_dir, const std::string& suffix,
                       Taken taken = Taken::refused);
 // What an earlier process moved aside with this suffix; empty when there is nothing.
-Moved moved_earlier(const std::string& data_dir, const std::string& suffix);
+Result<Moved> moved_earlier(const std::string& data_dir, const std::string& suffix);
 // The other way, over whatever stands there now (which is removed). Broken off, it can be done
 // again with what moved_earlier() says then. What is not under its new name is left as it is: a
 // target inside the data directory comes back with that, and then by put_links_back().

@@ -47,9 +47,20 @@ Status write(const std::string& data_dir, const AsideMark& mark) {
                           0600);
 }
 
-bool is_there(const std::string& path) {
+Result<bool> is_there(const std::string& path) {
     std::error_code error;
-    return fs::exists(fs::symlink_status(path, error));
+    const auto status = fs::symlink_status(path, error);
+    if (status.type() == fs::file_type::none)
+        return fail(ErrorCode::failed, fmt::format("looking at {}: {}", path, error.message()));
+    return fs::exists(status);
+}
+
+// nullopt: there is none, or it makes no sense.
+Result<std::optional<AsideMark>> read_mark(const std::string& data_dir) {
+    const auto text = os::read_file(mark_path(data_dir));
+    if (text) return parse(*text);
+    if (text.error().code == ErrorCode::not_found) return std::nullopt;
+    return std::unexpected(text.error());
 }
 
 // Renames are on the disk.
@@ -60,14 +71,16 @@ Status settled(const std::string& directory) {
 // What is known of damage goes with the data that it is about.
 Status take_damage_along(const std::string& from, const std::string& to) {
     const auto mark = corruption_marker(from);
-    if (!is_there(mark)) return clear_corruption(to);
+    RLV_TRY(const bool known, is_there(mark));
+    if (!known) return clear_corruption(to);
     RLV_TRY(const auto text, os::read_file(mark));
     return os::write_file(corruption_marker(to), text, 0600);
 }
 
 // What stood in the old data's place goes: half made, or kept under another name.
 Status clear_place(const std::string& data_dir, const AsideMark& mark) {
-    if (half_made_by(data_dir)) {
+    RLV_TRY(const auto by, read_half_made(data_dir));
+    if (by) {
         RLV_CHECK(wipe(data_dir));
     } else if (has_content(data_dir)) {
         RLV_TRY(const auto moved,
@@ -83,25 +96,21 @@ Status clear_place(const std::string& data_dir, const AsideMark& mark) {
 }  // namespace
 
 std::optional<AsideMark> read_aside_mark(const std::string& data_dir) {
-    const auto text = os::read_file(mark_path(data_dir));
-    return text ? parse(*text) : std::nullopt;
+    return read_mark(data_dir).value_or(std::nullopt);
 }
 
 Status keep_aside(const std::string& data_dir, const std::string& id) {
-    const auto path = mark_path(data_dir);
-    std::optional<AsideMark> mark;
-    if (is_there(path)) {
-        RLV_TRY(const auto text, os::read_file(path));
-        mark = parse(text);
-    }
+    RLV_TRY(auto mark, read_mark(data_dir));
     if (mark && mark->id == id && mark->done()) return {};
     if (!mark || mark->id != id || mark->state == State::returning) {
         mark = AsideMark{id, State::begun, is_voteless(data_dir), real_data_dir(data_dir)};
         RLV_CHECK(write(data_dir, *mark));
     }
     const auto aside = mark->directory + cluster::aside_suffix(id);
-    if (!is_there(aside) && has_content(data_dir)) {
-        if (const auto by = half_made_by(data_dir)) RLV_CHECK(mark_half_made(aside, *by));
+    RLV_TRY(const bool done, is_there(aside));
+    if (!done && has_content(data_dir)) {
+        RLV_TRY(const auto by, read_half_made(data_dir));
+        if (by) RLV_CHECK(mark_half_made(aside, *by));
         RLV_CHECK(take_damage_along(data_dir, aside));
         RLV_TRY([[maybe_unused]] const auto moved,
                 move_aside(data_dir, cluster::aside_suffix(id), Older::kept));
@@ -115,20 +124,23 @@ Status keep_aside(const std::string& data_dir, const std::string& id) {
 }
 
 Status put_back_kept(const std::string& data_dir, const std::string& id) {
-    auto mark = read_aside_mark(data_dir);
+    RLV_TRY(auto mark, read_mark(data_dir));
     if (!mark || mark->id != id) return {};
     const auto suffix = cluster::aside_suffix(id);
     const auto aside = mark->directory + suffix;
-    if (mark->done() || (mark->state == State::begun && is_there(aside))) {
+    RLV_TRY(const bool waits, is_there(aside));
+    if (mark->done() || (mark->state == State::begun && waits)) {
         RLV_CHECK(clear_place(data_dir, *mark));
         mark->state = State::returning;
         RLV_CHECK(write(data_dir, *mark));
     }
-    if (mark->state == State::returning && is_there(aside)) {
+    if (mark->state == State::returning && waits) {
         RLV_CHECK(mark->voteless ? mark_voteless(data_dir) : clear_voteless(data_dir));
-        if (const auto by = half_made_by(aside)) RLV_CHECK(mark_half_made(data_dir, *by));
+        RLV_TRY(const auto by, read_half_made(aside));
+        if (by) RLV_CHECK(mark_half_made(data_dir, *by));
         RLV_CHECK(take_damage_along(aside, data_dir));
-        RLV_CHECK(put_back(moved_earlier(mark->directory, suffix)));
+        RLV_TRY(const auto moved, moved_earlier(mark->directory, suffix));
+        RLV_CHECK(put_back(moved));
         RLV_CHECK(clear_half_made(aside));
         RLV_CHECK(clear_corruption(aside));
         log::warning("the data from before the restore in place is back in {}", mark->directory);

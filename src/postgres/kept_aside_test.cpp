@@ -168,6 +168,18 @@ TEST_F(KeptAside, WhatWasHalfMadeIsSoAfterwards) {
     EXPECT_FALSE(half_made_by(aside("a")));
 }
 
+TEST_F(KeptAside, AMarkThatCannotBeReadIsNoMarkThatIsDone) {
+    ASSERT_TRUE(keep_aside(data, "a"));
+    fs::rename(data + ".in_place", top + "/mark");
+    fs::create_directories(data + ".in_place");
+    EXPECT_FALSE(put_back_kept(data, "a"));
+    EXPECT_EQ(content(aside("a") + "/PG_VERSION"), "old");
+    fs::remove(data + ".in_place");
+    fs::rename(top + "/mark", data + ".in_place");
+    ASSERT_TRUE(put_back_kept(data, "a"));
+    expect_old();
+}
+
 TEST_F(KeptAside, AnotherRestoresMarkIsLeftAlone) {
     ASSERT_TRUE(keep_aside(data, "a"));
     fill(data, "new");

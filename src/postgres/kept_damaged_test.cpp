@@ -85,7 +85,7 @@ TEST_F(KeptDamaged, AnAgentThatDiesWhilePuttingItBackGoesOnWithThat) {
     EXPECT_FALSE(half_made_by(data));
 
     begin();
-    ASSERT_TRUE(put_back(moved_earlier(data, suffix)));
+    ASSERT_TRUE(put_back(moved_earlier(data, suffix).value()));
     ASSERT_TRUE(mark_half_made(data, "return"));
     EXPECT_TRUE(undone()) << "all is back, and the mark stands";
     EXPECT_EQ(content(data + "/PG_VERSION"), "old");
