@@ -208,7 +208,8 @@ Task<Status> Adapter::rewind(const cluster::Upstream& source) {
     auto done = co_await rewind_now(std::move(upstream));
     if (done || done.error().code == ErrorCode::cancelled) co_return done;
     const auto wants_room = co_await pool_.run([config = config_(), error = done.error()] {
-        return !half_made_by(config.data_dir) && no_room(error, config.data_dir);
+        const auto mark = read_half_made(config.data_dir);
+        return mark && !*mark && no_room(error, config.data_dir);
     });
     if (wants_room)
         co_return fail(ErrorCode::unavailable,

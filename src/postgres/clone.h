@@ -27,7 +27,7 @@ Task<Status> clone(os::Blocking& pool, const ports::PostgresConfig& config,
                    const ports::Postgres::ClonePlan& plan, int version);
 
 // At the agent's start: when an earlier process ended in the middle of a clone, the old data, if
-// there was some, is put back (true). Blocking.
+// there was some, is put back (true). conflict: a new cluster is half made in its place. Blocking.
 Result<bool> undo_interrupted_clone(const ports::PostgresConfig& config);
 
 }  // namespace relevo::postgres

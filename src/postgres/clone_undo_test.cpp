@@ -1,6 +1,10 @@
 // What a copy left gives way to the data from before it, wherever that broke off.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -39,6 +43,16 @@ private:
     rlimit before_{};
     void (*handler_)(int);
 };
+
+// A file system of 64 kB there, for this process alone.
+bool own_disk(const std::string& path) {
+    const auto user = std::to_string(::geteuid()), group = std::to_string(::getegid());
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    std::ofstream("/proc/self/uid_map") << "0 " << user << " 1";
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/gid_map") << "0 " << group << " 1";
+    return ::mount("none", path.c_str(), "tmpfs", 0, "size=64k") == 0;
+}
 
 class CloneUndo : public ::testing::Test {
 protected:
@@ -96,6 +110,26 @@ TEST_F(CloneUndo, ADiskThatTheCopyFilledIsNoReasonToKeepTheCopy) {
     }
     expect_old();
     EXPECT_EQ(content(top + "/space"), "old table");
+}
+
+// On a real disk that is full, where one may be had.
+TEST_F(CloneUndo, WhatTheCopyLeftMakesRoomForTheMark) {
+    enum { undone_well = 0, no_disk = 1, not_full = 2, not_undone = 3 };
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (!own_disk(top)) ::_exit(no_disk);
+        fill(data, "old");
+        begin();
+        std::ofstream(data + "/large") << std::string(1U << 20U, 'x');
+        if (os::write_file(top + "/more", "x", 0600)) ::_exit(not_full);
+        const bool well = undone() && content(data) == "old" && !half_made_by(data);
+        ::_exit(well ? undone_well : not_undone);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == no_disk) GTEST_SKIP() << "no file system may be mounted here";
+    EXPECT_EQ(WEXITSTATUS(status), undone_well);
 }
 
 // Its mark goes ahead of it then, and outlives an agent that dies before the old data is back.

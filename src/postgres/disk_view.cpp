@@ -77,7 +77,12 @@ cluster::DataDir judge(const ports::PostgresConfig& config, DiskView& view, bool
             return DataDir::unusable;
         case os::DirectoryState::filled: break;
     }
-    if (const auto by = half_made_by(path); by && !(making_cluster && *by == by_bootstrap)) {
+    const auto mark = read_half_made(path);
+    if (!mark) {
+        view.problem = mark.error().message;
+        return DataDir::unusable;
+    }
+    if (const auto& by = *mark; by && !(making_cluster && *by == by_bootstrap)) {
         view.unfinished_cluster = *by == by_bootstrap;
         return DataDir::half_made;
     }

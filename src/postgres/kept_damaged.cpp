@@ -21,11 +21,6 @@ namespace fs = std::filesystem;
 
 std::string mark_path(const std::string& data_dir) { return path_beside(data_dir, ".rebuild"); }
 
-bool is_there(const std::string& path) {
-    std::error_code error;
-    return fs::exists(fs::symlink_status(path, error));
-}
-
 constexpr std::uint64_t mebibyte = 1ULL << 20U;
 
 }  // namespace
@@ -47,9 +42,10 @@ Result<std::string> keeping(const std::string& data_dir) {
 namespace {
 
 Status take_mark_along(const std::string& from, const std::string& to) {
-    if (!is_there(corruption_marker(from))) return {};
-    RLV_TRY(const auto text, os::read_file(corruption_marker(from)));
-    RLV_CHECK(os::write_file(corruption_marker(to), text, 0600));
+    const auto text = os::read_file(corruption_marker(from));
+    if (!text && text.error().code == ErrorCode::not_found) return {};
+    if (!text) return std::unexpected(text.error());
+    RLV_CHECK(os::write_file(corruption_marker(to), *text, 0600));
     return clear_corruption(from);
 }
 

@@ -26,6 +26,22 @@ TEST(WalFile, the_newest_timeline_of_a_position_is_that_of_its_segment) {
     EXPECT_TRUE(os::remove_tree(*directory));
 }
 
+TEST(DiskView, a_mark_that_cannot_be_read_is_no_reason_to_start) {
+    auto directory = os::make_temporary_directory("relevo-view-");
+    ASSERT_TRUE(directory) << directory.error().message;
+    ports::PostgresConfig config;
+    config.data_dir = *directory + "/data";
+    ASSERT_TRUE(os::make_directory(config.data_dir + "/global", 0700));
+    ASSERT_TRUE(os::write_file(config.data_dir + "/PG_VERSION", "15\n", 0600));
+    ASSERT_TRUE(os::write_file(config.data_dir + "/global/pg_control", "", 0600));
+    EXPECT_EQ(look_at_disk(config, nullptr).data_dir, cluster::DataDir::initialized);
+    ASSERT_TRUE(os::make_directory(config.data_dir + ".half_made", 0700));
+    const auto view = look_at_disk(config, nullptr);
+    EXPECT_EQ(view.data_dir, cluster::DataDir::unusable);
+    EXPECT_FALSE(view.problem.empty());
+    EXPECT_TRUE(os::remove_tree(*directory));
+}
+
 TEST(ControlData, the_program_s_output_is_read) {
     const auto file = parse_control_data(
         "Database system identifier:           7711261943289599177\n"
