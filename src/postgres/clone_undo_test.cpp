@@ -13,6 +13,7 @@
 #include <string>
 
 #include "os/file.h"
+#include "os/test_loop.h"
 #include "ports/postgres_config.h"
 #include "postgres/clone.h"
 #include "postgres/clone_job.h"
@@ -181,6 +182,26 @@ TEST_F(CloneUndo, WithoutOldDataNothingGoes) {
     EXPECT_EQ(half_made_by(data), by_clone);
 }
 
+// Once the old data is gone nothing may fail that would bring it back.
+TEST_F(CloneUndo, ACompleteCopyStaysWhateverIsLeftOfTheOldData) {
+    os::TestLoop t;
+    config.create_replica_methods = {"mine"};
+    config.replica_methods["mine"] = {
+        .name = "mine",
+        .command =
+            "/bin/sh -c 'mkdir $0.before_clone.half_made && echo new > $0/PG_VERSION' " + data,
+        .keep_data = false,
+        .no_params = true,
+        .no_leader = true,
+        .options = {}};
+    ports::Postgres::ClonePlan plan;
+    plan.replace_existing = true;
+    const auto done = t.await(clone(t.pool, config, plan, 150000));
+    EXPECT_TRUE(done) << done.error().message;
+    EXPECT_EQ(content(data), "new\n");
+    EXPECT_FALSE(half_made_by(data));
+}
+
 TEST_F(CloneUndo, AClusterThatIsHalfMadeIsNoCompleteCopy) {
     begin();
     ASSERT_TRUE(mark_half_made(data, by_bootstrap));
@@ -200,6 +221,8 @@ TEST_F(CloneUndo, LinksComeBackHoweverTheyAreWritten) {
     fs::create_directory_symlink("../inside", data + "/pg_tblspc/16385");
     begin();
     EXPECT_EQ(content(top + "/wal"), "nothing");
+    fill(top + "/wal", "half");
+    fill(top + "/space", "half");
     EXPECT_TRUE(undone());
     expect_old();
     EXPECT_EQ(content(data + "/pg_wal"), "old wal");
