@@ -34,8 +34,8 @@ TEST(BasebackupProgress, other_words_and_any_bytes_are_no_news) {
                     "1/2/3 kB (1%)\n99999999999999999999 kB \nx/1 kB \n kB \n"));
     std::mt19937 random(7);
     std::string noise;
-    for (int i = 0; i < 100'000; ++i)
-        noise += static_cast<char>("0123456789/ kB()%\n\r-"[random() % 22]);
+    constexpr std::string_view letters = "0123456789/ kB()%\n\r-";
+    for (int i = 0; i < 100'000; ++i) noise += letters[random() % letters.size()];
     for (std::size_t at = 0; at < noise.size(); at += 17) {
         reader.read(std::string_view(noise).substr(at, 17));
         const auto share = reader.progress().percent;
