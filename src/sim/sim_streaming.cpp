@@ -104,8 +104,8 @@ bool SimPostgres::begins_to_stream(SimPostgres& up, int session) {
     }
     // It compares numbers: two promotions apart from each other that chose the same timeline number
     // look like one history to it.
-    const bool same_number =
-        wal.timeline(up.data_.end) == wal.timeline(data_.end) && up.data_.end.lsn >= data_.end.lsn;
+    const bool same_number = wal.timeline(up.data_.flushed) == wal.timeline(data_.end) &&
+                             up.data_.flushed.lsn >= data_.end.lsn;
     if (!same_number) return false;
     data_.end = up.data_.flushed;
     flush_now();
