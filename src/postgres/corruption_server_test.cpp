@@ -79,11 +79,13 @@ TEST_F(Rotting, a_mark_that_cannot_be_read_counts) {
 
 TEST_F(Rotting, a_log_that_a_copy_brings_is_its_sources) {
     auto a = made_node("a");
-    EXPECT_THAT(a->sql("DO $$ BEGIN RAISE 'damaged' USING ERRCODE = 'XX001'; END $$"),
-                StartsWith("ERROR"));
+    EXPECT_THAT(
+        a->sql("DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE = 'XX001'; END $$"),
+        StartsWith("ERROR"));
     const auto log = a->config.data_dir + "/log/server.log";
     ASSERT_TRUE(
-        t.until([&] { return os::read_file(log).value_or("").contains("damaged"); }, patience));
+        t.until([&] { return os::read_file(log).value_or("").contains("invalid page in block 7"); },
+                patience));
     auto b = node("b");
     ports::Postgres::ClonePlan plan;
     plan.source = a->as_upstream();
