@@ -102,7 +102,7 @@ Status read_item(const FieldKind& field, std::string_view item, std::bitset<N>& 
         } else if (slash != std::string_view::npos) {
             return wrong(field, item,
                          fmt::format("a step goes with * or a range, as {}-{}{}", low, field.high,
-                                     item.substr(slash)));
+                                     shown(item.substr(slash))));
         }
     }
     int step = 1;

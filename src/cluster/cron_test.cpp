@@ -141,6 +141,8 @@ TEST(Cron, SaysWhatIsWrong) {
               "in the field day of the month, \"0\": expected a number from 1 to 31");
     EXPECT_EQ(problem("5/10 * * * *"),
               "in the field minute, \"5/10\": a step goes with * or a range, as 5-59/10");
+    EXPECT_EQ(problem("5/\xff * * * *"),
+              "in the field minute, \"5/?\": a step goes with * or a range, as 5-59/?");
     EXPECT_EQ(problem("*/0 * * * *"),
               "in the field minute, \"*/0\": a step is a number from 1 to 59");
     EXPECT_EQ(problem("0 17-9 * * *"),
