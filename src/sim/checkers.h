@@ -27,6 +27,9 @@ struct Findings {
     std::uint64_t commits = 0;
 };
 
+// What maintenance mode forbids an agent to do by itself.
+bool automation(const core::Effect& effect);
+
 class Checkers {
 public:
     explicit Checkers(Parts parts);

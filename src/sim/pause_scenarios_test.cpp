@@ -1,6 +1,10 @@
 // Maintenance mode: hands off, but for what an operator orders.
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <utility>
+
+#include "cluster/keys.h"
 #include "sim/sync_story.h"
 
 namespace relevo::sim {
@@ -78,6 +82,59 @@ TEST(PauseStory, NobodyTakesOverFromWhoMayLeadOn) {
     story.c.faults.power_back(old);
     story.c.faults.pause(false);
     story.settles(120s);
+}
+
+// Which of the two the candidate hears first is drawn: that its transaction has succeeded, or by
+// the watch that the key is its own.
+TEST(PauseStory, WhoWasNamedDoesNotGiveItsKeyBackBeforeItIsPromoted) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        auto plan = calm_plan(5s, 300s);
+        plan.seed = seed;
+        Story story(plan);
+        story.begin();
+        const int old = story.c.leader(), to = (old + 1) % 3;
+        story.c.faults.pause(true);
+        story.pass(10s);
+        story.effects.clear();
+        story.switch_over(old, to);
+        ASSERT_TRUE(story.until_a_primary(20s)) << seed;
+        story.pass(5s);
+        for (const auto& [at, member, effect] : story.effects) {
+            const auto* commit = std::get_if<core::Commit>(&effect);
+            EXPECT_FALSE(member == to && commit && commit->purpose == core::CommitFor::release)
+                << seed;
+        }
+        EXPECT_EQ(story.c.leader(), to);
+    }
+}
+
+// Its switchover is over then, and its server stopped by its own agent all the same.
+TEST(PauseStory, ALeaderThatLosesItsKeyWhileItHandsOverComesBackAsAStandby) {
+    SyncStory story(calm_plan(5s, 300s));
+    story.begin();
+    const int old = story.c.leader(), to = (old + 1) % 3;
+    story.c.faults.pause(true);
+    story.pass(10s);
+    bool lost = false;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() != old || !holds<core::StopPg>(effect) || std::exchange(lost, true)) return;
+        story.c.world.after({}, [&] {
+            const auto& key = story.c.dcs.truth()->leader;
+            if (key && key->name == story.c.world.name(old))
+                story.c.dcs.operate(
+                    cluster::keys::release_leader(key->create_revision, std::nullopt));
+        });
+    };
+    story.switch_over(old, to);
+    ASSERT_TRUE(story.until_a_primary(20s));
+    EXPECT_TRUE(lost);
+    EXPECT_EQ(story.primaries.front().second, to);
+    story.pass(20s);
+    EXPECT_EQ(story.c.postgres.at(old).server(), cluster::Server::running);
+    EXPECT_FALSE(story.c.postgres.at(old).is_primary());
+    EXPECT_EQ(story.primaries.size(), 1U);
+    story.c.faults.pause(false);
+    story.settles(60s);
 }
 
 TEST(PauseStory, ADeadPrimaryIsLeftDead) {

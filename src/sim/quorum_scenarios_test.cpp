@@ -293,6 +293,30 @@ TEST(SyncStory, ACopyHasNoVoteBeforeItHasCaughtUp) {
     story.settles(30s);
 }
 
+// Nor is it the other one that allows a voter to throw its data away.
+TEST(SyncStory, ACopyWithoutAVoteLetsNoVoterGo) {
+    SyncStory story(sync_plan(SyncMode::on, 30s));
+    story.begin();
+    const int leader = story.c.leader();
+    const int voter = story.c.world.index_of(story.key().voters.front());
+    const int copy = 3 - leader - voter;
+    story.c.members[static_cast<std::size_t>(copy)]->order_reinit();
+    const auto record = [&] { return story.c.dcs.truth()->member(story.c.world.name(copy)); };
+    ASSERT_TRUE(story.c.run_until(
+        [&] {
+            return record() && record()->voteless && record()->running() &&
+                   record()->replication_state == "streaming";
+        },
+        60s));
+    story.pass(5ms);  // the voter sees it, too
+    ASSERT_TRUE(story.c.postgres.at(copy).data().voteless);
+    story.effects.clear();
+    story.c.members[static_cast<std::size_t>(voter)]->order_reinit();
+    story.pass(60s);
+    EXPECT_FALSE(story.first<core::ClonePg>(voter));
+    story.settles(30s);
+}
+
 TEST(SyncStory, WhoIsMissingForAnElectionIsSaid) {
     SyncStory story(sync_plan(SyncMode::quorum, 30s));
     story.begin();
