@@ -58,9 +58,7 @@ bool own_disk(const std::string& path) {
 class CloneUndo : public ::testing::Test {
 protected:
     void SetUp() override {
-        std::string pattern = ::testing::TempDir() + "/relevo-undo-XXXXXX";
-        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-        top = fs::canonical(pattern).string();
+        top = fs::canonical(os::make_temporary_directory("undo.").value()).string();
         config.data_dir = data = top + "/data";
         aside = data + set_aside_suffix;
         fill(data, "old");

@@ -99,13 +99,7 @@ Result<std::vector<fs::path>> with_link_targets(const std::string& data_dir) {
     return all;
 }
 
-Status sync_names(const fs::path& one, const fs::path& other) {
-    RLV_CHECK(os::sync_directory(one.parent_path().string()));
-    if (one.parent_path() == other.parent_path()) return {};
-    return os::sync_directory(other.parent_path().string());
-}
-
-// Durable: marks that tell of it may go afterwards.
+// Within one directory. Durable: marks that tell of it may go afterwards.
 Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::removed) {
     std::error_code error;
     if (older == Older::kept && fs::exists(fs::symlink_status(to, error)))
@@ -115,7 +109,7 @@ Status rename_to(const fs::path& from, const fs::path& to, Older older = Older::
         return cannot("removing", to, error);
     fs::rename(from, to, error);
     if (error) return cannot("renaming", from, error);
-    auto durable = sync_names(from, to);
+    auto durable = os::sync_directory(to.parent_path().string());
     if (!durable) fs::rename(to, from, error);  // an error leaves all as it was
     return durable;
 }

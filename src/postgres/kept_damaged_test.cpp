@@ -25,9 +25,7 @@ constexpr const char* suffix = ".damaged-20261126T120000Z";
 class KeptDamaged : public ::testing::Test {
 protected:
     void SetUp() override {
-        std::string pattern = ::testing::TempDir() + "/relevo-damaged-XXXXXX";
-        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-        top = fs::canonical(pattern).string();
+        top = fs::canonical(os::make_temporary_directory("damaged.").value()).string();
         config.data_dir = data = top + "/data";
         fill(data, "old");
         fs::create_directories(data + "/pg_tblspc");
