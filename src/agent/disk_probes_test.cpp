@@ -34,7 +34,7 @@ protected:
 
     // As often as it goes: 250 ms.
     DiskProbesTest() { settings.probe_every = 0s; }
-    ~DiskProbesTest() override {
+    void TearDown() override {
         data->hangs(false);
         wal->hangs(false);
         t.await(probes.stop());
@@ -159,7 +159,7 @@ TEST_F(DiskProbesTest, EndsWithAProbeThatHangs) {
 class ProbeOneOf : public ::testing::Test {
 protected:
     std::string root = os::make_temporary_directory("probes.").value();
-    ~ProbeOneOf() override { EXPECT_TRUE(os::remove_tree(root)); }
+    void TearDown() override { EXPECT_TRUE(os::remove_tree(root)); }
 };
 
 TEST_F(ProbeOneOf, WritesToTheFirstPlaceWhereItMay) {

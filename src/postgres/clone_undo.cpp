@@ -43,7 +43,7 @@ Status mark_ahead(const std::string& dir, const std::string& suffix) {
 // own mark allows. Its links' targets stay, for they may be the old data's again.
 Status mark_return(const std::string& dir, const std::string& suffix) {
     RLV_TRY(const auto mark, read_half_made(dir));
-    if (mark && !of_the_copy(*mark) && !has_content(dir)) return {};  // the old data's own
+    if (mark && !of_the_copy(mark) && !has_content(dir)) return {};  // the old data's own
     auto marked = mark_half_made(dir, by_return);
     if (!marked && is_a_copy(mark)) {
         RLV_CHECK(wipe_itself(dir));
