@@ -49,7 +49,8 @@ int Checkers::leader() const {
     return truth->leader ? parts_.world.index_of(truth->leader->name) : -1;
 }
 
-void Checkers::excuse_pause() {
+void Checkers::excuse_pause(bool on) {
+    paused_ = on;
     pause_changed_ = parts_.world.now();
     for (int m = 0; m < parts_.world.size(); ++m) excuse(m);
 }
@@ -63,8 +64,9 @@ std::string Checkers::why_excused(int index) const {
     // not waited for: without them nothing is acknowledged.
     // Nor is it armed before there is a cluster to lead, which a new lease has to come first for,
     // and maintenance mode disarms it.
-    const bool armed = who.state().watchdog.armed || parts_.postgres.at(index).primary_since() >
-                                                         std::max(pause_changed_, cluster_since_);
+    const bool armed =
+        who.state().watchdog.armed || (!paused_ && parts_.postgres.at(index).primary_since() >
+                                                       std::max(pause_changed_, cluster_since_));
     const bool guarded = world.plan.watchdog.mode == core::WatchdogUse::Mode::required &&
                          s.synchronous_mode == cluster::SyncMode::off && armed &&
                          parts_.dcs.truth()->initialized();

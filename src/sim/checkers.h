@@ -56,7 +56,7 @@ public:
     void excuse(int member) {
         excused_since_[static_cast<std::size_t>(member)] = parts_.world.now();
     }
-    void excuse_pause();
+    void excuse_pause(bool on);
     // The cluster stands: from now on nothing may move without a fault (quiet profiles).
     bool formed = false;
     // One leader serves and all others stream from it, or have said why they wait for a person.
@@ -131,6 +131,7 @@ private:
     };
     std::optional<Overriding> overriding_;
     std::vector<BranchId> overridden_;
+    bool paused_ = false;
     Instant pause_changed_{};
     Instant cluster_since_ = Instant::max();  // the DCS knows of it; max: it does not
     std::vector<Probe> probes_;

@@ -220,7 +220,7 @@ void Faults::pause(bool on) {
         cluster::patch_json(truth->config->json, on ? R"({"pause":true})" : R"({"pause":null})");
     if (!patched || !parts_.dcs.operate(cluster::keys::put_config(*patched, std::nullopt))) return;
     happened(-1, on ? "maintenance mode on" : "maintenance mode off");
-    checkers_.excuse_pause();
+    checkers_.excuse_pause(on);
 }
 
 void Faults::operator_acts() {
