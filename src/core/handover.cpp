@@ -166,17 +166,18 @@ bool left_for_room(Mind& m, const std::string& why) {
     return true;
 }
 
-// Stopped, but nobody has it all: start again as the leader we still are.
-void call_off(Mind& m, HandingOver& p, const std::string& why) {
-    p.stage = HandingOver::Stage::call_off;
-    p.failure = why;
+// It may have been asked to hand over before its watchdog was armed, and then that comes first.
+void start_again(Mind& m, const HandingOver& p) {
     if (!m.may_lead()) {
-        give_up(m, why + "; the leader key has run out");
+        give_up(m, p.failure + "; the leader key has run out");
         return;
     }
-    spare_given(m, p.request, false);
     if (watchdog_failed(m.s)) {
-        give_up(m, why + "; and watchdog.mode is required, but " + m.s.watchdog.problem);
+        give_up(m, p.failure + "; and watchdog.mode is required, but " + m.s.watchdog.problem);
+        return;
+    }
+    if (!watchdog_stands(m)) {
+        m.wake_by(m.s.lead_until());
         return;
     }
     cluster::StartPlan plan;
@@ -184,6 +185,14 @@ void call_off(Mind& m, HandingOver& p, const std::string& why) {
     plan.callback_role = cluster::Role::primary;
     plan.hold_clients = needs_gate(m);
     m.emit(StartPg{plan, m.fence_at()});
+}
+
+// Stopped, but nobody has it all: start again as the leader we still are.
+void call_off(Mind& m, HandingOver& p, const std::string& why) {
+    p.stage = HandingOver::Stage::call_off;
+    p.failure = why;
+    if (m.may_lead()) spare_given(m, p.request, false);
+    start_again(m, p);
 }
 
 void stopped_badly(Mind& m, HandingOver& p, const std::string& why) {
@@ -200,8 +209,10 @@ void ask_again(Mind& m, const HandingOver& p) {
 
 // It was stopped and runs: its shutdown record is nobody's measure any more.
 bool started_past(const Mind& m, const HandingOver& p) {
-    return p.stage == HandingOver::Stage::stop && p.standby_made && !m.pg_busy() && !m.s.pg_stale &&
-           !m.running<Observe>() && m.s.pg->server != cluster::Server::stopped;
+    const bool stopped = (p.stage == HandingOver::Stage::stop && p.standby_made) ||
+                         p.stage == HandingOver::Stage::call_off;
+    return stopped && !m.pg_busy() && !m.s.pg_stale && !m.running<Observe>() &&
+           m.s.pg->server != cluster::Server::stopped;
 }
 
 // The request is gone from its key, or another stands there.
@@ -250,6 +261,10 @@ bool hand_over(Mind& m) {
     if (p->stage == HandingOver::Stage::validate && withdrawn(m, *p)) {
         m.tell(Note{Note::Level::info, "the switchover was withdrawn", "handover"});
         s.procedure = std::monostate{};
+        return true;
+    }
+    if (p->stage == HandingOver::Stage::call_off) {
+        if (!m.pg_busy()) start_again(m, *p);
         return true;
     }
     if (p->stage == HandingOver::Stage::validate) ask_again(m, *p);

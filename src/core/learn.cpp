@@ -9,6 +9,11 @@
 namespace relevo::core {
 namespace {
 
+// Whether an operator's word brought us here: one that he gave to who led already did not.
+void note_order(State& s) {
+    if (named(s) && s.dcs->failover_revision < s.lead->term) s.leads_by_order = s.lead->term;
+}
+
 // The key in the view against the key we believe we hold.
 void see_leader_key(Mind& m) {
     State& s = m.s;
@@ -24,7 +29,7 @@ void see_leader_key(Mind& m) {
                s.dcs->revision >= s.floor) {
         // A write whose answer is on its way, or never came, did happen.
         s.lead = Lead{key->create_revision, m.now.mono};
-        if (named(s)) s.leads_by_order = key->create_revision;
+        note_order(s);
     }
     if (key) {
         s.cut.reset();
@@ -176,7 +181,7 @@ void learn_taken(Mind& m, const Commit& commit, const cluster::TxnResult* result
     // The order that brought us here is carried out, but for the promotion.
     if (commit.purpose == CommitFor::acquire && s.dcs && s.dcs->failover &&
         !s.dcs->failover->scheduled_at) {
-        if (named(s)) s.leads_by_order = s.lead->term;
+        note_order(s);
         m.commit(CommitFor::clear_failover,
                  cluster::keys::clear_failover(s.dcs->failover_revision));
     }

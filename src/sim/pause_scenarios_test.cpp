@@ -137,6 +137,26 @@ TEST(PauseStory, ALeaderThatLosesItsKeyWhileItHandsOverComesBackAsAStandby) {
     story.settles(60s);
 }
 
+// What it did without knowing of that mode is not undone there, whoever is asked to lead already.
+TEST(PauseStory, AnOrderToWhoLeadsAlreadyBringsNoLeaderBackThatStoodDown) {
+    auto plan = calm_plan(5s, 300s);
+    plan.expiry_late = 300s;  // the DCS still has its key
+    Story story(plan);
+    story.begin();
+    const int old = story.c.leader();
+    story.c.faults.cut(old, story.c.world.dcs_node(), false, 10s);
+    story.switch_over(old, old);
+    story.c.faults.pause(true);
+    story.pass(9s);
+    EXPECT_FALSE(story.c.postgres.at(old).is_primary());
+    EXPECT_EQ(story.c.leader(), old);
+    story.pass(20s);
+    EXPECT_TRUE(story.primaries.empty());
+    EXPECT_EQ(story.c.leader(), -1);
+    story.c.faults.pause(false);
+    story.settles(90s);
+}
+
 TEST(PauseStory, ADeadPrimaryIsLeftDead) {
     Story story(calm_plan(5s, 0s));
     story.begin();

@@ -166,6 +166,38 @@ TEST(Watchdog, IsDisarmedWithTheOldLeaderInASwitchover) {
     story.settles(30s);
 }
 
+// It was not armed when the leader was stopped: nothing would end the one that is started again.
+TEST(Watchdog, IsArmedBeforeAHandoverThatIsCalledOffStartsTheLeaderAgain) {
+    Story story(watched_plan());
+    story.begin();
+    const int old = story.c.leader(), to = (old + 1) % 3;
+    auto& device = story.c.watchdogs[static_cast<std::size_t>(old)];
+    bool stopped = false;
+    int started = 0;
+    story.on_effect = [&](Member& who, const core::Effect& effect) {
+        if (who.index() != old) return;
+        const auto* start = std::get_if<core::StartPg>(&effect);
+        if (start && start->plan.as_primary) {
+            ++started;
+            EXPECT_TRUE(device.counts());
+        }
+        if (!holds<core::MakeStandby>(effect) || stopped) return;
+        stopped = true;
+        story.c.world.after(Duration{}, [&story, old, to] {
+            story.c.faults.cut(old, to, false, 20s);  // so that it confirms nothing
+            story.c.faults.pause(false);
+        });
+    };
+    story.c.faults.pause(true);
+    story.pass(10s);
+    story.switch_over(old, to);
+    story.pass(20s);
+    EXPECT_TRUE(stopped);
+    EXPECT_EQ(started, 1);
+    EXPECT_EQ(story.c.leader(), old);
+    story.settles(60s);
+}
+
 TEST(Watchdog, WhereItIsRequiredAMemberWithoutOneIsNoCandidate) {
     auto plan = watched_plan();
     plan.without_watchdog = {0, 1};
