@@ -95,7 +95,7 @@ struct PlayedBackup final : ports::Backup {
                                                             cluster::Timeline, Duration) override {
         co_return std::vector<cluster::HistoryLine>{};
     }
-    Task<Result<int>> fill_archive(cluster::Timeline) override { co_return 0; }
+    Task<Result<int>> fill_archive(std::vector<cluster::HistoryLine>) override { co_return 0; }
     std::string why_not_from_standby() const override { return "there is no way"; }
     Task<Result<std::string>> run(Plan asked) override {
         ++runs;

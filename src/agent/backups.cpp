@@ -214,7 +214,7 @@ Task<Status> Backups::prepare() {
     if (!made) co_return made;
     auto checked = co_await backup_.check(stanza_deadline);
     if (!checked) co_return checked;
-    auto filled = co_await backup_.fill_archive(timeline_);
+    auto filled = co_await backup_.fill_archive(history_);
     if (!filled) co_return std::unexpected(filled.error());
     co_return Status{};
 }

@@ -37,7 +37,7 @@ public:
                                                             cluster::Timeline, Duration) override {
         co_return std::vector<cluster::HistoryLine>{};
     }
-    Task<Result<int>> fill_archive(cluster::Timeline) override { co_return 0; }
+    Task<Result<int>> fill_archive(std::vector<cluster::HistoryLine>) override { co_return 0; }
     std::string why_not_from_standby() const override { return {}; }
     Task<Result<std::string>> run(Plan) override { co_return "x"; }
     Task<Result<std::vector<std::string>>> expire(bool) override {

@@ -30,9 +30,13 @@ std::string stand_alone_settings(const std::string& directory, bool has_hba, boo
     std::string out =
         "\n# Written by relevo: this server was restored to stand alone. Nothing of it reaches "
         "the\n"
-        "# repository that it came from until archive_mode and archive_command are reset.\n"
+        "# repository that it came from until archive_mode and archive_command are reset, nor "
+        "does\n"
+        "# it take over the subscriptions of whom it was copied from until "
+        "max_logical_replication_workers is.\n"
         "archive_mode = 'off'\n"
         "archive_command = ''\n"
+        "max_logical_replication_workers = '0'\n"
         "synchronous_standby_names = ''\n"
         "restart_after_crash = 'on'\n";
     if (has_hba) out += fmt::format("hba_file = {}\n", conf_quoted(directory + "/pg_hba.conf"));

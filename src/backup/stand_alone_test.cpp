@@ -14,6 +14,7 @@ TEST(StandAlone, ArchivesNothingAndWaitsForNobody) {
     const auto text = stand_alone_settings("/srv/it's", true, false);
     EXPECT_THAT(text,
                 AllOf(HasSubstr("\narchive_mode = 'off'\n"), HasSubstr("\narchive_command = ''\n"),
+                      HasSubstr("\nmax_logical_replication_workers = '0'\n"),
                       HasSubstr("\nsynchronous_standby_names = ''\n"),
                       HasSubstr("\nhba_file = '/srv/it''s/pg_hba.conf'\n")));
     EXPECT_THAT(text, Not(HasSubstr("ident_file")));

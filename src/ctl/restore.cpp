@@ -200,6 +200,7 @@ To make a cluster of it, give it an agent while it runs, with a scope and a stan
 When it leads, let it archive, and wait for standbys if it shall:
 
   ALTER SYSTEM RESET archive_mode; ALTER SYSTEM RESET archive_command;
+  ALTER SYSTEM RESET max_logical_replication_workers;
   ALTER SYSTEM RESET synchronous_standby_names;        -- then relevoctl restart {2}-restored
 )text";
 

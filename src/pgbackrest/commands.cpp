@@ -6,9 +6,12 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "cluster/archive_gaps.h"
 
 namespace relevo::pgbackrest {
 namespace {
+
+constexpr std::uint64_t usual_segment = 16UL << 20U;
 
 const char* word(cluster::BackupType type) {
     switch (type) {
@@ -101,19 +104,21 @@ Arguments info_arguments(const Settings& settings) {
     return out;
 }
 
-// At a promotion PostgreSQL renames the segment in which it leaves the old timeline to .partial,
-// and removes what it had prepared behind it: what has a plain name is complete.
+// At a promotion PostgreSQL renames the segment in which it leaves the old timeline to .partial. A
+// standby that follows it keeps that segment under its plain name, and behind the switch there is
+// in it what was there before: another host's is not the same.
 std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
-                                          cluster::Timeline current) {
-    constexpr std::size_t digits = 24;
+                                          const std::vector<cluster::HistoryLine>& left,
+                                          std::uint64_t segment_bytes) {
+    const std::uint64_t bytes = segment_bytes != 0 ? segment_bytes : usual_segment;
     std::vector<std::string> out;
     for (const auto& name : names) {
-        if (name.size() != digits ||
-            name.find_first_not_of("0123456789ABCDEF") != std::string::npos)
-            continue;
-        cluster::Timeline timeline = 0;
-        std::from_chars(name.data(), name.data() + 8, timeline, 16);
-        if (timeline != 0 && timeline < current) out.push_back(name);
+        const auto begins = cluster::segment_start(name, bytes);
+        if (!begins) continue;
+        const auto line =
+            std::ranges::find(left, begins->timeline, &cluster::HistoryLine::timeline);
+        if (line != left.end() && begins->lsn.value + bytes <= line->switch_point.value)
+            out.push_back(name);
     }
     std::ranges::sort(out);
     return out;
@@ -121,8 +126,7 @@ std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
 
 std::string refused_files(const std::vector<cluster::HistoryLine>& left,
                           std::uint64_t segment_bytes) {
-    constexpr std::uint64_t usual = 16UL << 20U;
-    const std::uint64_t bytes = segment_bytes != 0 ? segment_bytes : usual;
+    const std::uint64_t bytes = segment_bytes != 0 ? segment_bytes : usual_segment;
     // Histories come with the stream, of those timelines alone that lead to the leader's.
     std::string out = ".*[.]history\n";
     for (const auto& line : left) {

@@ -32,9 +32,11 @@ Arguments expire_arguments(const Settings& settings, bool dry_run);
 std::string refused_files(const std::vector<cluster::HistoryLine>& left,
                           std::uint64_t segment_bytes);
 
-// The segments of earlier timelines among the names in pg_wal, in their order.
+// The segments among the names in pg_wal that lie wholly on an earlier timeline, before the point
+// at which it was left, in their order. segment_bytes: as above.
 std::vector<std::string> earlier_segments(const std::vector<std::string>& names,
-                                          cluster::Timeline current);
+                                          const std::vector<cluster::HistoryLine>& left,
+                                          std::uint64_t segment_bytes);
 
 // primary: absent on the primary itself.
 Arguments backup_arguments(const Settings& settings, cluster::BackupType type,

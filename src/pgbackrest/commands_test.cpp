@@ -65,9 +65,22 @@ TEST(Commands, OfEarlierTimelinesOnlyWholeSegmentsAreArchived) {
         "00000002.history",         "000000020000000000000005", "archive_status",
         "000000010000000000000004", "000000010000000000000003", "000000010000000000000005.partial",
         "000000030000000000000006", "00000001000000000000000G"};
-    EXPECT_EQ(earlier_segments(names, 2),
+    const std::vector<cluster::HistoryLine> left = {{1, cluster::Lsn{5UL << 24U}, {}, {}, {}}};
+    EXPECT_EQ(earlier_segments(names, left, 0),
               (std::vector<std::string>{"000000010000000000000003", "000000010000000000000004"}));
-    EXPECT_TRUE(earlier_segments(names, 1).empty());
+    EXPECT_TRUE(earlier_segments(names, {}, 0).empty());
+}
+
+// A standby that followed has the segment of the switch under its plain name, and a timeline that
+// does not lead here is another's.
+TEST(Commands, WhatIsPartlyOrWhollyOfAnotherLineIsNotArchived) {
+    const std::vector<std::string> names = {"000000010000000000000004", "000000010000000000000005",
+                                            "000000010000000000000006", "000000020000000000000004"};
+    const std::vector<cluster::HistoryLine> left = {
+        {1, cluster::Lsn{(5UL << 24U) + 40}, {}, {}, {}},
+        {3, cluster::Lsn{9UL << 24U}, {}, {}, {}}};
+    EXPECT_EQ(earlier_segments(names, left, 16UL << 20U),
+              std::vector<std::string>{"000000010000000000000004"});
 }
 
 TEST(Commands, ARestoreNamesDirectoryBackupAndTarget) {

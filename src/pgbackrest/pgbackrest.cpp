@@ -296,13 +296,14 @@ Task<Result<std::vector<cluster::HistoryLine>>> PgBackRest::history(cluster::Arc
     co_return lines;
 }
 
-Task<Result<int>> PgBackRest::fill_archive(cluster::Timeline current) {
+Task<Result<int>> PgBackRest::fill_archive(std::vector<cluster::HistoryLine> left) {
     const auto now = impl_->settings();
     if (!now) co_return std::unexpected(now.error());
     const auto wal = now->data_dir + "/pg_wal";
     const auto names = co_await impl_->pool.run([&] { return os::list_directory(wal); });
     if (!names) co_return within("archiving what the last primary left", names.error());
-    const auto segments = earlier_segments(*names, current);
+    const auto bytes = co_await impl_->pool.run([&] { return segment_bytes(wal); });
+    const auto segments = earlier_segments(*names, left, bytes);
     for (const auto& name : segments) {
         const auto pushed = co_await impl_->push(*now, name, push_deadline);
         // Recycled meanwhile: PostgreSQL keeps wal_keep_size of it, and no more.

@@ -36,7 +36,7 @@ public:
     Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange archive,
                                                             cluster::Timeline timeline,
                                                             Duration deadline) override;
-    Task<Result<int>> fill_archive(cluster::Timeline current) override;
+    Task<Result<int>> fill_archive(std::vector<cluster::HistoryLine> left) override;
     std::string why_not_from_standby() const override;
     Task<Result<std::string>> run(Plan plan) override;
     Task<Result<std::vector<std::string>>> expire(bool dry_run) override;

@@ -259,7 +259,8 @@ TEST_F(Adapter, WhatTheLastPrimaryLeftIsArchived) {
                              "000000020000000000000004", "000000010000000000000004.partial"})
         ASSERT_TRUE(os::write_file(wal + "/" + name, "", 0600));
     program("echo \"$@\" >>" + directory + "/words\n");
-    const auto count = t.await(backup.fill_archive(2));
+    const std::vector<cluster::HistoryLine> left = {{1, cluster::Lsn{5UL << 24U}, {}, {}, {}}};
+    const auto count = t.await(backup.fill_archive(left));
     ASSERT_TRUE(count) << count.error().message;
     EXPECT_EQ(*count, 2);
     const auto words = *os::read_file(directory + "/words");
@@ -268,7 +269,7 @@ TEST_F(Adapter, WhatTheLastPrimaryLeftIsArchived) {
     EXPECT_EQ(std::ranges::count(words, '\n'), 2);
     program(
         "echo 'ERROR: [045]: WAL file already exists with a different checksum' >&2; exit 45\n");
-    EXPECT_EQ(t.await(backup.fill_archive(2)).error().code, ErrorCode::conflict);
+    EXPECT_EQ(t.await(backup.fill_archive(left)).error().code, ErrorCode::conflict);
 }
 
 TEST_F(Adapter, ACheckSaysWhyASegmentDoesNotArrive) {

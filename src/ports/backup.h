@@ -66,10 +66,11 @@ public:
     virtual Task<Result<std::vector<cluster::HistoryLine>>> history(cluster::ArchiveRange archive,
                                                                     cluster::Timeline timeline,
                                                                     Duration deadline) = 0;
-    // Archives every complete segment of earlier timelines that this member's pg_wal still has:
-    // what the last primary streamed and did not archive is missing in the repository. What is
-    // there already is compared; conflict: with something else in it. How many were looked at.
-    virtual Task<Result<int>> fill_archive(cluster::Timeline current) = 0;
+    // Archives every complete segment of the timelines in the history that this member's pg_wal
+    // still has: what the last primary streamed and did not archive is missing in the repository.
+    // What is there already is compared; conflict: with something else in it. How many were looked
+    // at.
+    virtual Task<Result<int>> fill_archive(std::vector<cluster::HistoryLine> left) = 0;
 
     // A backup is cut short by a failover, and never by a deadline of ours: it ends, or end_job()
     // ends it.
