@@ -23,24 +23,6 @@ constexpr Duration dcs_deadline = std::chrono::seconds(5);
 // Beside the data: segments that recovery has fetched and not yet read.
 constexpr std::uint64_t wal_room = 64U << 20U;
 
-// The old directory stays beside the new one.
-Status judge_room(const std::string& data_dir, std::uint64_t needed_bytes) {
-    std::error_code error;
-    auto real = fs::canonical(data_dir, error);
-    if (error) real = data_dir;
-    const auto space = fs::space(real.parent_path(), error);
-    if (error)
-        return fail(ErrorCode::failed, fmt::format("how much room there is beside {} cannot be "
-                                                   "told: {}",
-                                                   data_dir, error.message()));
-    if (space.available >= needed_bytes) return {};
-    return fail(ErrorCode::conflict,
-                fmt::format("there is not enough room beside {}: the old data is kept, the backup "
-                            "restores to {} MB with the WAL that recovery needs at a time, and {} "
-                            "MB are free",
-                            real.string(), (needed_bytes >> 20U) + 1, space.available >> 20U));
-}
-
 // {"member", "plan", "in_place": {"id", "aside", "stops": [...]}}. id: empty where nothing begins;
 // one that is shown and then asked for gets another.
 std::string order_json(const ports::View& view, const std::string& plan_json,
@@ -62,6 +44,24 @@ std::string order_json(const ports::View& view, const std::string& plan_json,
 }
 
 }  // namespace
+
+Status room_beside(const std::string& data_dir, std::uint64_t needed_bytes) {
+    std::error_code error;
+    auto real = fs::canonical(data_dir, error);
+    if (error) real = data_dir;
+    const auto space = fs::space(real.parent_path(), error);
+    if (error)
+        return fail(ErrorCode::failed, fmt::format("how much room there is beside {} cannot be "
+                                                   "told: {}",
+                                                   data_dir, error.message()));
+    if (space.available >= needed_bytes) return {};
+    return fail(ErrorCode::conflict,
+                fmt::format("there is not enough room beside {}: the old data is kept, the backup "
+                            "restores to {} MB with the WAL that recovery needs at a time, and {} "
+                            "MB are free; make room there, or restore on a larger disk with "
+                            "--into-new-cluster",
+                            real.string(), (needed_bytes >> 20U) + 1, space.available >> 20U));
+}
 
 std::string why_not_in_place(const cluster::Snapshot& now, const ports::View& view,
                              const backup::RestoreChoice& choice) {
@@ -142,7 +142,7 @@ Task<Reply> InPlace::order(ports::RestoreOrder order, backup::RestoreChoice choi
         co_return Reply{409, std::move(why)};
     const auto data_dir = parts_.data_dir();
     const auto needed = choice.backup.database_bytes + wal_room;
-    const auto room = co_await parts_.pool.run([&] { return judge_room(data_dir, needed); });
+    const auto room = co_await parts_.pool.run([&] { return room_beside(data_dir, needed); });
     if (!room) co_return Reply{409, room.error().message};
     Restoration record;
     record.asked = parts_.clock.wall();

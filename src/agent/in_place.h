@@ -32,6 +32,9 @@ private:
     std::optional<cluster::BackupProgress> progress_;  // while it goes on
 };
 
+// Whether the new data has room beside the old directory, which stays; conflict: it has not.
+Status room_beside(const std::string& data_dir, std::uint64_t needed_bytes);
+
 // Why the cluster is not restored in place by the member of the view; empty: it can be. now: the
 // DCS, just read. Room is not looked at.
 std::string why_not_in_place(const cluster::Snapshot& now, const ports::View& view,

@@ -7,6 +7,7 @@ namespace relevo::agent {
 namespace {
 
 using cluster::Restoration;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 struct Asked {
@@ -31,6 +32,16 @@ struct Asked {
     ports::View view;
     backup::RestoreChoice choice;
 };
+
+TEST(RoomBeside, WhatIsMissingIsSaidWithWhatHelps) {
+    constexpr std::uint64_t more_than_any_disk = 1UL << 60U;
+    EXPECT_TRUE(room_beside("/tmp", 1));
+    const auto room = room_beside("/tmp", more_than_any_disk);
+    ASSERT_FALSE(room);
+    EXPECT_EQ(room.error().code, ErrorCode::conflict);
+    EXPECT_THAT(room.error().message,
+                AllOf(HasSubstr("not enough room beside /tmp"), HasSubstr("--into-new-cluster")));
+}
 
 TEST(WhyNotInPlace, AHealthyClusterCanBe) { EXPECT_EQ(Asked().why(), ""); }
 

@@ -4,6 +4,7 @@ member writable?
 
   python3 tests/e2e/scenarios.py NAME ...   run some      tests/e2e/scenarios.py --list   their names
 """
+import glob
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import tempfile
 import time
 
 from registry import FAST, check, initdb, run, run_as_postgres, scenario, start_by_hand, verify
-from lab import Lab, Writers, belonging_to, pg_bin, wait_for
+from lab import BIN, Lab, Writers, belonging_to, pg_bin, wait_for
 
 # An asynchronous failover may lose what was acknowledged but not yet sent: 4 writers, one row each at a
 # time, a few milliseconds of backends outliving the walsenders (failover.md, measured: 12-26 ms).
@@ -272,6 +273,13 @@ def ends_without_a_trace(running, env, directory):
     return said
 
 
+def full_backups_of_demo(directory):
+    yaml = glob.glob(os.path.join(directory, "*", "patroni.yml"))[0]
+    said = subprocess.run([os.path.join(BIN, "relevoctl"), "-c", yaml, "backup", "list"], capture_output=True, text=True,
+                          timeout=30)
+    return said.returncode == 0 and any("| full" in line for line in said.stdout.splitlines())
+
+
 @scenario
 def the_demo_and_its_failover():
     """What the README begins with, as two terminals run it."""
@@ -281,6 +289,7 @@ def the_demo_and_its_failover():
         try:
             wait_for("the demo is up", 60, lambda: "members" in demo_state(env))
             directory = demo_state(env)["directory"]
+            wait_for("the first backup, within the demo's first minute", 60, lambda: full_backups_of_demo(directory))
             out = subprocess.run([sys.executable, DEMO, "failover"], env=env, capture_output=True, text=True,
                                  timeout=90)
             check(out.returncode == 0, out.stdout + out.stderr)
