@@ -264,6 +264,22 @@ def backup_a_repository_that_hangs_holds_up_nobody():
         verify(lab, writers, lost_allowed=100)
 
 
+def away_for_many_segments(lab, primary):
+    """The other member is dead while the primary writes and archives a dozen of them."""
+    behind = next(m for m in lab if m is not primary)
+    behind.agent.stop()
+    for pid in behind.postgres_tree():
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    for _ in range(12):
+        segment = switch(primary)
+        primary.sql("checkpoint")
+    wait_for("the segments in the repository", 60, lambda: archived(primary, segment))
+    return behind
+
+
 @scenario
 def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
     parameters = {"wal_keep_size": "16MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
@@ -272,17 +288,7 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
     with lab:
         primary = lab.start().primary()
         wait_for("the stanza", 60, lambda: has_stanza(primary))
-        behind = next(m for m in lab if m is not primary)
-        behind.agent.stop()
-        for pid in behind.postgres_tree():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
-        for _ in range(12):
-            segment = switch(primary)
-            primary.sql("checkpoint")
-        wait_for("the segments in the repository", 60, lambda: archived(primary, segment))
+        behind = away_for_many_segments(lab, primary)
         first = primary.sql("select min(name) from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'")[0][0]
         check(first > "000000010000000000000008", f"the primary still has {first}")
         began = time.monotonic()
@@ -296,6 +302,29 @@ def backup_a_standby_that_fell_behind_gets_its_wal_from_the_repository():
               or wait_for("the gate is shut", 20,
                           lambda: not os.path.exists(os.path.join(directory(behind), "fetch"))), "the gate")
         verify(lab)
+
+
+@scenario
+def backup_a_slot_over_its_budget_is_lost_and_its_standby_is_not():
+    """max_slot_wal_keep_size gives the WAL of a dead standby up before the disk is full; the repository has it."""
+    parameters = {"wal_keep_size": "16MB", "max_wal_size": "32MB", "min_wal_size": "32MB",
+                  "max_slot_wal_keep_size": "48MB"}
+    lab, _ = lab_with_repository(members=2, dynamic={"member_slots_ttl": "1h",
+                                                     "postgresql": {"parameters": parameters}})
+    with lab:
+        primary = lab.start().primary()
+        wait_for("the stanza", 60, lambda: has_stanza(primary))
+        behind = away_for_many_segments(lab, primary)
+        slot = behind.name.replace("-", "_")
+        logged(primary, f"slot {slot} dropped and created again: its WAL is lost", "it was over its budget")
+        first = primary.sql("select min(name) from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'")[0][0]
+        check(first > "000000010000000000000008", f"the primary still has {first}")
+        end = primary.sql("select pg_current_wal_flush_lsn()::text")[0][0]
+        behind.start()
+        wait_for("it has all", 90, lambda: has(behind, end))
+        verify(lab)
+        used = primary.sql("select active, wal_status from pg_replication_slots")
+        check(used == [(True, "reserved")], f"it streams by the new slot: {used}")
 
 
 def server_configuration(member):
