@@ -275,8 +275,8 @@ def ends_without_a_trace(running, env, directory):
 
 def full_backups_of_demo(directory):
     yaml = glob.glob(os.path.join(directory, "*", "patroni.yml"))[0]
-    said = subprocess.run([os.path.join(BIN, "relevoctl"), "-c", yaml, "backup", "list"], capture_output=True, text=True,
-                          timeout=30)
+    argv = [f"{BIN}/relevoctl", "-c", yaml, "backup", "list"]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     return said.returncode == 0 and any("| full" in line for line in said.stdout.splitlines())
 
 
