@@ -8,7 +8,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, log_of, logged, run, scenario, verify
+from registry import FAST, check, log_of, logged, run, scenario, synchronous, verify, wait_votes
 from lab import Lab, Writers, wait_for
 
 
@@ -92,9 +92,11 @@ def a_page_that_rots_on_a_standby_is_told_of_until_its_data_is_copied_anew():
 
 @scenario
 def a_primary_whose_page_rots_hands_over_to_a_member_whose_data_is_good_until_it_is_flushed():
-    with Lab(dynamic=FAST) as lab:
+    mode = synchronous("off")
+    with Lab(dynamic={**FAST, **mode}) as lab:
         lab.start()
         primary = lab.primary()
+        wait_votes(lab, mode)
         rot(lab, primary)
         writers = Writers(lab, clients=2, pause=0.005).start()
         wait_for("rows", 30, lambda: writers.count() > 50)

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from registry import check, logged, run, scenario, verify
+from registry import check, logged, run, scenario, synchronous, verify, wait_votes
 from lab import Lab, Writers, wait_for
 
 INSIDE = "RELEVO_DISK_MOUNTS"
@@ -342,13 +342,12 @@ def a_replica_whose_disk_turns_read_only_says_so_and_comes_back_once_it_is_repai
 
 @scenario
 def a_primary_whose_disk_turns_read_only_is_replaced_and_comes_back_once_it_is_repaired():
-    with FailingLab(synchronous_mode="quorum") as lab:
+    mode = synchronous("quorum")
+    with FailingLab(**mode) as lab:
         lab.start()
         writers = Writers(lab, clients=4, pause=0.002).start()
         primary = lab.primary()
-        wait_for("both others to be voters", 30, lambda: lab.ctl("list").stdout.count("Quorum Standby") == 2)
-        # A copy's own vote counts once it has seen that it has all that the leader had.
-        wait_for("their votes to count", 30, lambda: not any(m.status().get("voteless") for m in lab))
+        wait_votes(lab, mode)
         before = writers.count()
         wait_for("rows", 30, lambda: writers.count() > before + 100)
         lab.disks[primary].turns_read_only()

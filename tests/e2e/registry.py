@@ -13,6 +13,20 @@ FAST = {"ttl": 5, "loop_wait": 1, "retry_timeout": 2}
 SCENARIOS = {}
 
 
+def synchronous(usual):
+    """Where a scenario is the same in each mode: SYNCHRONOUS_MODE=off|on|quorum in the environment chooses another."""
+    chosen = os.environ.get("SYNCHRONOUS_MODE", usual)
+    return {} if chosen == "off" else {"synchronous_mode": True if chosen == "on" else chosen}
+
+
+def wait_votes(lab, mode):
+    """A copy's own vote counts once it has seen that it has all that the leader had."""
+    if mode.get("synchronous_mode") != "quorum":
+        return
+    wait_for("both others to be voters", 30, lambda: lab.ctl("list").stdout.count("Quorum Standby") == 2)
+    wait_for("their votes to count", 30, lambda: not any(m.status().get("voteless") for m in lab))
+
+
 def scenario(f):
     SCENARIOS[f.__name__] = f
     return f
