@@ -84,7 +84,7 @@ function(relevo_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 120)
     endif()
-    if(RELEVO_SANITIZE)  # without optimisation, and watched: up to ten times as slow
+    if(RELEVO_SANITIZE)  # each access watched: up to ten times as slow
         math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}")
     endif()
     set(properties LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
