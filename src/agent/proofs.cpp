@@ -70,19 +70,70 @@ const char* remedy(const std::string& step) {
 }  // namespace
 
 Proofs::Proofs(asio::io_context& io, ports::Clock& clock, ports::Backup& backup, os::Blocking pool,
-               std::function<const ports::PostgresConfig&()> postgres)
+               std::function<const ports::PostgresConfig&()> postgres, Duration ends_within)
     : io_(io),
       clock_(clock),
       backup_(backup),
       pool_(pool),
       postgres_(std::move(postgres)),
       tasks_(io),
+      wholes_(io),
+      ends_within_(ends_within),
+      over_(io),
       deadline_(io),
       event_(io) {}
 
 // ---- the whole of it
 
 Task<Result<ProofRecord>> Proofs::prove(Ask ask) {
+    if (at_work_) {
+        ProofRecord record;
+        record.id = ask.id;
+        record.begun = clock_.wall();
+        record.due = ask.due;
+        record.member = postgres_().name;
+        record.step = "room";
+        record.result = fmt::format("room: the last proof here has not ended: {}", stuck());
+        log::error("backup: a proof of restore failed at {}", record.result);
+        co_return record;
+    }
+    at_work_ = true;
+    result_.reset();
+    given_up_at_.reset();
+    wholes_.spawn(begin(std::move(ask)));
+    while (!result_) {
+        over_.expires_at(given_up_at_.value_or(asio::steady_timer::time_point::max()));
+        const auto [woken] = co_await over_.async_wait(quietly);
+        if (!woken && !result_) co_return left_to_itself();
+    }
+    co_return *std::move(result_);
+}
+
+Task<void> Proofs::begin(Ask ask) {
+    result_ = co_await whole(ask);
+    at_work_ = false;
+    over_.cancel();
+}
+
+std::string Proofs::stuck() const {
+    return fmt::format(
+        "it is still being ended or its directory removed ({}); what `ps` shows in state D waits "
+        "for a disk or a file server that does not answer",
+        site_.directory);
+}
+
+Result<ProofRecord> Proofs::left_to_itself() {
+    if (!timed_out_)
+        return fail(ErrorCode::cancelled, "the proof was told to end and has not: " + stuck());
+    auto record = record_;
+    record.ok = false;
+    record.result =
+        fmt::format("{}: it took too long, was told to end and has not: {}", record.step, stuck());
+    log::error("backup: a proof of restore failed at {}", record.result);
+    return record;
+}
+
+Task<Result<ProofRecord>> Proofs::whole(const Ask& ask) {
     ending_ = timed_out_ = has_amcheck_ = false;
     reach_ = {};
     while (!clean_ && !ending_) {
@@ -93,7 +144,8 @@ Task<Result<ProofRecord>> Proofs::prove(Ask ask) {
     const auto config = backup_.config().proof;
     const auto& postgres = postgres_();
     site_ = proof_site(config.directory, postgres.scope, postgres.name, postgres.data_dir);
-    ProofRecord record;
+    auto& record = record_;
+    record = {};
     record.id = ask.id;
     record.begun = clock_.wall();
     record.due = ask.due;
@@ -102,7 +154,7 @@ Task<Result<ProofRecord>> Proofs::prove(Ask ask) {
     deadline_.async_wait([this](boost::system::error_code error) {
         if (error || !proving_) return;
         timed_out_ = true;
-        end_all();
+        end();
     });
     proving_ = true;
     auto done = co_await work(ask, record);
@@ -151,7 +203,11 @@ Status Proofs::still_wanted() const {
 }
 
 void Proofs::end() {
-    ending_ = true;
+    if (at_work_ && !given_up_at_) {
+        given_up_at_ = asio::steady_timer::clock_type::now() +
+                       std::chrono::duration_cast<std::chrono::milliseconds>(ends_within_);
+        over_.cancel();
+    }
     end_all();
 }
 

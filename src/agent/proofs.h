@@ -31,9 +31,11 @@ namespace relevo::agent {
 
 class Proofs {
 public:
-    // postgres: this member's, as it is configured now.
+    // postgres: this member's, as it is configured now. ends_within: what was told to end and has
+    // not by then waits for a disk or a server that does not answer, and nobody waits for it.
     Proofs(boost::asio::io_context& io, ports::Clock& clock, ports::Backup& backup,
-           os::Blocking pool, std::function<const ports::PostgresConfig&()> postgres);
+           os::Blocking pool, std::function<const ports::PostgresConfig&()> postgres,
+           Duration ends_within = std::chrono::seconds(60));
 
     struct Ask {
         std::string id;
@@ -41,9 +43,12 @@ public:
         cluster::Timeline timeline = 0;  // the cluster's; 0: not known
         std::function<void(const cluster::BackupProgress&)> progress;  // of the restore
     };
-    // The verdict, good or bad; nothing of it is left then. cancelled: by end(), and so no verdict.
+    // The verdict, good or bad; nothing of it is left then, but for one that does not end: that one
+    // goes on for itself, and those after it fail until it is over. cancelled: by end(), and so no
+    // verdict.
     Task<Result<cluster::ProofRecord>> prove(Ask ask);
     void end();  // what goes on; nothing happens when nothing does
+    bool at_work() const { return at_work_; }
 
     // What an earlier life of this agent left is ended and removed. Once, before anything else.
     Task<void> clean();
@@ -53,6 +58,10 @@ public:
 private:
     using Signal = std::shared_ptr<boost::asio::cancellation_signal>;
 
+    Task<void> begin(Ask ask);
+    Task<Result<cluster::ProofRecord>> whole(const Ask& ask);
+    Result<cluster::ProofRecord> left_to_itself();
+    std::string stuck() const;
     Task<Status> work(const Ask& ask, cluster::ProofRecord& record);
     Task<Status> restore(const Ask& ask, cluster::ProofRecord& record);
     Task<Result<cluster::ArchiveReach>> look_at_archive(const cluster::ArchiveRange& range,
@@ -89,6 +98,13 @@ private:
     cluster::Lsn reach_;  // the end of the last segment that the archive had at the start
     bool has_amcheck_ = false;
     bool proving_ = false, ending_ = false, timed_out_ = false;
+    Group wholes_;
+    Duration ends_within_;
+    bool at_work_ = false;
+    cluster::ProofRecord record_;
+    std::optional<Result<cluster::ProofRecord>> result_;
+    std::optional<boost::asio::steady_timer::time_point> given_up_at_;  // once it was told to end
+    boost::asio::steady_timer over_;
     std::set<Signal> children_;
     boost::asio::steady_timer deadline_;
 
