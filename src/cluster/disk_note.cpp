@@ -44,6 +44,7 @@ std::vector<WalHolders::HoldingSlot> holding_slots(const LocalPostgres& postgres
 std::string failed_note(const std::vector<FailedPlace>& places, std::string_view scope,
                         std::string_view member) {
     std::vector<std::string> shown;
+    shown.reserve(places.size());
     for (const auto& place : places) shown.push_back(fmt::format("{}: {}", place.what, place.why));
     return fmt::format(
         "{}. To do: see what the kernel says of it (journalctl -k, dmesg) and whether its storage "
