@@ -187,6 +187,19 @@ def backup_proof_of_a_killed_agent_leaves_nothing_and_is_made_again():
         verify(lab)
 
 
+@scenario
+def backup_proof_is_made_by_its_schedule_on_the_member_that_it_names():
+    with with_repository(members=3, proof={"schedule": False}) as lab:
+        primary = lab.start().primary()
+        wait_job(lab, "the first backup", 60, lambda j: j["state"] == "done")
+        named = [m for m in lab if m is not primary][-1]
+        reload_with(lab, schedule="* * * * *", on=named.name)
+        wait_for("a proof by its schedule", 100, lambda: proofs_of(lab))
+        proof = proofs_of(lab)[0]
+        check(proof["ok"] and proof["member"] == named.name and proof["due"], str(proof))
+        verify(lab)
+
+
 if __name__ == "__main__":
     if not shutil.which("pgbackrest"):
         print("SKIPPED: pgbackrest is not installed (make deps installs it)")
