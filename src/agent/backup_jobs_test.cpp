@@ -286,7 +286,10 @@ TEST_F(BackupJobsTest, WhatAnEarlierLifeRanIsWrittenOff) {
 TEST_F(BackupJobsTest, AnOperatorsRequestIsTakenUnlessAJobIsActive) {
     backup.settings.full.clear();
     begin();
-    auto reply = loop.await(jobs.start({JobWhat::incremental, false}));
+    auto reply = loop.await(jobs.start({JobWhat::proof, false}));
+    EXPECT_EQ(reply.code, 409);
+    EXPECT_THAT(reply.text, HasSubstr("there is no standby"));
+    reply = loop.await(jobs.start({JobWhat::incremental, false}));
     EXPECT_EQ(reply.code, 202);
     EXPECT_THAT(reply.text, HasSubstr(R"("requested_by":"operator")"));
     ASSERT_TRUE(until([&] { return backup.running; }));

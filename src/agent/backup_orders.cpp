@@ -35,7 +35,8 @@ Task<Reply> BackupJobs::start(ports::BackupOrder order) {
     }
     const auto look = co_await read(dcs_deadline);
     if (!look) co_return Reply{503, "the DCS cannot be read: " + look.error().message};
-    const auto job = backup::request(*look, order.what, clock_.wall());
+    prepare_policy();
+    const auto job = backup::request(*look, order.what, policy_.proof, clock_.wall());
     if (!job) co_return Reply{409, job.error().message};
     const auto done = co_await dcs_.commit(
         cluster::keys::put_backup(*job, look->job_revision, std::nullopt), dcs_deadline);

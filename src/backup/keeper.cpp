@@ -67,6 +67,12 @@ BackupJob failed(BackupJob job, std::string why, WallTime wall) {
     return job;
 }
 
+// An operator's job that failed by no verdict: it is made again by itself.
+bool comes_again(const BackupJob& job) {
+    return job.state == JobState::failed && job.asker == JobAsker::operator_ && job.interrupted &&
+           job.stop.empty();
+}
+
 BackupJob ended(BackupJob job, const Outcome& outcome, const cluster::JobProgress& progress,
                 WallTime wall) {
     job.state = outcome.ok ? JobState::done : JobState::failed;
@@ -198,17 +204,35 @@ void take_on(Mind& mind, const Facts& f, Decision& out) {
 
 // ---- who leads
 
+// A proof that nobody can make holds up no backup. It counts as a run that was interrupted: it is
+// asked for again at growing pauses, as long as nothing else is due.
+void give_up(const Facts& f, BackupJob proof, const std::string& why, Decision& out) {
+    proof.member.clear();
+    ++proof.attempts;
+    out.write = Decision::Write{failed(std::move(proof), why, f.wall), f.look.job_revision, f.term};
+}
+
 void give(const Facts& f, BackupJob job, Decision& out) {
-    const auto choice = job.what == JobWhat::proof
-                            ? choose_for_proof(f.look, f.policy.proof, job)
-                            : choose(f.look, f.policy.from, f.policy.standbys_reach_primary, job);
+    const bool proof = job.what == JobWhat::proof;
+    const auto choice = proof ? choose_for_proof(f.look, f.policy.proof, job)
+                              : choose(f.look, f.policy.from, f.policy.standbys_reach_primary, job);
     out.waits = choice.why_not;
+    if (proof && choice.member.empty()) return give_up(f, std::move(job), choice.why_not, out);
     const auto& now = f.look.job;
     if (now && now->state == JobState::requested && now->id == job.id &&
         now->member == choice.member)
         return;  // as it is
     job.member = choice.member;
     out.write = Decision::Write{std::move(job), f.look.job_revision, f.term};
+}
+
+// A job that is not in the key yet; false: nobody can do it, and it is not written there, where it
+// would be in the way of what somebody can do.
+bool offer(const Facts& f, BackupJob job, Decision& out) {
+    give(f, std::move(job), out);
+    if (out.write && !out.write->job.member.empty()) return true;
+    out.write.reset();
+    return false;
 }
 
 // Chosen, and not begun.
@@ -289,8 +313,7 @@ void keep_schedule(const Facts& f, bool proof_rests, Decision& out) {
     const bool same = last && (last->what == JobWhat::proof) == (job.what == JobWhat::proof);
     if (same && last->state == JobState::failed && last->asker == JobAsker::schedule)
         job.attempts = last->attempts;
-    give(f, std::move(job), out);
-    if (out.write && out.write->job.member.empty()) out.write.reset();
+    (void)offer(f, std::move(job), out);
 }
 
 // WAL is archived while a proof goes on, and nothing is lost by a backup that is late; but it is
@@ -325,8 +348,7 @@ void lead(Mind& mind, const Facts& f, Decision& out) {
     if (f.stopping) return;
     bool proof_rests = false;
     if (job && job->state == JobState::failed) {
-        const bool again =
-            job->asker == JobAsker::operator_ && job->interrupted && job->stop.empty();
+        const bool again = comes_again(*job);
         if (again || job->asker == JobAsker::schedule) {
             const auto what = fmt::format("{} {}", job->id, f.look.job_revision);
             const Instant known = since(mind.failed, what, f.now);
@@ -345,10 +367,21 @@ void lead(Mind& mind, const Facts& f, Decision& out) {
             next.id = job->id;
             next.requested = job->requested;
             next.attempts = job->attempts;
-            return give(f, std::move(next), out);
+            if (offer(f, std::move(next), out)) return;
         }
     }
     keep_schedule(f, proof_rests, out);
+}
+
+std::string in_the_way(const BackupJob& job) {
+    const auto name = cluster::name_of(job.what);
+    const char* otherwise =
+        job.what == JobWhat::proof ? ", or end it (relevoctl backup prove --cancel)" : "";
+    if (job.state == JobState::running)
+        return fmt::format("{} runs on {}, begun {}: wait for its end{}", name, job.member,
+                           job.begun ? to_iso(*job.begun) : "just now", otherwise);
+    return fmt::format("{} has been asked for and is about to begin: wait for its end{}", name,
+                       otherwise);
 }
 
 }  // namespace
@@ -372,42 +405,34 @@ Duration backoff(const cluster::BackupJob& job) {
     return std::min<Duration>(minutes(1) * (1 << times), minutes(15));
 }
 
-Result<cluster::BackupJob> request(const Look& look, JobWhat what, WallTime wall) {
+Result<cluster::BackupJob> request(const Look& look, JobWhat what, const ProofPolicy& proofs,
+                                   WallTime wall) {
     if (look.unreadable)
         return fail(ErrorCode::conflict,
                     "the key \"backup\" in the DCS is not understood: if no newer version of "
                     "relevo runs in this cluster, delete it and ask again");
-    if (look.job && look.job->active()) {
-        const auto& job = *look.job;
-        const auto name = cluster::name_of(job.what);
-        return fail(ErrorCode::conflict,
-                    job.state == JobState::running
-                        ? fmt::format("{} runs on {}, begun {}: wait for its end{}", name,
-                                      job.member, job.begun ? to_iso(*job.begun) : "just now",
-                                      job.what == JobWhat::proof
-                                          ? ", or end it (relevoctl backup prove --cancel)"
-                                          : "")
-                        : fmt::format("{} has been asked for and is about to begin: wait for its "
-                                      "end",
-                                      name));
-    }
+    if (look.job && look.job->active()) return fail(ErrorCode::conflict, in_the_way(*look.job));
     cluster::BackupJob job;
     job.id = new_id(look, wall);
     job.what = what;
     job.asker = JobAsker::operator_;
     job.requested = wall;
     job.made_way = made_way(look);
+    // Without a leader nobody knows yet.
+    if (what == JobWhat::proof && look.members.contains(look.leader))
+        if (const auto choice = choose_for_proof(look, proofs, job); choice.member.empty())
+            return fail(ErrorCode::conflict, choice.why_not);
     return job;
 }
 
 Result<cluster::BackupJob> cancel_proof(const Look& look, WallTime wall) {
-    if (!look.job || !look.job->active() || look.job->what != JobWhat::proof)
+    const bool wanted = look.job && (look.job->active() || comes_again(*look.job));
+    if (!wanted || look.job->what != JobWhat::proof)
         return fail(ErrorCode::not_found, "no proof of restore goes on");
     auto job = *look.job;
     job.stop = "an operator ended it";
-    if (job.state == JobState::requested)
-        return failed(std::move(job), "an operator ended it", wall);
-    return job;
+    if (job.state == JobState::running) return job;
+    return failed(std::move(job), "an operator ended it", wall);
 }
 
 Decision decide(Mind& mind, const Facts& facts) {

@@ -131,11 +131,13 @@ struct Decision {
 };
 Decision decide(Mind& mind, const Facts& facts);
 
-// What an operator's request writes; an error (conflict): a job is active, or the key cannot be
-// read.
-Result<cluster::BackupJob> request(const Look& look, cluster::JobWhat what, WallTime wall);
+// What an operator's request writes; an error (conflict): a job is active, the key cannot be read,
+// or nobody can make the proof that is asked for.
+Result<cluster::BackupJob> request(const Look& look, cluster::JobWhat what,
+                                   const ProofPolicy& proofs, WallTime wall);
 
-// What ends the proof that is asked for or goes on; an error (not_found): none is.
+// What ends the proof that is asked for, goes on, or is to be made again; an error (not_found):
+// none is.
 Result<cluster::BackupJob> cancel_proof(const Look& look, WallTime wall);
 
 // How long a job that failed so often is not made again.

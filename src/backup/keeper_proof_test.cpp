@@ -163,6 +163,89 @@ TEST(Proof, ThatWasInterruptedHoldsUpNoBackup) {
     EXPECT_EQ(leader.decide().write->job.what, JobWhat::proof);
 }
 
+// The standby that was to make it is gone, or its own configuration names another member.
+TEST(Proof, ThatNobodyCanMakeHoldsUpNoBackup) {
+    for (const auto asker : {JobAsker::schedule, JobAsker::operator_}) {
+        Leader leader;
+        leader.facts.look.members.erase("pg-1");
+        leader.facts.look.members.erase("pg-2");
+        auto job = requested("");
+        job.what = JobWhat::proof;
+        job.asker = asker;
+        job.declined = {"pg-2"};
+        set_job(leader.facts, job);
+        auto decision = leader.decide();
+        ASSERT_TRUE(decision.write);
+        job = decision.write->job;
+        EXPECT_EQ(job.state, JobState::failed);
+        EXPECT_TRUE(job.interrupted);
+        EXPECT_NE(job.result.find("there is no standby"), std::string::npos);
+        EXPECT_EQ(backoff(job), seconds(1));
+        set_job(leader.facts, job, 101);
+        leader.facts.listing->backups = {full_backup("2026-05-13T01:00:00Z")};
+        for (int i = 0; i < 2; ++i) {  // while it rests, and when it is to be made again
+            decision = leader.decide();
+            ASSERT_TRUE(decision.write);
+            EXPECT_EQ(decision.write->job.what, JobWhat::full);
+            leader.facts.now += seconds(2);
+        }
+        // With nothing due it waits for a standby.
+        leader.facts.listing->backups = {full_backup("2026-05-14T01:00:00Z")};
+        EXPECT_FALSE(leader.decide().write);
+        EXPECT_NE(leader.decide().waits, "");
+        leader.facts.look.members = three().members;
+        decision = leader.decide();
+        ASSERT_TRUE(decision.write);
+        EXPECT_EQ(decision.write->job.member, "pg-2");
+        EXPECT_EQ(decision.write->job.id == job.id, asker == JobAsker::operator_);
+    }
+}
+
+TEST(Proof, ThatIsDeclinedAgainAndAgainIsAskedForMoreRarely) {
+    Leader leader;
+    leader.facts.policy.proof.on = "pg-2";
+    auto job = requested("");
+    job.what = JobWhat::proof;
+    job.declined = {"pg-2"};
+    job.attempts = 5;
+    set_job(leader.facts, job);
+    ASSERT_TRUE(leader.decide().write);
+    set_job(leader.facts, leader.decide().write->job, 101);
+    EXPECT_EQ(backoff(*leader.facts.look.job), seconds(32));
+    EXPECT_FALSE(leader.decide().write);
+    leader.facts.now += seconds(32);
+    leader.facts.listing->at = leader.facts.now;
+    ASSERT_TRUE(leader.decide().write);
+    EXPECT_EQ(leader.decide().write->job.attempts, 6);
+}
+
+TEST(Proof, IsRefusedWhereNobodyCanMakeIt) {
+    auto look = three();
+    EXPECT_TRUE(request(look, JobWhat::proof, {}, noon));
+    look.members.erase("pg-1");
+    look.members.erase("pg-2");
+    const auto refused = request(look, JobWhat::proof, {}, noon);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    EXPECT_NE(refused.error().message.find("there is no standby"), std::string::npos);
+    EXPECT_TRUE(request(look, JobWhat::full, {}, noon));
+    ProofPolicy beside_the_primary;
+    beside_the_primary.on_only_member = true;
+    EXPECT_TRUE(request(look, JobWhat::proof, beside_the_primary, noon));
+    // Who can is known when somebody leads.
+    look.leader.clear();
+    EXPECT_TRUE(request(look, JobWhat::proof, {}, noon));
+}
+
+TEST(Proof, ThatIsAskedForRefusesABackupWithTheWayToEndIt) {
+    auto look = three();
+    look.job = requested("pg-2");
+    const auto word = [&] { return request(look, JobWhat::full, {}, noon).error().message; };
+    EXPECT_EQ(word().find("--cancel"), std::string::npos);  // a backup
+    look.job->what = JobWhat::proof;
+    EXPECT_NE(word().find("relevoctl backup prove --cancel"), std::string::npos);
+}
+
 TEST(Proof, EndsWhereItsHostIsThePrimarysNow) {
     Runner runner;
     runner.facts.look.job->what = JobWhat::proof;
@@ -194,6 +277,12 @@ TEST(Proof, IsCancelledByAnOperator) {
     EXPECT_EQ(cancel_proof(look, noon)->stop, "an operator ended it");
     look.job->state = JobState::requested;
     EXPECT_EQ(cancel_proof(look, noon)->state, JobState::failed);
+    // One that would come again does not; one that failed for good is over.
+    look.job->state = JobState::failed;
+    look.job->asker = JobAsker::operator_;
+    EXPECT_FALSE(cancel_proof(look, noon));
+    look.job->interrupted = true;
+    EXPECT_EQ(cancel_proof(look, noon)->stop, "an operator ended it");
 }
 
 }  // namespace

@@ -256,7 +256,7 @@ TEST(Lead, WhatItCannotReadItDoesNotOverwrite) {
     const auto decision = decide(mind, facts);
     EXPECT_FALSE(decision.write);
     EXPECT_NE(decision.waits.find("delete it"), std::string::npos);
-    EXPECT_FALSE(request(facts.look, JobWhat::full, noon));
+    EXPECT_FALSE(request(facts.look, JobWhat::full, {}, noon));
 }
 
 TEST(TakeOn, TheChosenMemberWritesItsRunFirstAndBeginsWhenAReadShowsIt) {
@@ -324,9 +324,9 @@ TEST(TakeUp, WhatAnEarlierLifeBeganIsGivenUpOnceItsLockIsFree) {
 
 TEST(Request, IsRefusedWhileAJobIsActive) {
     auto look = three();
-    EXPECT_TRUE(request(look, JobWhat::full, noon));
+    EXPECT_TRUE(request(look, JobWhat::full, {}, noon));
     look.job = running("pg-2", "pg-2/1", 12);
-    const auto refused = request(look, JobWhat::full, noon);
+    const auto refused = request(look, JobWhat::full, {}, noon);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::conflict);
     EXPECT_NE(refused.error().message.find("pg-2"), std::string::npos);

@@ -2,7 +2,8 @@
 // are lost, late or answered into the void, leases that run out, agents that are killed, hosts that
 // freeze, failovers in the middle, a repository that does not answer or loses its backups. Two
 // things are asked: are there ever two pgBackRests alive, and is what the schedule wants made in
-// the end? That the first question can be answered with yes is tested too, with rules left out.
+// the end? The second one also where nobody can make a proof of restore, and one is asked for. That
+// the first question can be answered with yes is tested too, with rules left out.
 //
 // RELEVO_MODEL_SEEDS=N: as many schedules; RELEVO_MODEL_SEED=S: that one.
 #include <gtest/gtest.h>
@@ -48,6 +49,11 @@ private:
 // A rule that is left out, to see that its absence is noticed.
 enum class Bug { none, never_ends, hears_the_watch, buries_at_once };
 
+// Who can make proofs: a member that the policies agree on; none, as each member's own
+// configuration names another one; none any more, as all hosts but one are lost while one is asked
+// for or goes on.
+enum class Provers { some, none_agreed, none_left };
+
 constexpr seconds ttl{10};
 constexpr Duration tick = milliseconds(100);
 constexpr Duration faults_for = std::chrono::minutes(8);
@@ -71,7 +77,8 @@ struct Agent {
     int number = 0;
     MemberName name;
     bool up = true;
-    int life = 0;  // messages for an earlier one reach nobody
+    bool lost = false;  // its host, for good
+    int life = 0;       // messages for an earlier one reach nobody
     Instant frozen_until{}, cut_until{};
     cluster::LeaseId lease = 0;
     Instant lease_kept{};  // when the newest call that kept it began
@@ -110,6 +117,13 @@ public:
         // It must come to its end among backups that are due every minute.
         policy_.proof.when = *cluster::Cron::parse("*/7 * * * *");
         policy_.proof.on_only_member = dice_.chance(2);
+        provers_ = std::array{Provers::some, Provers::some, Provers::none_agreed,
+                              Provers::none_left}[dice_.below(4)];
+        if (provers_ == Provers::some) return;
+        policy_.proof.on_only_member = false;
+        // Else no backup could be made either, once no standby is left.
+        if (provers_ == Provers::none_left && policy_.from == From::standby)
+            policy_.from = From::prefer_standby;
     }
 
     void run() {
@@ -207,6 +221,24 @@ private:
         }
         if (dice_.chance(3000))  // an operator, at any member
             ask(agents_[dice_.below(agents_.size())]);
+        if (provers_ == Provers::none_left && !lost_ && proof_is_wanted() && dice_.chance(200))
+            lose_all_but_one();
+    }
+
+    bool proof_is_wanted() const {
+        const auto job = look_now().job;
+        return job && job->active() && job->what == JobWhat::proof;
+    }
+
+    void lose_all_but_one() {
+        lost_ = true;
+        const auto leader = look_now().leader;
+        const auto& stays = leader.empty() ? agents_.front().name : leader;
+        for (auto& agent : agents_)
+            if (agent.name != stays) {
+                kill(agent);
+                agent.lost = true;
+            }
     }
 
     void freeze(Agent& agent, Duration time) {
@@ -232,6 +264,7 @@ private:
         const int number = agent.number;
         later(dice_.upto(seconds(30)), [this, number] {
             auto& back = agents_[static_cast<std::size_t>(number)];
+            if (back.lost) return;
             Agent fresh;
             fresh.number = number;
             fresh.name = back.name;
@@ -248,7 +281,7 @@ private:
         auto job = request(agent.look,
                            std::array{JobWhat::full, JobWhat::incremental, JobWhat::expire,
                                       JobWhat::verify, JobWhat::proof}[dice_.below(5)],
-                           wall(agent));
+                           policy_of(agent).proof, wall(agent));
         if (!job) return;
         commit(agent, cluster::keys::put_backup(*job, agent.look.job_revision, std::nullopt),
                [](bool) {});
@@ -327,13 +360,23 @@ private:
         const auto proofs = tree.keys.find(cluster::proofs_key);
         const auto read = proofs != tree.keys.end() ? cluster::parse_proofs(proofs->second.value)
                                                     : std::vector<cluster::ProofRecord>();
-        if (!read ||
-            proof_due(policy_.proof, {}, *read, wall(agents_.front()) - std::chrono::minutes(4)))
+        const bool can = provers_ == Provers::some || (provers_ == Provers::none_left && !lost_);
+        if (!read || (can && proof_due(policy_.proof, {}, *read,
+                                       wall(agents_.front()) - std::chrono::minutes(4))))
             trouble_ = "no proof was made: " + (read ? to_json(*read) : read.error().message) +
                        ", job: " + at->second.value;
     }
 
     // ---- one agent
+
+    // As its own configuration says.
+    Policy policy_of(const Agent& agent) const {
+        auto out = policy_;
+        if (provers_ == Provers::none_agreed)
+            out.proof.on =
+                agents_[(static_cast<std::size_t>(agent.number) + 1) % agents_.size()].name;
+        return out;
+    }
 
     void live(Agent& agent) {
         if (agent.keep_at <= now_) keep_lease(agent);
@@ -494,7 +537,7 @@ private:
         facts.self = agent.name;
         facts.leads = agent.look.leader == agent.name && now_ < agent.lease_kept + ttl;
         facts.term = agent.look.term;
-        facts.policy = policy_;
+        facts.policy = policy_of(agent);
         facts.look = agent.look;
         facts.run = agent.run;
         facts.listing = agent.listing;
@@ -544,6 +587,8 @@ private:
     Dice dice_;
     Bug bug_;
     Policy policy_;
+    Provers provers_ = Provers::some;
+    bool lost_ = false;
     Instant now_{};
     cluster::MemoryStore store_;
     std::deque<Agent> agents_;

@@ -56,7 +56,9 @@ struct BackupJob {
     Revision under = 0;  // create revision of the runner's member key when it began
     int ttl_s = 0;       // the runner ends it when it has not read this for half as long
     MemberName primary;  // who led when it began; the runner itself, or whom it copies for
-    int attempts = 0;    // runs that were begun since one ended well, this one included
+    // Runs that were begun since one ended well, this one included. A proof that nobody could begin
+    // counts as one.
+    int attempts = 0;
     std::optional<WallTime> begun, ended;
     JobProgress progress;
     std::string stop;  // why its runner is to end it; empty: it is to go on

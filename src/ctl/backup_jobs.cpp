@@ -46,7 +46,7 @@ std::string state_text(const Node& job) {
         return fmt::format("{}{} by {}{}", name, label.empty() ? "" : " " + label, member,
                            took ? " in " + duration_text(*took) : "");
     }
-    return fmt::format("{} on {} {}: {}", name, member,
+    return fmt::format("{}{} {}: {}", name, member.empty() ? "" : " on " + member,
                        text_of(job, "interrupted") == "true" ? "was interrupted" : "failed",
                        text_of(job, "result"));
 }
@@ -85,7 +85,8 @@ Result<Node> wait_for_end(Context& context, Loaded& loaded, const std::string& i
                 return fail(ErrorCode::conflict,
                             "another job took its place: look at `relevoctl backup schedule` and "
                             "`relevoctl backup list`");
-            const auto waits = is_over(*job) ? std::string() : text_of(*shown, "waits");
+            auto waits = is_over(*job) ? std::string() : text_of(*shown, "waits");
+            if (waits == text_of(*job, "result")) waits.clear();
             line.show(state_text(*job) + (waits.empty() ? "" : "; " + waits),
                       text_of(*job, "state") + text_of(*job, "member") + text_of(*job, "attempts") +
                           waits);

@@ -127,6 +127,18 @@ TEST_F(Backup, whyNobodyBeginsIsSaid) {
                 HasSubstr("incremental backup: no member is chosen yet; no standby is fit\n"));
 }
 
+TEST_F(Backup, aProofThatNobodyCanMakeIsWaitedForWithoutANameAndSaidOnce) {
+    const std::string begun = R"({"id":"j7","what":"proof","requested_by":"operator","state":")";
+    http.answer("POST db-a /backup", 202, begun + R"(requested"})");
+    auto rests = shown(begun + R"(failed","interrupted":true,"result":"no standby is fit"})");
+    rests.insert(rests.size() - 1, R"(,"waits":"no standby is fit")");
+    http.answer("GET db-a /backup/schedule", 200, rests);
+    http.answer("GET db-a /backup/schedule", 200, shown(begun + R"(done","member":"db-b"})"));
+    EXPECT_EQ(run({"backup", "prove", "--wait"}), 0) << terminal.errors;
+    EXPECT_THAT(terminal.output,
+                HasSubstr("proof of restore was interrupted: no standby is fit\n"));
+}
+
 TEST_F(Backup, anotherJobInItsPlaceIsSaid) {
     http.answer("POST db-a /backup", 202, asked);
     http.answer("GET db-a /backup/schedule", 200, shown(job("running", "", "j8")));
