@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backup/repositories.h"
 #include "backup/schedule.h"
 #include "base/log.h"
 #include "cluster/disk.h"
@@ -168,6 +169,8 @@ Task<Result<backup::HoleLook>> ArchiveWatch::find() {
     sight.history = history_;
     auto there = co_await parts_.backup.info(info_deadline);
     if (!there) co_return std::unexpected(there.error());
+    if (const auto why = backup::why_unknown(*there); !why.empty())
+        co_return fail(ErrorCode::unavailable, why);
     if (there->backups.empty() || there->archives.empty()) co_return backup::HoleLook{};
     // Behind the same backup it is the same hole, which needs no long look.
     const auto whole = backup::kept(there->backups);

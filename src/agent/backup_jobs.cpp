@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "backup/repositories.h"
 #include "base/log.h"
 #include "cluster/keys.h"
 #include "config/zone.h"
@@ -313,21 +314,23 @@ Task<void> BackupJobs::list() {
     list_again_ = found.at + seconds(1);
     const auto repository = co_await backup_->info(info_deadline);
     listing_now_ = false;
+    // One of several that cannot be read is not an empty one: a full backup would be made at once,
+    // and its retention would remove the oldest one before its time.
+    const auto why = repository ? backup::why_unknown(*repository) : repository.error().message;
     if (repository) {
         found.backups = backup::kept(repository->backups);
-        if (leading_) newest_ = repository->times();
-        found.usable = repository->has_stanza();
+        if (leading_ && why.empty()) newest_ = repository->times();
+        found.usable = repository->has_stanza() && why.empty();
         found.running_here =
             repository->backup_running || (proofs_ != nullptr && proofs_->may_be_at_work());
         listing_ = std::move(found);
-        list_complained_.clear();
-    } else {
+    }
+    if (!why.empty()) {
         list_again_ = clock_.now() + list_pause;
-        const auto& why = repository.error().message;
         if (why != list_complained_ && !stopping_)
             log::error("backup: whether one is due cannot be said: {}", why);
-        list_complained_ = why;
     }
+    list_complained_ = why;
     act();
 }
 

@@ -202,6 +202,23 @@ TEST_F(BackupJobsTest, AnEmptyRepositoryGetsAFullBackupAndItsEndIsWritten) {
     EXPECT_FALSE(until([&] { return backup.runs > 1; }, 300ms));  // and that is all
 }
 
+// A second repository's alone would seem to be none at all.
+TEST_F(BackupJobsTest, ARepositoryThatCannotBeReadIsNotAnEmptyOne) {
+    const auto empty = backup.repository.repositories;
+    backup.repository.repositories = {
+        {.repository = 1, .code = 99, .message = "[HostConnectError]", .cipher = "none"},
+        {.repository = 2, .code = 2, .message = "no valid backups", .cipher = "none"}};
+    backup.repository.code = 4;
+    begin();
+    ASSERT_TRUE(until([&] { return backup.infos > 0; }));
+    EXPECT_FALSE(until([&] { return backup.runs > 0; }, 500ms));
+    EXPECT_FALSE(jobs.newest());
+    backup.repository.repositories = empty;
+    jobs.reloaded();
+    EXPECT_TRUE(until([&] { return backup.running; }));
+    EXPECT_TRUE(jobs.newest());
+}
+
 TEST_F(BackupJobsTest, ALockThatIsHeldForAMomentIsWaitedFor) {
     backup.locked = 1;
     begin();

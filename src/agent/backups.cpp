@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "backup/archive_hole.h"
+#include "backup/repositories.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cluster/archive_gaps.h"
@@ -247,7 +248,7 @@ Task<Result<std::string>> Backups::look_for_gaps() {
     const auto there = co_await backup_.info(info_deadline);
     if (!there) co_return std::unexpected(there.error());
     if (there->backups.empty() || there->archives.empty())
-        co_return "WAL reaches the repository; there is no backup yet";
+        co_return backup::or_unread("WAL reaches the repository; there is no backup yet", *there);
     const auto& oldest = there->backups.front();
     const auto archived = co_await backup_.archived(there->archives.back(), info_deadline);
     if (!archived) co_return std::unexpected(archived.error());

@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "backup/repositories.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/validate.h"
@@ -293,8 +294,9 @@ Task<Status> Proofs::restore(const Ask& ask, ProofRecord& record) {
     if (!there) co_return std::unexpected(there.error());
     const auto* newest = there->newest();
     if (newest == nullptr)
-        co_return fail(ErrorCode::not_found,
-                       "there is no backup yet: make one (relevoctl backup run)");
+        co_return fail(
+            ErrorCode::not_found,
+            backup::or_unread("there is no backup yet: make one (relevoctl backup run)", *there));
     record.backup = newest->label;
     record.bytes = newest->database_bytes;
     // A timeline that somebody else's restored server began, and archived by mistake, is not ours.

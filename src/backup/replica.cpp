@@ -5,6 +5,8 @@
 #include <ranges>
 #include <string>
 
+#include "backup/repositories.h"
+
 namespace relevo::backup {
 namespace {
 
@@ -33,7 +35,8 @@ Result<cluster::BackupRecord> for_replica(const cluster::Repository& repository,
                                           const cluster::WalLine& line) {
     if (repository.backups.empty())
         return fail(ErrorCode::not_found,
-                    "the repository holds no backup yet: make one (relevoctl backup run)");
+                    or_unread("the repository holds no backup yet: make one (relevoctl backup run)",
+                              repository));
     constexpr std::size_t most = 2;
     std::string why;
     std::size_t told = 0;

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "backup/repositories.h"
 #include "base/text.h"
 #include "cluster/plain_json.h"
 
@@ -30,24 +31,26 @@ const BackupRecord* find(const Repository& repository, const std::string& label)
     return found == repository.backups.end() ? nullptr : &*found;
 }
 
-std::unexpected<Error> no_such_backup(const std::string& label) {
+std::unexpected<Error> no_such_backup(const Repository& repository, const std::string& label) {
     return fail(ErrorCode::not_found,
-                fmt::format("there is no backup {} in the repository: `relevoctl backup list` "
-                            "shows those that are",
-                            label));
+                or_unread(fmt::format("there is no backup {} in the repository: `relevoctl backup "
+                                      "list` shows those that are",
+                                      label),
+                          repository));
 }
 
-std::unexpected<Error> no_backup_at_all() {
-    return fail(ErrorCode::not_found,
-                "there is no backup in the repository: nothing can be restored");
+std::unexpected<Error> no_backup_at_all(const Repository& repository) {
+    return fail(
+        ErrorCode::not_found,
+        or_unread("there is no backup in the repository: nothing can be restored", repository));
 }
 
 // The backup whose archive and timeline count when the wish does not say more.
 Result<const BackupRecord*> backup_meant(const Repository& repository, const RestoreWish& wish) {
-    if (repository.backups.empty()) return no_backup_at_all();
+    if (repository.backups.empty()) return no_backup_at_all(repository);
     if (!wish.backup) return &repository.backups.back();
     const auto* const named = find(repository, *wish.backup);
-    if (named == nullptr) return no_such_backup(*wish.backup);
+    if (named == nullptr) return no_such_backup(repository, *wish.backup);
     return named;
 }
 
@@ -229,7 +232,7 @@ private:
     }
 
     Result<RestoreChoice> choose() const {
-        if (stock_.repository.backups.empty()) return no_backup_at_all();
+        if (stock_.repository.backups.empty()) return no_backup_at_all(stock_.repository);
         const auto& target = wish_.target;
         if (target.kind == TargetKind::time && target.time > stock_.now)
             return fail(
@@ -256,7 +259,7 @@ private:
 
     Result<RestoreChoice> choose_named() const {
         const auto* const backup = find(stock_.repository, *wish_.backup);
-        if (backup == nullptr) return no_such_backup(*wish_.backup);
+        if (backup == nullptr) return no_such_backup(stock_.repository, *wish_.backup);
         const auto named = std::ranges::find(usable_, backup, &Candidate::backup);
         if (named == usable_.end()) {
             auto why = why_useless(*backup);

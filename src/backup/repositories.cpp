@@ -1,0 +1,44 @@
+#include "backup/repositories.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace relevo::backup {
+namespace {
+
+using cluster::Repository;
+using cluster::RepositoryStatus;
+
+// pgBackRest's codes: 1 and 3, there is no stanza in it, as where a disk is not mounted; 99, it was
+// not to be read. After stanza-create none of several is without one.
+bool is_unread(const RepositoryStatus& one) {
+    return one.code == 1 || one.code == 3 || one.code == 99;
+}
+
+std::string text(const RepositoryStatus& unread) {
+    return fmt::format("repository {} could not be read: {}", unread.repository, unread.message);
+}
+
+}  // namespace
+
+std::string why_unknown(const Repository& repository) {
+    const auto& all = repository.repositories;
+    if (!repository.has_stanza()) return {};
+    const auto& first = *std::ranges::min_element(all, {}, &RepositoryStatus::repository);
+    if (is_unread(first)) return text(first);
+    const auto other = std::ranges::find_if(all, is_unread);
+    const bool full = std::ranges::any_of(repository.backups, [&](const auto& backup) {
+        return backup.type == cluster::BackupType::full && backup.repository == first.repository;
+    });
+    return full || other == all.end() ? std::string() : text(*other);
+}
+
+std::string or_unread(std::string sentence, const Repository& repository) {
+    const auto& all = repository.repositories;
+    const auto unread = std::ranges::find_if(all, is_unread);
+    if (all.size() > 1 && unread != all.end()) sentence += "; but " + text(*unread);
+    return sentence;
+}
+
+}  // namespace relevo::backup

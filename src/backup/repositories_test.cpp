@@ -1,0 +1,50 @@
+#include "backup/repositories.h"
+
+#include <gtest/gtest.h>
+
+namespace relevo::backup {
+namespace {
+
+cluster::Repository two(int first, int second) {
+    cluster::Repository out;
+    out.code = first == second ? first : 4;  // "different across repos"
+    out.repositories = {{.repository = 1, .code = first, .message = "one", .cipher = {}},
+                        {.repository = 2, .code = second, .message = "two", .cipher = {}}};
+    return out;
+}
+
+void add_full(cluster::Repository& to, int repository) {
+    auto& made = to.backups.emplace_back();
+    made.type = cluster::BackupType::full;
+    made.repository = repository;
+}
+
+TEST(Repositories, WithoutTheFirstOneNobodyKnowsWhichBackupsThereAre) {
+    for (const int code : {1, 3, 99}) {
+        auto there = two(code, 2);
+        EXPECT_EQ(why_unknown(there), "repository 1 could not be read: one");
+        add_full(there, 2);
+        EXPECT_EQ(why_unknown(there), "repository 1 could not be read: one");
+    }
+    EXPECT_EQ(why_unknown(two(2, 2)), "");
+}
+
+TEST(Repositories, AnotherOneHoldsUpNothingWhereTheFirstHasAFullBackup) {
+    auto there = two(2, 99);
+    EXPECT_EQ(why_unknown(there), "repository 2 could not be read: two");
+    add_full(there, 1);
+    EXPECT_EQ(why_unknown(there), "");
+}
+
+TEST(Repositories, WithoutAStanzaNothingIsUnknown) {
+    EXPECT_EQ(why_unknown(two(1, 1)), "");
+    EXPECT_EQ(why_unknown({}), "");
+}
+
+TEST(Repositories, WhereABackupMayBeAllTheSameIsSaid) {
+    EXPECT_EQ(or_unread("none", two(2, 2)), "none");
+    EXPECT_EQ(or_unread("none", two(2, 99)), "none; but repository 2 could not be read: two");
+}
+
+}  // namespace
+}  // namespace relevo::backup
