@@ -312,8 +312,11 @@ Task<void> BackupJobs::list() {
     found.at = clock_.now();
     found.job_revision = look_.job_revision;
     list_again_ = found.at + seconds(1);
-    const auto repository = co_await backup_->info(info_deadline);
+    auto repository = co_await backup_->info(info_deadline);
     listing_now_ = false;
+    // After pg_upgrade those of the old one are listed as ever, and would be taken for fresh.
+    if (repository && snapshot_)
+        backup::leave_out_others(*repository, snapshot_->initialize.value_or(""));
     // One of several that cannot be read is not an empty one: a full backup would be made at once,
     // and its retention would remove the oldest one before its time.
     const auto why = repository ? backup::why_unknown(*repository) : repository.error().message;

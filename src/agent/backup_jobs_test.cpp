@@ -219,6 +219,21 @@ TEST_F(BackupJobsTest, ARepositoryThatCannotBeReadIsNotAnEmptyOne) {
     EXPECT_TRUE(jobs.newest());
 }
 
+TEST_F(BackupJobsTest, AfterAnUpgradeABackupOfTheNewClusterIsMade) {
+    put("initialize", "7654321098765432101");
+    auto& old = backup.repository.backups.emplace_back();
+    old.label = "20260513-010000F";
+    old.started = clock.wall();
+    old.system_id = "7654321098765432101";
+    backup.settings.full = "0 0 1 1 *";
+    begin();
+    ASSERT_TRUE(until([&] { return backup.infos > 0; }));
+    EXPECT_FALSE(until([&] { return backup.runs > 0; }, 300ms));
+    put("initialize", "7654321098765432102");
+    jobs.reloaded();
+    EXPECT_TRUE(until([&] { return backup.running; }));
+}
+
 TEST_F(BackupJobsTest, ALockThatIsHeldForAMomentIsWaitedFor) {
     backup.locked = 1;
     begin();

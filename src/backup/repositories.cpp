@@ -34,6 +34,15 @@ std::string why_unknown(const Repository& repository) {
     return full || other == all.end() ? std::string() : text(*other);
 }
 
+void leave_out_others(Repository& repository, std::string_view system_id) {
+    if (system_id.empty()) return;
+    const auto is_other = [&](const auto& one) {
+        return !one.system_id.empty() && one.system_id != system_id;
+    };
+    std::erase_if(repository.backups, is_other);
+    std::erase_if(repository.archives, is_other);
+}
+
 std::string or_unread(std::string sentence, const Repository& repository) {
     const auto& all = repository.repositories;
     const auto unread = std::ranges::find_if(all, is_unread);

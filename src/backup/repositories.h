@@ -1,8 +1,10 @@
-// Whether a listing of the repositories tells all that counts: a stanza may have several, and one
-// that cannot be read lists nothing. Pure.
+// What of a listing of the repositories counts, and whether it tells all that does: a stanza may
+// have several, one that cannot be read lists nothing, and what was there before pg_upgrade stays
+// listed. Pure.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "cluster/backup.h"
 
@@ -12,6 +14,10 @@ namespace relevo::backup {
 // (pgBackRest's rule, without an option `repo`): another one that cannot be read holds up none as
 // long as the first one has a full backup.
 std::string why_unknown(const cluster::Repository& repository);
+
+// What is of another database system than that is of no use to this cluster, and left out; what
+// does not say of which it is stays. Empty: all stays.
+void leave_out_others(cluster::Repository& repository, std::string_view system_id);
 
 // A sentence that says that there is no backup, and which repository may have one all the same.
 std::string or_unread(std::string sentence, const cluster::Repository& repository);

@@ -41,6 +41,21 @@ TEST(Repositories, WithoutAStanzaNothingIsUnknown) {
     EXPECT_EQ(why_unknown({}), "");
 }
 
+TEST(Repositories, WhatIsOfAnotherSystemIsLeftOut) {
+    auto there = two(0, 0);
+    for (const char* id : {"7001", "7002", ""}) {
+        there.backups.emplace_back().system_id = id;
+        there.archives.emplace_back().system_id = id;
+    }
+    auto of_this = there;
+    leave_out_others(of_this, "7002");
+    ASSERT_EQ(of_this.backups.size(), 2);
+    EXPECT_EQ(of_this.backups.front().system_id, "7002");
+    EXPECT_EQ(of_this.archives.size(), 2);
+    leave_out_others(there, "");
+    EXPECT_EQ(there.backups.size(), 3);
+}
+
 TEST(Repositories, WhereABackupMayBeAllTheSameIsSaid) {
     EXPECT_EQ(or_unread("none", two(2, 2)), "none");
     EXPECT_EQ(or_unread("none", two(2, 99)), "none; but repository 2 could not be read: two");
