@@ -56,6 +56,7 @@ void ArchiveWatch::see(const ports::View& view) {
     if (stopping_ || serves_ == 0) return;
     timeline_ = view.postgres.timeline;
     if (history_ != view.postgres.history) history_ = view.postgres.history;
+    system_id_ = view.snapshot ? view.snapshot->initialize.value_or("") : "";
     if (looking_ || now < next_) return;
     looking_ = true;
     next_ = now + between_looks;
@@ -171,13 +172,18 @@ Task<Result<backup::HoleLook>> ArchiveWatch::find() {
     if (!there) co_return std::unexpected(there.error());
     if (const auto why = backup::why_unknown(*there); !why.empty())
         co_return fail(ErrorCode::unavailable, why);
-    if (there->backups.empty() || there->archives.empty()) co_return backup::HoleLook{};
-    // Behind the same backup it is the same hole, which needs no long look.
+    backup::leave_out_others(*there, system_id_);
     const auto whole = backup::kept(there->backups);
-    if (hole_ && doubts_ == settled_ && !whole.empty() && whole.back().label == hole_->after)
+    if (whole.empty()) co_return backup::HoleLook{};
+    const auto& newest =
+        *std::ranges::find(there->backups, whole.back().label, &cluster::BackupRecord::label);
+    const auto* const archive = backup::archive_of(*there, newest);
+    if (archive == nullptr) co_return backup::HoleLook{};
+    // Behind the same backup it is the same hole, which needs no long look.
+    if (hole_ && doubts_ == settled_ && newest.label == hole_->after)
         co_return backup::HoleLook{.since = hole_->after, .hole = hole_};
+    sight.archive = *archive;
     sight.repository = *std::move(there);
-    sight.archive = sight.repository.archives.back();
     auto archived = co_await parts_.backup.archived(sight.archive, listing_deadline);
     if (!archived) co_return std::unexpected(archived.error());
     sight.segments = std::move(archived->segments);

@@ -59,6 +59,7 @@ private:
     bool stopping_ = false, looking_ = false;
     cluster::Revision serves_ = 0;  // the term under which this member is the primary
     cluster::Timeline timeline_ = 0;
+    std::string system_id_;
     std::vector<cluster::HistoryLine> history_;
     Instant next_{};
     backup::ArchiveLag lag_;

@@ -28,6 +28,7 @@ struct PlayedArchive final : FakeRestores {
     Archived in_archive;
     ports::BackupConfig settings;
     int listed = 0;
+    cluster::ArchiveRange last_listed;
     bool away = false;
 
     ports::BackupConfig config() const override { return settings; }
@@ -35,8 +36,9 @@ struct PlayedArchive final : FakeRestores {
         if (away) co_return fail(ErrorCode::unavailable, "it does not answer");
         co_return repository;
     }
-    Task<Result<Archived>> archived(cluster::ArchiveRange, Duration) override {
+    Task<Result<Archived>> archived(cluster::ArchiveRange archive, Duration) override {
         ++listed;
+        last_listed = archive;
         co_return in_archive;
     }
 };
@@ -218,6 +220,30 @@ TEST_F(ArchiveWatchTest, ARepositoryThatDoesNotAnswerIsAskedAgainAtPauses) {
     EXPECT_FALSE(hole);
     later(5s);
     EXPECT_TRUE(hole);
+}
+
+TEST_F(ArchiveWatchTest, TheArchiveIsThatOfTheNewestBackup) {
+    backup.repository->archives = {{1, "15-1", "7002", {}, {}}, {2, "15-1", "7002", {}, {}}};
+    backup.repository->backups.back().system_id = "7002";
+    begin();
+    EXPECT_EQ(backup.listed, 1);
+    EXPECT_EQ(backup.last_listed.repository, 1);
+}
+
+TEST_F(ArchiveWatchTest, BehindABackupFromBeforeAnUpgradeNothingIsMissing) {
+    backup.repository->archives = {{1, "14-1", "7001", {}, {}}, {1, "15-2", "7002", {}, {}}};
+    backup.repository->backups.back().system_id = "7001";
+    cluster::Snapshot snapshot;
+    snapshot.initialize = "7002";
+    auto view = primary();
+    view.snapshot = std::make_shared<const cluster::Snapshot>(snapshot);
+    archive(10, 13);
+    archiver.last_archived = segment(13);
+    see(view);
+    watch.repository_ready();
+    see(view);
+    EXPECT_EQ(backup.listed, 0);
+    EXPECT_FALSE(hole);
 }
 
 TEST_F(ArchiveWatchTest, OfAStandbyThereIsNothing) {

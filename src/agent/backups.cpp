@@ -170,6 +170,7 @@ void Backups::see_stanza(const ports::View& view, Instant now) {
     serves_ = serves;
     if (serves_ == 0) return;
     timeline_ = view.postgres.timeline;
+    system_id_ = view.snapshot ? view.snapshot->initialize.value_or("") : "";
     if (history_ != view.postgres.history) history_ = view.postgres.history;
     if (serves_ == prepared_ || keeping_stanza_) return;
     keeping_stanza_ = true;
@@ -243,14 +244,18 @@ Task<Status> Backups::usable() {
     co_return Status{};
 }
 
-// From the oldest backup that is kept.
+// From the oldest backup that is kept where the newest one is: each repository has WAL of its own.
 Task<Result<std::string>> Backups::look_for_gaps() {
-    const auto there = co_await backup_.info(info_deadline);
+    auto there = co_await backup_.info(info_deadline);
     if (!there) co_return std::unexpected(there.error());
-    if (there->backups.empty() || there->archives.empty())
+    backup::leave_out_others(*there, system_id_);
+    const auto* const archive =
+        there->backups.empty() ? nullptr : backup::archive_of(*there, there->backups.back());
+    if (archive == nullptr)
         co_return backup::or_unread("WAL reaches the repository; there is no backup yet", *there);
-    const auto& oldest = there->backups.front();
-    const auto archived = co_await backup_.archived(there->archives.back(), info_deadline);
+    const auto& oldest = *std::ranges::find_if(
+        there->backups, [&](const auto& made) { return backup::is_of(*archive, made); });
+    const auto archived = co_await backup_.archived(*archive, info_deadline);
     if (!archived) co_return std::unexpected(archived.error());
     const auto gaps = cluster::archive_gaps(archived->segments, history_, timeline_,
                                             oldest.wal_start, archived->segment_bytes);
@@ -260,7 +265,7 @@ Task<Result<std::string>> Backups::look_for_gaps() {
                               oldest.label);
     backup::ArchiveSight sight{.believed = {},
                                .repository = *there,
-                               .archive = there->archives.back(),
+                               .archive = *archive,
                                .segments = archived->segments,
                                .stored = {},
                                .segment_bytes = archived->segment_bytes,

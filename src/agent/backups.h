@@ -70,6 +70,7 @@ private:
     // The stanza: the term under which this member is the primary, and that for which all is well.
     cluster::Revision serves_ = 0, prepared_ = 0;
     cluster::Timeline timeline_ = 0;
+    std::string system_id_;
     std::vector<cluster::HistoryLine> history_;
     bool keeping_stanza_ = false, answers_ = false;
     boost::asio::steady_timer again_;

@@ -56,7 +56,9 @@ public:
         co_return checked;
     }
     Archived in_archive;
+    cluster::ArchiveRange listed;
     Task<Result<Archived>> archived(cluster::ArchiveRange archive, Duration) override {
+        listed = archive;
         calls.push_back("archived " + archive.id);
         co_return in_archive;
     }
@@ -326,6 +328,32 @@ TEST_F(BackupsTest, ACheckSaysWhatItWasWorth) {
     const auto reply = t.await(backups.check());
     EXPECT_EQ(reply.code, 503);
     EXPECT_EQ(reply.text, "no answer");
+}
+
+// Of another repository, or from before pg_upgrade, is what stands first and last in the lists.
+TEST_F(BackupsTest, ACheckComparesABackupWithTheWalOfItsRepository) {
+    begin();
+    (void)see(primary());
+    const auto add = [&](const char* label, int repository, const char* system, const char* wal) {
+        auto& made = backup.repository->backups.emplace_back();
+        made.label = label;
+        made.repository = repository;
+        made.system_id = system;
+        made.wal_start = wal;
+    };
+    add("20260101-010000F", 1, "7001", "000000010000000000000001");
+    add("20260510-010000F", 2, "7002", "000000030000000000000001");
+    add("20260514-010000F", 1, "7002", "000000030000000000000005");
+    backup.repository->archives = {
+        {1, "14-1", "7001", {}, {}}, {1, "15-2", "7002", {}, {}}, {2, "15-1", "7002", {}, {}}};
+    backup.in_archive = {.segments = {"000000030000000000000005", "000000030000000000000006"},
+                         .stored = {},
+                         .histories = {},
+                         .segment_bytes = 16U << 20U};
+    const auto whole = t.await(backups.check());
+    EXPECT_EQ(whole.code, 200) << whole.text;
+    EXPECT_THAT(whole.text, HasSubstr("none is missing since backup 20260514-010000F"));
+    EXPECT_EQ(backup.listed.id, "15-2");
 }
 
 TEST_F(BackupsTest, StoppingEndsThePauseToo) {

@@ -257,10 +257,8 @@ Task<Result<cluster::ArchiveReach>> Proofs::look_at_archive(const cluster::Archi
 // end of the archive, and says nothing of it.
 Task<Status> Proofs::find_reach(const cluster::Repository& repository,
                                 const cluster::BackupRecord& backup, cluster::Timeline line) {
-    const auto range = std::ranges::find_if(repository.archives, [&](const auto& one) {
-        return one.repository == backup.repository && one.system_id == backup.system_id;
-    });
-    if (range == repository.archives.end())
+    const auto* const range = backup::archive_of(repository, backup);
+    if (range == nullptr)
         co_return fail(ErrorCode::not_found,
                        fmt::format("the repository has no WAL that goes with backup {}: archiving "
                                    "does not work",

@@ -38,9 +38,10 @@ std::vector<cluster::ArchiveGap> clipped(std::vector<cluster::ArchiveGap> gaps,
     return gaps;
 }
 
-bool of_this_system(const cluster::BackupRecord& backup, const cluster::ArchiveRange& archive) {
-    return backup.system_id.empty() || archive.system_id.empty() ||
-           backup.system_id == archive.system_id;
+bool has_this_wal(const cluster::BackupRecord& backup, const cluster::ArchiveRange& archive) {
+    const bool same_system = backup.system_id.empty() || archive.system_id.empty() ||
+                             backup.system_id == archive.system_id;
+    return same_system && backup.repository == archive.repository;
 }
 
 }  // namespace
@@ -51,8 +52,8 @@ Result<HoleLook> find_hole(const ArchiveSight& sight) {
     const auto& label = whole.back().label;
     const auto newest =
         std::ranges::find(sight.repository.backups, label, &cluster::BackupRecord::label);
-    // From before pg_upgrade: nothing leads from it to here.
-    if (!of_this_system(*newest, sight.archive)) return HoleLook{};
+    // From before pg_upgrade, or of another repository: nothing leads from it to here.
+    if (!has_this_wal(*newest, sight.archive)) return HoleLook{};
     const auto found =
         cluster::archive_gaps(sight.segments, sight.history, sight.timeline, newest->wal_start,
                               sight.segment_bytes, sight.believed);

@@ -20,7 +20,7 @@ struct ArchiveSight {
     // not known, then up to the last that is there.
     std::string believed;
     cluster::Repository repository;
-    cluster::ArchiveRange archive;  // the one of this cluster
+    cluster::ArchiveRange archive;  // the one that goes with the newest backup
     std::vector<std::string> segments;
     std::vector<WallTime> stored;  // of each; perhaps none
     std::uint64_t segment_bytes = 0;

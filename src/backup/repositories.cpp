@@ -43,6 +43,20 @@ void leave_out_others(Repository& repository, std::string_view system_id) {
     std::erase_if(repository.archives, is_other);
 }
 
+bool is_of(const cluster::ArchiveRange& archive, const cluster::BackupRecord& backup) {
+    return archive.repository == backup.repository &&
+           (archive.system_id.empty() || archive.system_id == backup.system_id) &&
+           (backup.postgres_version.empty() ||
+            archive.id.starts_with(backup.postgres_version + "-"));
+}
+
+const cluster::ArchiveRange* archive_of(const Repository& repository,
+                                        const cluster::BackupRecord& backup) {
+    const auto found = std::ranges::find_if(
+        repository.archives, [&](const auto& archive) { return is_of(archive, backup); });
+    return found == repository.archives.end() ? nullptr : &*found;
+}
+
 std::string or_unread(std::string sentence, const Repository& repository) {
     const auto& all = repository.repositories;
     const auto unread = std::ranges::find_if(all, is_unread);

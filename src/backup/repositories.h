@@ -19,6 +19,12 @@ std::string why_unknown(const cluster::Repository& repository);
 // does not say of which it is stays. Empty: all stays.
 void leave_out_others(cluster::Repository& repository, std::string_view system_id);
 
+// The WAL that goes with the backup: each repository, and each system in it, has its own.
+bool is_of(const cluster::ArchiveRange& archive, const cluster::BackupRecord& backup);
+const cluster::ArchiveRange* archive_of(
+    const cluster::Repository& repository,
+    const cluster::BackupRecord& backup);  // null: there is none
+
 // A sentence that says that there is no backup, and which repository may have one all the same.
 std::string or_unread(std::string sentence, const cluster::Repository& repository);
 

@@ -56,6 +56,19 @@ TEST(Repositories, WhatIsOfAnotherSystemIsLeftOut) {
     EXPECT_EQ(there.backups.size(), 3);
 }
 
+TEST(Repositories, ABackupsWalIsThatOfItsRepositoryAndSystem) {
+    auto there = two(0, 0);
+    there.archives = {
+        {1, "14-1", "7001", {}, {}}, {1, "15-2", "7002", {}, {}}, {2, "15-1", "7002", {}, {}}};
+    cluster::BackupRecord made;
+    made.system_id = "7002";
+    EXPECT_EQ(archive_of(there, made)->id, "15-2");
+    made.repository = 2;
+    EXPECT_EQ(archive_of(there, made)->id, "15-1");
+    made.system_id = "7003";
+    EXPECT_EQ(archive_of(there, made), nullptr);
+}
+
 TEST(Repositories, WhereABackupMayBeAllTheSameIsSaid) {
     EXPECT_EQ(or_unread("none", two(2, 2)), "none");
     EXPECT_EQ(or_unread("none", two(2, 99)), "none; but repository 2 could not be read: two");

@@ -54,13 +54,6 @@ Result<const BackupRecord*> backup_meant(const Repository& repository, const Res
     return named;
 }
 
-bool is_of(const ArchiveRange& archive, const BackupRecord& backup) {
-    return archive.repository == backup.repository &&
-           (archive.system_id.empty() || archive.system_id == backup.system_id) &&
-           (backup.postgres_version.empty() ||
-            archive.id.starts_with(backup.postgres_version + "-"));
-}
-
 std::string timelines_text(const std::vector<Timeline>& timelines) {
     std::vector<std::string> out;
     out.reserve(timelines.size());
@@ -74,8 +67,7 @@ std::string segment_text(const std::string& name) { return name.empty() ? "none"
 
 Result<ArchiveRange> archive_for(const Repository& repository, const RestoreWish& wish) {
     RLV_TRY(const auto* const backup, backup_meant(repository, wish));
-    for (const auto& archive : repository.archives)
-        if (is_of(archive, *backup)) return archive;
+    if (const auto* const archive = archive_of(repository, *backup)) return *archive;
     return fail(ErrorCode::not_found,
                 fmt::format("the repository has no WAL that goes with backup {}: without it a "
                             "backup is of no use",
