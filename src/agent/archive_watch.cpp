@@ -22,6 +22,8 @@ constexpr Duration between_looks = seconds(5);
 // A look into the repository lists all of the archive. Of one that does not answer, more rarely:
 // nothing tells that it is back but the archiver, which PostgreSQL starts once a minute.
 constexpr Duration between_listings = seconds(60), first_pause = seconds(5);
+// Of one that has shown the same hole again and again.
+constexpr Duration longest_between_listings = seconds(300);
 constexpr Duration info_deadline = seconds(75);
 // Nobody waits, and an archive of years has many names.
 constexpr Duration listing_deadline = seconds(600);
@@ -84,7 +86,7 @@ void ArchiveWatch::repository_ready() {
 
 void ArchiveWatch::look_soon() {
     soon_ = true;
-    ask_at_ = next_ = parts_.clock.now();
+    ask_at_ = next_ = list_at_ = parts_.clock.now();
 }
 
 Task<void> ArchiveWatch::look() {
@@ -179,13 +181,17 @@ Task<Result<backup::HoleLook>> ArchiveWatch::find() {
         *std::ranges::find(there->backups, whole.back().label, &cluster::BackupRecord::label);
     const auto* const archive = backup::archive_of(*there, newest);
     if (archive == nullptr) co_return backup::HoleLook{};
-    // Behind the same backup it is the same hole, which needs no long look.
-    if (hole_ && doubts_ == settled_ && newest.label == hole_->after)
+    // Behind the same backup it is the same hole, until somebody fills it: an operator, or a member
+    // that came back with the segments. The long look for that is not taken every time.
+    const bool same = hole_ && newest.label == hole_->after;
+    if (same && doubts_ == settled_ && parts_.clock.now() < list_at_)
         co_return backup::HoleLook{.since = hole_->after, .hole = hole_};
     sight.archive = *archive;
     sight.repository = *std::move(there);
+    list_pause_ = same ? std::min(2 * list_pause_, longest_between_listings) : between_listings;
     auto archived = co_await parts_.backup.archived(sight.archive, listing_deadline);
     if (!archived) co_return std::unexpected(archived.error());
+    list_at_ = parts_.clock.now() + list_pause_;
     sight.segments = std::move(archived->segments);
     sight.stored = std::move(archived->stored);
     sight.segment_bytes = archived->segment_bytes;
@@ -206,8 +212,8 @@ void ArchiveWatch::see_hole(std::optional<cluster::ArchiveHole> hole) {
         if (!hole_ || hole_->after != hole->after) found_ = parts_.clock.now();
     } else if (!hole && hole_) {
         log::info(
-            "backup: the hole in the archive ({}) is behind us: from a newer backup on "
-            "nothing is missing",
+            "backup: the hole in the archive ({}) is no more: it was filled, or there is a newer "
+            "backup from which on nothing is missing",
             backup::describe(*hole_));
     } else if (!hole && dropped && !queue_full_) {
         log::info("backup: the repository takes WAL again, and none of it is missing");

@@ -71,6 +71,9 @@ private:
     bool asking_ = false, soon_ = false;
     Instant ask_at_{};
     Duration pause_{};  // after a look that failed
+    // While it shows the same hole all of it is listed again then, and ever more rarely.
+    Instant list_at_{};
+    Duration list_pause_{};
     std::string believed_;
     bool ready_ = false, failing_ = false, queue_full_ = false, may_have_dropped_ = false;
     std::optional<cluster::ArchiveHole> hole_;

@@ -165,6 +165,24 @@ TEST_F(ArchiveWatchTest, AFullQueueIsToldAndWhatWasDroppedIsFoundAndClosed) {
     EXPECT_FALSE(watch.status()->hole);
 }
 
+TEST_F(ArchiveWatchTest, AHoleThatSomebodyFilledIsGoneWithoutAnotherBackup) {
+    archive(10, 13);
+    archiver.last_archived = segment(13);
+    begin();
+    ASSERT_TRUE(hole);
+    // The longer it stays, the more rarely all of the archive is listed.
+    for (int i = 0; i < 40; ++i) later(60s);
+    EXPECT_THAT(backup.listed, ::testing::AllOf(::testing::Gt(5), ::testing::Lt(15)));
+    archive(4, 9);
+    for (int i = 0; i < 6; ++i) later(60s);
+    EXPECT_FALSE(hole);
+    EXPECT_EQ(note, "");
+    EXPECT_FALSE(watch.status()->hole);
+    const int listed = backup.listed;
+    for (int i = 0; i < 20; ++i) later(60s);
+    EXPECT_EQ(backup.listed, listed);
+}
+
 // Another agent, or this one after a restart, knows what the repository shows.
 TEST_F(ArchiveWatchTest, WhoComesLaterFindsTheSame) {
     archive(10, 13);
