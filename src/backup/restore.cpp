@@ -140,7 +140,7 @@ public:
     RestoreAdvice advise() {
         for (const auto& backup : stock_.repository.backups)
             if (auto one = candidate(backup)) usable_.push_back(*std::move(one));
-        RestoreAdvice out{.windows = windows(), .choice = no_backup_at_all()};
+        RestoreAdvice out{.windows = windows(), .choice = no_backup_at_all(stock_.repository)};
         windows_ = windows_text(out.windows);
         out.choice = choose();
         return out;
