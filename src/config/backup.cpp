@@ -208,11 +208,16 @@ void read_from(Reader& section, BackupConfig& out) {
     out.from = from == "primary"   ? BackupConfig::From::primary
                : from == "standby" ? BackupConfig::From::standby
                                    : BackupConfig::From::prefer_standby;
-    if (out.from == BackupConfig::From::standby && out.primary_host.empty() && out.config.empty())
+    // With his own file too: a pg2-host in it is one host, and the primary is another one after a
+    // failover. What primary_host says is added to the file, for whoever leads.
+    if (out.from == BackupConfig::From::standby && out.primary_host.empty())
         section.problem("from",
-                        "a backup from a standby takes part of the files from the primary's host: "
-                        "say in primary_host how pgBackRest gets there (host-type: tls, ...), or "
-                        "choose prefer-standby or primary");
+                        fmt::format("a backup from a standby takes part of the files from the "
+                                    "primary's host: say in primary_host how pgBackRest gets there "
+                                    "(host-type: tls, ...){}, or choose prefer-standby or primary",
+                                    out.config.empty() ? ""
+                                                       : "; what backup.config says of hosts does "
+                                                         "not follow the leader"));
 }
 
 // Without a bound it would be somebody's guess at the size of his disk.

@@ -103,6 +103,9 @@ TEST(BackupSection, SaysWhatIsWrongOnceEach) {
     EXPECT_THAT(with("{stanza: global}"), HasSubstr("is no stanza's name"));
     EXPECT_THAT(with("{stanza: 'a b'}"), HasSubstr("is no stanza's name"));
     EXPECT_THAT(with("{from: standby}"), HasSubstr("backup.from: a backup from a standby"));
+    EXPECT_THAT(with("{config: /etc/p.conf, from: standby}"),
+                HasSubstr("does not follow the leader"));
+    EXPECT_EQ(with("{config: /etc/p.conf, from: standby, primary_host: {host-type: tls}}"), "");
     EXPECT_THAT(with("{from: elsewhere}"), HasSubstr("one of prefer-standby, standby, primary"));
     EXPECT_THAT(with("{primary_host: {port: 1}}"), HasSubstr("found port"));
     EXPECT_THAT(with("{schedule: {full: 7}}"), HasSubstr("a cron expression in quotes"));
