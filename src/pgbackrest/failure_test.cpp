@@ -41,6 +41,10 @@ TEST(Failure, NamesTheRemedyAndThenPgBackRestsOwnWords) {
                 "ERROR: [039]: HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:\nGET "
                 "/\n<Code>SignatureDoesNotMatch</Code>",
                 ErrorCode::denied, "repo-s3-key-secret"},
+            Case{
+                "ERROR: [039]: HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:\nGET "
+                "/\n<Code>RequestTimeTooSkewed</Code>",
+                ErrorCode::denied, "this host's clock"},
             Case{"ERROR: [039]: HTTP request failed with 404 (Not "
                  "Found):\n<Code>NoSuchBucket</Code>",
                  ErrorCode::not_found, "repo-s3-bucket"},
