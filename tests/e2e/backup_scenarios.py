@@ -17,7 +17,6 @@ from registry import FAST, check, log_of, logged, ours, run, run_as_postgres, sc
 from lab import Authority, Lab, Process, Writers, wait_for
 from leaks import Watch, secrets_of, shown
 from ports import free_port
-from s3 import BUCKET, Store
 
 PASSPHRASE = "correct-horse-battery-staple"
 SECTION = {"stanza": "main", "archive_timeout": 5, "schedule": {"full": False}}
@@ -391,53 +390,6 @@ def backup_turned_on_in_a_running_cluster_says_that_a_restart_is_needed():
         pgbackrest(primary, "backup")
         check(len(backups(lab)) == 1, "the backup is listed")
         verify(lab, writers)
-
-
-@scenario
-def backup_to_s3_over_tls_and_what_each_mistake_is_called():
-    lab, _ = lab_with_repository(members=1)
-    with lab:
-        authority = Authority(lab)
-        certificate = authority.sign("s3", names=[lab.address(100)])  # 2.45 knows addresses only as names
-        store = Store(lab, 100, certificate).start()
-        stranger = Authority(lab, "stranger")
-        member = next(iter(lab))
-        right = store.options(authority.file)
-        member.config["backup"]["options"] = dict(right)
-        lab.start()
-        wait_for("the stanza", 60, lambda: has_stanza(member))
-        pgbackrest(member, "--type=full", "backup")
-        check(len(backups(lab)) == 1 and any("/backup/main/" in path for path in store.objects), str(backups(lab)))
-
-        def mistaken(words, remedy):
-            """The options with something wrong; what `check` says. The right ones are back afterwards."""
-            member.config["backup"]["options"] = {**right, **words}
-            reload(member)
-            done = lab.ctl("backup", "check", timeout=240)
-            said = done.stdout + done.stderr
-            check(done.returncode == 1 and remedy in said, f"{words}: {said}")
-            print("  " + done.stdout.strip())
-            given = member.config["backup"]["options"]
-            for name in ("repo1-cipher-pass", "repo1-s3-key-secret", "repo1-s3-key"):
-                check(given[name] not in said and given[name] not in log_of(member), f"{name} is shown: {said}")
-
-        fast = {"io-timeout": 5}
-        mistaken({"repo1-s3-key-secret": "not-the-secret"}, "correct repo-s3-key-secret")
-        mistaken({"repo1-s3-key": "AKIANOBODYNOBODY"}, "does not know the access key")
-        mistaken({"repo1-cipher-pass": "not-the-passphrase"}, "cannot be read with this passphrase")
-        mistaken({"repo1-storage-ca-file": stranger.file, **fast}, "certificate is not trusted")
-        store.buckets.clear()
-        # To who only reads it is a repository without anything in it; to who makes the stanza it is not.
-        mistaken({}, "the stanza does not exist")
-        wait_for("what is missing", 30, lambda: "the bucket does not exist" in log_of(member))
-        store.buckets.add(BUCKET)
-        store.fault = lambda method, path: (503, "SlowDown")
-        mistaken(fast, "the object store has an error itself")
-        store.fault = None
-        store.stop()
-        mistaken(fast, "the repository does not answer")
-        secrets_are_kept(lab)
-        verify(lab)
 
 
 if __name__ == "__main__":

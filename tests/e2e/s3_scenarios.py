@@ -6,10 +6,13 @@ import shutil
 import sys
 import threading
 
-from backup_scenarios import PASSPHRASE, archived, backups, has_stanza, lab_with_repository, pgbackrest, reload, switch
-from registry import check, log_of, ours, run, run_as_postgres, scenario, verify
+from backup_scenarios import (PASSPHRASE, archived, backups, has_stanza, lab_with_repository, pgbackrest, reload,
+                              secrets_are_kept, switch, watched)
+from registry import SCENARIOS, check, log_of, ours, run, run_as_postgres, scenario, verify
 from lab import Authority, Writers, pg_bin, wait_for
-from s3 import Store
+from s3 import BUCKET, Store
+
+SCENARIOS.clear()  # those of the file that the helpers are from
 
 
 class Bad:
@@ -31,9 +34,10 @@ class Bad:
         print("  " + said.strip())
         wait_for("writes to go on", 20, lambda: self.writers.count() > before)
         check(self.lab.primary() is self.member, "the primary is the same")
-        for name in ("repo1-cipher-pass", "repo1-s3-key-secret", "repo1-s3-key"):
-            secret = self.right[name].replace("${BACKUP_PASSPHRASE}", PASSPHRASE)
-            check(secret not in said and secret not in log_of(self.member), f"{name} is shown: {said}")
+        for options in (self.right, self.member.config["backup"]["options"]):
+            for name in ("repo1-cipher-pass", "repo1-s3-key-secret", "repo1-s3-key"):
+                secret = options[name].replace("${BACKUP_PASSPHRASE}", PASSPHRASE)
+                check(secret not in said and secret not in log_of(self.member), f"{name} is shown: {said}")
 
 
 def expired(authority):
@@ -60,6 +64,59 @@ def stanza_of_another_cluster(lab, member, options):
         pgbackrest(member, "stanza-create", config=path)
     finally:
         run_as_postgres([f"{pg_bin()}/pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"])
+
+
+@scenario
+def backup_to_s3_over_tls_and_what_each_mistake_is_called():
+    lab, _ = lab_with_repository(members=1)
+    with lab:
+        authority = Authority(lab)
+        certificate = authority.sign("s3", names=[lab.address(100)])  # 2.45 knows addresses only as names
+        store = Store(lab, 100, certificate).start()
+        stranger = Authority(lab, "stranger")
+        member = next(iter(lab))
+        right = store.options(authority.file)
+        member.config["backup"]["options"] = dict(right)
+        member.config["restapi"]["authentication"] = {"username": "admin", "password": "rest-secret"}
+        member.credentials = "admin:rest-secret"
+        lab.start()
+        wait_for("the stanza", 60, lambda: has_stanza(member))
+        with watched(lab, {"backup", "archive-push"}):
+            segment = switch(member)
+            pgbackrest(member, "--type=full", "backup")
+            wait_for("the segment in the repository", 60, lambda: archived(member, segment))
+        check(len(backups(lab)) == 1 and any("/backup/main/" in path for path in store.objects), str(backups(lab)))
+        writers = Writers(lab).start()
+        bad = Bad(lab, member, right, writers)
+
+        def mistaken(words, remedy, command="check"):
+            bad.take({**right, **words})
+            with watched(lab, set()):
+                bad.says(command, remedy)
+
+        # Who asks waits as long as it takes to see that nothing comes, not for a minute.
+        fast = {"io-timeout": 5}
+        mistaken({"repo1-s3-key-secret": "not-the-secret"}, "correct repo-s3-key-secret")
+        mistaken({"repo1-s3-key": "AKIANOBODYNOBODY"}, "does not know the access key")
+        mistaken({"repo1-cipher-pass": "not-the-passphrase"}, "cannot be read with this passphrase")
+        mistaken({"repo1-storage-ca-file": stranger.file, **fast}, "certificate is not trusted")
+        store.fault = lambda method, path: (403, "RequestTimeTooSkewed")
+        mistaken(fast, "the object store refuses this host's clock: set it right")
+        bad.says("list", "this host's clock")
+        store.fault = None
+        store.buckets.clear()
+        # To who only reads it is a repository without anything in it; to who makes the stanza it is not.
+        mistaken({}, "the stanza does not exist")
+        wait_for("what is missing", 30, lambda: "the bucket does not exist" in log_of(member))
+        store.buckets.add(BUCKET)
+        store.fault = lambda method, path: (503, "SlowDown")
+        mistaken(fast, "the object store has an error itself")
+        store.fault = None
+        store.stop()
+        mistaken(fast, "the repository does not answer")
+        secrets_are_kept(lab, right_key=right["repo1-s3-key"], wrong_key="AKIANOBODYNOBODY",
+                         wrong_secret="not-the-secret", wrong_pass="not-the-passphrase")
+        verify(lab, writers)
 
 
 @scenario
