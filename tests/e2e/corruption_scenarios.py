@@ -121,7 +121,7 @@ def a_primary_whose_page_rots_hands_over_to_a_member_whose_data_is_good_until_it
         wait_for("it to be found again", 60, lambda: found(primary))
 
 
-def zero_an_index(lab, standby):
+def zero_an_index(lab, member):
     """A page of zeros, as a lost write leaves it: its checksum is none, which is right."""
     primary = lab.primary()
     primary.sql("create extension amcheck")
@@ -130,12 +130,13 @@ def zero_an_index(lab, standby):
     primary.sql("insert into t select generate_series(1, 1000)")
     primary.sql("checkpoint")
     end = primary.sql("select pg_current_wal_flush_lsn()::text")[0][0]
-    wait_for(f"{standby.name} to have all of it", 30,
-             lambda: standby.sql("select pg_last_wal_replay_lsn() >= %s::pg_lsn", end)[0][0])
-    done = lab.ctl("restart", lab.scope, standby.name, "--force")
+    if member is not primary:
+        wait_for(f"{member.name} to have all of it", 30,
+                 lambda: member.sql("select pg_last_wal_replay_lsn() >= %s::pg_lsn", end)[0][0])
+    done = lab.ctl("restart", lab.scope, member.name, "--force")
     check(done.returncode == 0, done.stdout + done.stderr)
     lab.wait_healthy(60)
-    path = os.path.join(standby.data, standby.sql("select pg_relation_filepath('t_n')")[0][0])
+    path = os.path.join(member.data, member.sql("select pg_relation_filepath('t_n')")[0][0])
     with open(path, "r+b") as f:
         f.seek(8192)
         f.write(bytes(8192))

@@ -9,14 +9,17 @@ import shutil
 import sys
 import time
 
-from registry import FAST, check, log_of, ours, run, scenario, verify
+from corruption_scenarios import zero_an_index
+from registry import FAST, SCENARIOS, check, log_of, ours, run, scenario, verify
 from lab import Lab, wait_for
+
+SCENARIOS.clear()  # those of the file that the helper is from
 
 # Never by itself, unless there is no full one.
 NEVER_AGAIN = "0 0 1 1 *"
 
 
-def with_repository(members=2, **section):
+def with_repository(members=2, options=None, **section):
     lab = Lab(members=members, dynamic=FAST)
     try:
         lab.repository = ours(lab, "repository")
@@ -24,7 +27,7 @@ def with_repository(members=2, **section):
             member.config["backup"] = {
                 "stanza": "main", "archive_timeout": 5, "schedule": {"full": NEVER_AGAIN},
                 "options": {"repo1-path": lab.repository, "start-fast": True, "process-max": 1,
-                            "job-retry": 0},
+                            "job-retry": 0, **(options or {})},
                 **section}
     except BaseException:
         lab.stop()
@@ -197,6 +200,30 @@ def backup_proof_is_made_by_its_schedule_on_the_member_that_it_names():
         wait_for("a proof by its schedule", 100, lambda: proofs_of(lab))
         proof = proofs_of(lab)[0]
         check(proof["ok"] and proof["member"] == named.name and proof["due"], str(proof))
+        verify(lab)
+
+
+@scenario
+def backup_whose_index_is_damaged_is_no_good_and_the_proof_names_it():
+    """A page of zeros has no checksum that could be wrong: the backup, its restore and the recovery are without a
+    fault, and only pg_amcheck sees it."""
+    with with_repository(proof={"schedule": False}, schedule={"full": False},
+                         options={"compress-type": "none"}) as lab:
+        zero_an_index(lab, lab.start().primary())
+        done = lab.ctl("backup", "run", "--type", "full", "--wait", timeout=120)
+        check(done.returncode == 0, done.stdout + done.stderr)
+        label = job_of(lab)["label"]
+        listed = json.loads(lab.ctl("backup", "list", "-f", "json").stdout)
+        check([b["Page errors"] for b in listed] == [False], f"{listed}")
+
+        done = lab.ctl("backup", "prove", "--wait", timeout=120)
+        print("  " + done.stderr.strip())
+        check(done.returncode == 1 and "failed: " in done.stderr, done.stdout + done.stderr)
+        proof = proofs_of(lab)[0]
+        check(not proof["ok"] and proof["backup"] == label and "unchecked" not in proof, str(proof))
+        for said in (done.stderr, proof["result"], lab.ctl("backup", "proofs").stdout):
+            check("pg_amcheck found: " in said and '"t_n"' in said, said)
+        nothing_left(lab)
         verify(lab)
 
 
