@@ -1,6 +1,6 @@
 """Backups that the cluster makes by itself, on the real pgBackRest with a repository in a directory
-(docs/adr/0016-backup-jobs.md). Every start of `pgbackrest backup` is noted by a script in its place, which then
-becomes it, and its end is seen: at no time may there be two.
+(docs/adr/0016-backup-jobs.md). Every start of `pgbackrest backup` and `expire` is noted by a script in its place, which
+then becomes it, and its end is seen: at no time may there be two.
 
   tests/e2e/backup_job_scenarios.py NAME ...   run some      tests/e2e/backup_job_scenarios.py --list   their names
 """
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from registry import FAST, check, log_of, logged, ours, run, scenario, verify
+from registry import FAST, Skipped, check, log_of, logged, ours, run, scenario, verify
 from lab import Authority, Lab, Process, Writers, commands, parent_of, signal_all, wait_for
 
 # Never by itself, unless there is no full one.
@@ -29,16 +29,17 @@ def alive(pid):
 
 
 class Watch:
-    """Who runs `pgbackrest backup`, seen in /proc; remembers when there were two. Whoever begins one is noted."""
+    """Who runs `pgbackrest backup` or `expire`, seen in /proc; remembers when there were two. Whoever begins one is
+    noted. (`expire --dry-run` removes nothing, and may be asked for at any time.)"""
 
     def __init__(self, lab):
         self.config = f"--config={lab.directory}/".encode()
-        self.notes = os.path.join(ours(lab, "runs"), "begun")
+        self.notes = ours(lab, "runs")
         self.program = os.path.join(lab.directory, "pgbackrest")
         with open(self.program, "w") as f:
             f.write(f"""#!/bin/sh
 for word; do
-    [ "$word" = backup ] && echo "$*" >> {self.notes}
+    case "$word" in backup | expire) echo "$*" >> "{self.notes}/$word" ;; esac
 done
 exec pgbackrest "$@"
 """)
@@ -47,23 +48,24 @@ exec pgbackrest "$@"
         self.thread = threading.Thread(target=self.look, daemon=True)
         self.thread.start()
 
-    def begun(self):
+    def begun(self, command="backup"):
         """The words of each."""
         try:
-            with open(self.notes) as f:
+            with open(os.path.join(self.notes, command)) as f:
                 return f.read().splitlines()
         except OSError:
             return []
 
-    def running(self):
+    def running(self, *what):
         """Pids. What copies for one, `backup:local`, is not another, nor is it before its exec."""
         found = [pid for pid, words in commands()
-                 if b"backup" in words and any(word.startswith(self.config) for word in words)]
+                 if any(one in words for one in what or [b"backup"]) and b"--dry-run" not in words
+                 and any(word.startswith(self.config) for word in words)]
         return [pid for pid in found if parent_of(pid) not in found]
 
     def look(self):
         while not self.over:
-            there = self.running()
+            there = self.running(b"backup", b"expire")
             if len(there) > 1:
                 self.two.append(there)
             time.sleep(0.05)
@@ -71,7 +73,7 @@ exec pgbackrest "$@"
     def stop(self):
         self.over = True
         self.thread.join()
-        check(not self.two, f"two backups at once: {self.two[:3]} of {self.begun()}")
+        check(not self.two, f"two at once: {self.two[:3]} of {self.begun()} and {self.begun('expire')}")
 
 
 class Backed:
@@ -294,6 +296,55 @@ def backup_job_without_pgbackrest_says_so_and_harms_nobody():
         verify(lab, writers)
 
 
+def retain(lab, fulls):
+    for member in lab:
+        member.config["backup"]["options"]["repo1-retention-full"] = fulls
+        member.write_config()
+        check(member.api("/reload", "POST")[0] in (200, 202), "reloaded")
+
+
+@scenario
+def backup_job_expires_what_retention_no_longer_wants_and_what_is_left_restores():
+    with Backed(members=2, options={"compress-type": "none", "repo1-retention-full": 2},
+                proof={"schedule": False}) as (lab, backed):
+        primary = lab.start().primary()
+        first = backed.wait_job("the first backup", 60, lambda j: j["state"] == "done")["label"]
+        fill(primary, 20)
+        there = backup_directories(backed)
+        check(lab.ctl("backup", "run", "--type", "full").returncode == 0, "asked for")
+        pid = wait_for("the second backup", 30, lambda: backed.watch.running())[0]
+        caught = catch_in_the_middle(backed, pid, there)
+        expired = len(backed.watch.begun("expire"))
+        done = lab.ctl("backup", "expire")
+        let_go(caught)
+        print("  beside a backup: " + done.stderr.strip())
+        check(done.returncode == 1, "it is refused beside a backup: " + done.stdout)
+        second = backed.wait_job("the second backup", 60, lambda j: j["state"] == "done" and j["label"] != first)
+        second = second["label"]
+        # Its own run, once the backup was made.
+        check(len(backed.watch.begun("expire")) == expired + 1, str(backed.watch.begun("expire")))
+        check([label for _, label in backed.listed()] == [first, second], str(backed.listed()))
+
+        retain(lab, 1)
+        done = wait_for("the new retention to be in force", 20, lambda: (
+            lambda said: said if first in said.stdout else None)(lab.ctl("backup", "expire", "--dry-run")), every=0.2)
+        check(done.returncode == 0 and second not in done.stdout, done.stdout + done.stderr)
+        print("  " + done.stdout.strip().replace("\n", "\n  "))
+        check([label for _, label in backed.listed()] == [first, second], "nothing is gone yet")
+        done = lab.ctl("backup", "expire")
+        check(done.returncode == 0, done.stdout + done.stderr)
+        print("  " + done.stdout.strip().replace("\n", "\n  "))
+        check(backed.job()["what"] == "expire" and first in backed.job()["result"], str(backed.job()))
+        check([label for _, label in backed.listed()] == [second] and first not in backup_directories(backed),
+              f"{backed.listed()} {backup_directories(backed)}")
+        done = lab.ctl("backup", "verify", "--wait", timeout=120)
+        check(done.returncode == 0 and "is as it was written" in done.stdout, done.stdout + done.stderr)
+        done = lab.ctl("backup", "prove", "--wait", timeout=120)
+        check(done.returncode == 0 and second in done.stdout, done.stdout + done.stderr)
+        print("  " + done.stdout.strip().replace("\n", "\n  "))
+        verify(lab)
+
+
 class Rooms:
     """A member's own view of the file system: its home stands where everybody's does, as on hosts of their own."""
 
@@ -335,9 +386,9 @@ def with_a_way_to_the_primary(lab):
 
 @scenario
 def backup_job_is_made_on_a_standby_and_given_up_when_another_leads():
-    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
-        print("  SKIPPED: hosts of their own need mount namespaces, and so root")
-        return
+    if not shutil.which("unshare") or subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"],
+                                                     capture_output=True).returncode != 0:
+        raise Skipped("hosts of their own need mount namespaces, and so root")
     with Backed(options={"compress-type": "none"}) as (lab, backed):
         with_a_way_to_the_primary(lab)
         primary = lab.start().primary()
