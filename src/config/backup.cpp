@@ -216,8 +216,9 @@ void read_from(Reader& section, BackupConfig& out) {
                                     "primary's host: say in primary_host how pgBackRest gets there "
                                     "(host-type: tls, ...){}, or choose prefer-standby or primary",
                                     out.config.empty() ? ""
-                                                       : "; what backup.config says of hosts does "
-                                                         "not follow the leader"));
+                                                       : "; what backup.config says of other hosts "
+                                                         "does not follow the leader, leave it "
+                                                         "out there"));
 }
 
 // Without a bound it would be somebody's guess at the size of his disk.

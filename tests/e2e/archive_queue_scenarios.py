@@ -93,7 +93,7 @@ def archive_queue_over_its_bound_is_dropped_told_and_made_good_by_a_full_backup(
         wait_for("a full backup by itself", 120, lambda: len(backups(lab)) == 2, every=0.5)
         check([b["Type"] for b in backups(lab)] == ["full", "full"], str(backups(lab)))
         second = backups(lab)[1]["Label"]
-        wait_for("it to be said that all is well again", 120, lambda: "is behind us" in log_of(primary))
+        wait_for("it to be said that all is well again", 120, lambda: "is no more: it was filled" in log_of(primary))
         wait_for("the metric", 60, lambda: metric(primary, "relevo_archive_missing_segments") == 0,
                  every=0.2)
         wait_for("list to say nothing more", 60, lambda: "The archive:" not in lab.ctl("list").stdout, every=0.5)
@@ -167,7 +167,7 @@ def archive_queue_that_one_object_holds_up_drops_it_and_a_full_backup_follows():
         check("the oldest is dropped" in log_of(member), "it was said before")
         wait_for("a full backup by itself", 90, lambda: len(backups(lab)) == 2, every=0.5)
         check([b["Type"] for b in backups(lab)] == ["full", "full"], str(backups(lab)))
-        wait_for("it to be said that all is well again", 90, lambda: "is behind us" in log_of(member))
+        wait_for("it to be said that all is well again", 90, lambda: "is no more: it was filled" in log_of(member))
         most = queue.stop()
         print(f"  at most {most} segments waited")
         check(BOUND <= most <= BOUND + 1, f"{most} segments waited")
