@@ -4,6 +4,7 @@
 #   tools/install-deps.sh          what tools/packages.txt lists
 #   tools/install-deps.sh bench    and what tools/packages-bench.txt lists
 #
+# Where npm is there it also fetches s3rver into build/, for one test that is skipped without.
 # Says nothing and needs no rights when nothing is missing, so every make target may
 # call it. Works as root (sudo need not exist) and as a user with sudo; says what to do
 # when it is neither.
@@ -21,6 +22,22 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0 # perhaps they are all here: cmake will tell
 fi
 
+# An object store of others for tests/e2e/s3_cluster_scenarios.py, which says so when it has none. npm is
+# nobody's duty: what goes wrong is told, once (`make clean` forgets it), and never fails the rest. Nothing
+# of it runs here (--ignore-scripts), and what it needs is as it was on that day.
+fetch_s3rver() {
+    local place=../build/s3rver
+    if [ -e $place ] || ! command -v npm >/dev/null || ! command -v node >/dev/null; then return 0; fi
+    mkdir -p $place 2>/dev/null || return 0
+    echo "install-deps: s3rver, for one test, into build/s3rver"
+    if timeout -k 5 120 npm install --prefix $place --no-audit --no-fund --ignore-scripts --loglevel error \
+        --no-update-notifier --before 2026-01-01 s3rver@3.7.1 </dev/null >$place/npm.log 2>&1; then
+        return 0
+    fi
+    echo "install-deps: npm could not (build/s3rver/npm.log); that test is skipped" >&2
+    rm -rf $place/node_modules
+}
+
 is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -29,6 +46,7 @@ missing=()
 for package in $(sed 's/#.*//' "${lists[@]}"); do
     is_installed "$package" || missing+=("$package")
 done
+fetch_s3rver
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "install-deps: missing: ${missing[*]}"

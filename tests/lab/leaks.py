@@ -6,6 +6,7 @@ process, and only what is named here keeps them.
   shown(lab, secrets)   every other place, once: a list of sentences, empty when all is kept
 """
 import os
+import re
 import stat
 import threading
 
@@ -68,7 +69,7 @@ def in_programs(lab, secrets):
         argv = words.split(b"\0")
         title = argv[0].decode(errors="replace")
         if os.path.basename(title) == "pgbackrest":
-            commands |= {word.decode() for word in argv[1:] if word and b"/" not in word and word[:1] != b"-"}
+            commands |= {word.decode() for word in argv[1:] if re.fullmatch(rb"[a-z]+(-[a-z]+)*(:[a-z]+)?", word)}
         found |= {f"{name} among the words of {title}" for name in within(words, secrets)}
         # The kernel shows what an agent was started with, whatever it takes out for itself.
         if pid not in agents and parent_of(pid) != os.getpid():
@@ -86,7 +87,7 @@ class Watch:
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
-        while not self.over.wait(0.02):
+        while not self.over.wait(0.05):
             found, commands = in_programs(self.lab, self.secrets)
             self.found |= found
             self.commands |= commands

@@ -143,7 +143,15 @@ def handler(store):
                 raise Refused(404, "NoSuchKey", "The specified key does not exist.")
             else:
                 content, when = store.objects[path]
-                self.reply(200, content, **{"Last-Modified": formatdate(when, usegmt=True)})
+                changed = {"Last-Modified": formatdate(when, usegmt=True)}
+                wanted = self.headers.get("Range")  # of a bundle one file is read
+                if wanted is None:
+                    self.reply(200, content, **changed)
+                else:
+                    first, last = wanted.removeprefix("bytes=").split("-")
+                    part = content[int(first):int(last) + 1 if last else None]
+                    end = int(first) + len(part) - 1
+                    self.reply(206, part, **changed, **{"Content-Range": f"bytes {first}-{end}/{len(content)}"})
 
         def reply(self, status, content, **headers):
             content = content.encode() if isinstance(content, str) else content
