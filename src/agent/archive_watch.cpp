@@ -121,7 +121,8 @@ void ArchiveWatch::see_queue(const cluster::ArchiverState& seen) {
     const bool full = config.archive_queue == BackupConfig::Queue::drop &&
                       seen.segment_bytes != 0 && seen.waiting > 0 &&
                       (waiting + 1) * seen.segment_bytes >= config.archive_queue_max_bytes;
-    if (full || fails(seen)) ++doubts_;
+    // Of what was dropped since the last look, while it was still full, nobody has asked yet.
+    if (full || queue_full_ || fails(seen)) ++doubts_;
     if (full == queue_full_) return;
     queue_full_ = full;
     if (!full) {

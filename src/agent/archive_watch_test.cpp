@@ -165,6 +165,21 @@ TEST_F(ArchiveWatchTest, AFullQueueIsToldAndWhatWasDroppedIsFoundAndClosed) {
     EXPECT_FALSE(watch.status()->hole);
 }
 
+// The repository was asked while the queue was full and nothing had been dropped yet.
+TEST_F(ArchiveWatchTest, WhatIsDroppedAfterTheLastLookAtAFullQueueIsFound) {
+    begin();
+    goes_on(3, 4, false);
+    later(60s);
+    EXPECT_EQ(backup.listed, 2);
+    EXPECT_TRUE(watch.status()->queue_full);
+    EXPECT_FALSE(hole);
+    archive(5, 8);
+    goes_on(8, 0, false);
+    later(60s);
+    ASSERT_TRUE(hole);
+    EXPECT_EQ(watch.status()->hole->segments, 1);
+}
+
 TEST_F(ArchiveWatchTest, AHoleThatSomebodyFilledIsGoneWithoutAnotherBackup) {
     archive(10, 13);
     archiver.last_archived = segment(13);
