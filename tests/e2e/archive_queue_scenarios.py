@@ -12,11 +12,10 @@ import threading
 import time
 
 from backup_scenarios import archived, backups, has_stanza, lab_with_repository, pgbackrest, switch
-from registry import SCENARIOS, check, log_of, ours, run, scenario, verify
+from registry import check, log_of, ours, run, scenario, verify
 from lab import Authority, Writers, wait_for
 from s3 import Store
 
-SCENARIOS.clear()  # those of the file that the helpers are from
 
 BOUND = 4  # segments
 

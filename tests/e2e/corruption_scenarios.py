@@ -8,7 +8,7 @@ import time
 
 import psycopg2
 
-from registry import FAST, check, log_of, logged, run, scenario, synchronous, verify, wait_votes
+from registry import FAST, check, log_of, logged, run, scenario, synchronous, verify, wait_until_votes_count
 from lab import Lab, Writers, wait_for
 
 
@@ -96,7 +96,7 @@ def a_primary_whose_page_rots_hands_over_to_a_member_whose_data_is_good_until_it
     with Lab(dynamic={**FAST, **mode}) as lab:
         lab.start()
         primary = lab.primary()
-        wait_votes(lab, mode)
+        wait_until_votes_count(lab, mode)
         rot(lab, primary)
         writers = Writers(lab, clients=2, pause=0.005).start()
         wait_for("rows", 30, lambda: writers.count() > 50)

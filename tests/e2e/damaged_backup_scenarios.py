@@ -10,10 +10,9 @@ import sys
 
 from backup_job_scenarios import Backed
 from corruption_scenarios import found, kept, key, others, read, rot, turn
-from registry import SCENARIOS, check, log_of, logged, run, scenario, verify
+from registry import check, log_of, logged, run, scenario, verify
 from lab import Writers, wait_for
 
-SCENARIOS.clear()  # those of the files that the helpers are from
 PLAIN = {"compress-type": "none"}
 
 

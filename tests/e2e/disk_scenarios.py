@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from registry import check, logged, run, scenario, synchronous, verify, wait_votes
+from registry import check, logged, run, scenario, synchronous, verify, wait_until_votes_count
 from lab import Lab, Writers, wait_for
 
 INSIDE = "RELEVO_DISK_MOUNTS"
@@ -347,7 +347,7 @@ def a_primary_whose_disk_turns_read_only_is_replaced_and_comes_back_once_it_is_r
         lab.start()
         writers = Writers(lab, clients=4, pause=0.002).start()
         primary = lab.primary()
-        wait_votes(lab, mode)
+        wait_until_votes_count(lab, mode)
         before = writers.count()
         wait_for("rows", 30, lambda: writers.count() > before + 100)
         lab.disks[primary].turns_read_only()

@@ -10,10 +10,9 @@ import sys
 import time
 
 from corruption_scenarios import zero_an_index
-from registry import FAST, SCENARIOS, check, log_of, ours, run, scenario, verify
+from registry import FAST, check, log_of, ours, run, scenario, verify
 from lab import Lab, wait_for
 
-SCENARIOS.clear()  # those of the file that the helper is from
 
 # Never by itself, unless there is no full one.
 NEVER_AGAIN = "0 0 1 1 *"

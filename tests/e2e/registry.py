@@ -19,7 +19,7 @@ def synchronous(usual):
     return {} if chosen == "off" else {"synchronous_mode": True if chosen == "on" else chosen}
 
 
-def wait_votes(lab, mode):
+def wait_until_votes_count(lab, mode):
     """A copy's own vote counts once it has seen that it has all that the leader had."""
     if mode.get("synchronous_mode") != "quorum":
         return
@@ -32,7 +32,9 @@ class Skipped(Exception):
 
 
 def scenario(f):
-    SCENARIOS[f.__name__] = f
+    """Those of the file that is run: what another file has helpers from keeps its own for itself."""
+    if f.__module__ == "__main__":
+        SCENARIOS[f.__name__] = f
     return f
 
 

@@ -13,10 +13,9 @@ import time
 
 from backup_scenarios import (archived, directory, has, has_stanza, in_repository, lab_with_repository, pgbackrest,
                               reload, secrets_are_kept, stop_archiver, switch)
-from registry import SCENARIOS, check, log_of, logged, run, scenario, verify
+from registry import check, log_of, logged, run, scenario, verify
 from lab import Writers, commands, signal_all, wait_for
 
-SCENARIOS.clear()  # those of the file that the helpers are from
 FROM_REPOSITORY = {"create_replica_methods": ["pgbackrest", "basebackup"]}
 
 

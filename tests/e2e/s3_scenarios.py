@@ -8,11 +8,9 @@ import threading
 
 from backup_scenarios import (PASSPHRASE, archived, backups, has_stanza, lab_with_repository, pgbackrest, reload,
                               secrets_are_kept, switch, watched)
-from registry import SCENARIOS, check, log_of, ours, run, run_as_postgres, scenario, verify
+from registry import check, log_of, ours, run, run_as_postgres, scenario, verify
 from lab import Authority, Writers, pg_bin, wait_for
 from s3 import BUCKET, Store
-
-SCENARIOS.clear()  # those of the file that the helpers are from
 
 
 class Bad:
