@@ -25,6 +25,7 @@ build: deps ## the programs, in build/bin
 	cmake --build --preset release --parallel $(JOBS)
 
 test: build ## every test: unit, simulation, contract, real clusters
+	@tools/install-deps.sh test
 	ctest --preset release --parallel $(TEST_JOBS)
 
 unit: build ## the tests that need no server, in seconds

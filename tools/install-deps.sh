@@ -3,8 +3,8 @@
 #
 #   tools/install-deps.sh          what tools/packages.txt lists
 #   tools/install-deps.sh bench    and what tools/packages-bench.txt lists
+#   tools/install-deps.sh test     and, where npm is there, s3rver into build/, for one test that is skipped without
 #
-# Where npm is there it also fetches s3rver into build/, for one test that is skipped without.
 # Says nothing and needs no rights when nothing is missing, so every make target may
 # call it. Works as root (sudo need not exist) and as a user with sudo; says what to do
 # when it is neither.
@@ -46,7 +46,7 @@ missing=()
 for package in $(sed 's/#.*//' "${lists[@]}"); do
     is_installed "$package" || missing+=("$package")
 done
-fetch_s3rver
+if [ "${1:-}" = test ]; then fetch_s3rver; fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "install-deps: missing: ${missing[*]}"

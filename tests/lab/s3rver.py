@@ -1,7 +1,7 @@
 """s3rver, an object store of somebody else's making: another reading of S3 than our own one's (s3.py), which
 checks signatures as well: this one knows its account by name and takes any.
 
-tools/install-deps.sh fetches it into build/s3rver where npm is there; RELEVO_S3RVER names another directory.
+`make test` fetches it into build/s3rver where npm is there; RELEVO_S3RVER names another directory.
 """
 import os
 import shutil
@@ -20,7 +20,7 @@ def why_missing():
     if not shutil.which("node"):
         return "node is not installed"
     if not os.path.exists(os.path.join(PLACE, PROGRAM)):
-        return f"s3rver is not in {PLACE} (make deps fetches it where npm is there and may)"
+        return f"s3rver is not in {PLACE} (`make test` fetches it where npm is there: tools/install-deps.sh test)"
     return None
 
 
