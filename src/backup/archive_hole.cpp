@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backup/repositories.h"
 #include "backup/schedule.h"
 #include "cluster/archive_gaps.h"
 
@@ -38,12 +39,6 @@ std::vector<cluster::ArchiveGap> clipped(std::vector<cluster::ArchiveGap> gaps,
     return gaps;
 }
 
-bool has_this_wal(const cluster::BackupRecord& backup, const cluster::ArchiveRange& archive) {
-    const bool same_system = backup.system_id.empty() || archive.system_id.empty() ||
-                             backup.system_id == archive.system_id;
-    return same_system && backup.repository == archive.repository;
-}
-
 }  // namespace
 
 Result<HoleLook> find_hole(const ArchiveSight& sight) {
@@ -53,7 +48,7 @@ Result<HoleLook> find_hole(const ArchiveSight& sight) {
     const auto newest =
         std::ranges::find(sight.repository.backups, label, &cluster::BackupRecord::label);
     // From before pg_upgrade, or of another repository: nothing leads from it to here.
-    if (!has_this_wal(*newest, sight.archive)) return HoleLook{};
+    if (!is_of(sight.archive, *newest)) return HoleLook{};
     const auto found =
         cluster::archive_gaps(sight.segments, sight.history, sight.timeline, newest->wal_start,
                               sight.segment_bytes, sight.believed);

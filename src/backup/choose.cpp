@@ -24,8 +24,8 @@ Choice choose(const Look& look, From from, bool standbys_reach_primary,
     if (look.leader.empty() || !look.members.contains(look.leader))
         return {{}, "nobody leads the cluster"};
     if (cluster::reads_only(job.what)) {
-        auto standby = best_standby(look, job);
-        return {standby.empty() ? look.leader : std::move(standby), {}};
+        const auto standby = best_standby(look, job);
+        return {standby.empty() ? look.leader : standby, {}};
     }
     // Only who leads may remove what others still need, and it reaches the repository as well.
     const bool primary = from == From::primary || job.what == cluster::JobWhat::expire ||

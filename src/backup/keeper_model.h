@@ -1,101 +1,23 @@
-// Many agents with the rules of the backup job against one store, in virtual time: messages that
-// are lost, late or answered into the void, leases that run out, agents that are killed, hosts that
-// freeze, failovers in the middle, a repository that does not answer or loses its backups. Two
-// things are asked: are there ever two pgBackRests alive, and is what the schedule wants made in
-// the end? The second one also where nobody can make a proof of restore, and one is asked for. That
-// the first question can be answered with yes is tested too, with rules left out.
-//
-// RELEVO_MODEL_SEEDS=N: as many schedules; RELEVO_MODEL_SEED=S: that one.
-#include <gtest/gtest.h>
+// For keeper_model_test.cpp only. Many agents with the rules of the backup job against one store,
+// in virtual time: messages that are lost, late or answered into the void, leases that run out,
+// agents that are killed, hosts that freeze, failovers in the middle, a repository that does not
+// answer or loses its backups.
+#pragma once
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "backup/keeper.h"
+#include "backup/keeper_model_parts.h"
 #include "cluster/keys.h"
 #include "cluster/memory_store.h"
 
-namespace relevo::backup {
-namespace {
-
-using cluster::JobWhat;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-class Dice {
-public:
-    explicit Dice(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15U + 77) {}
-    std::uint64_t below(std::uint64_t end) {
-        std::uint64_t z = (state_ += 0x9E3779B97F4A7C15U);
-        z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
-        z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
-        return (z ^ (z >> 31U)) % end;
-    }
-    bool chance(unsigned one_in) { return below(one_in) == 0; }
-    Duration upto(Duration most) {
-        return Duration(
-            static_cast<std::int64_t>(below(static_cast<std::uint64_t>(most.count()) + 1)));
-    }
-
-private:
-    std::uint64_t state_;
-};
-
-// A rule that is left out, to see that its absence is noticed.
-enum class Bug { none, never_ends, hears_the_watch, buries_at_once };
-
-// Who can make proofs: a member that the policies agree on; none, as each member's own
-// configuration names another one; none any more, as all hosts but one are lost while one is asked
-// for or goes on.
-enum class Provers { some, none_agreed, none_left };
-
-constexpr seconds ttl{10};
-constexpr Duration tick = milliseconds(100);
-constexpr Duration faults_for = std::chrono::minutes(8);
-constexpr Duration calm_for = std::chrono::minutes(24);
-const WallTime epoch = std::chrono::sys_days{std::chrono::year{2026} / 5 / 14};
-
-// pgBackRest on one host.
-struct Process {
-    int host = 0;
-    std::string token;
-    JobWhat what{};
-    Instant ends_at{};
-    bool will_succeed = true;
-    bool told = false;         // to end
-    bool frozen_once = false;  // its host stood still: no lease covers the moments after that
-    WallTime begun{};
-    std::optional<WallTime> due;
-};
-
-struct Agent {
-    int number = 0;
-    MemberName name;
-    bool up = true;
-    bool lost = false;  // its host, for good
-    int life = 0;       // messages for an earlier one reach nobody
-    Instant frozen_until{}, cut_until{};
-    cluster::LeaseId lease = 0;
-    Instant lease_kept{};  // when the newest call that kept it began
-    Instant keep_at{};     // next
-    Duration wall_off{};
-
-    Mind mind;
-    Look look;
-    cluster::Revision look_revision = 0;
-    bool busy = false;  // a write or a read is under way
-    bool must_read = true;
-    Instant read_at{}, decide_at{}, busy_since{};
-    std::optional<Run> run;
-    std::optional<Listing> listing;
-    bool listing_busy = false;
-    Instant list_again{};
-};
+namespace relevo::backup::model {
 
 class Model {
 public:
@@ -600,60 +522,4 @@ private:
     int runs_ = 0, interrupted_ = 0, made_ = 0, proven_ = 0, tokens_ = 0;
 };
 
-std::uint64_t number_from(const char* name, std::uint64_t without) {
-    const char* text = std::getenv(name);
-    return text != nullptr ? std::strtoull(text, nullptr, 10) : without;
-}
-
-TEST(BackupModel, NeverTwoAtOnceAndWhatIsDueIsMade) {
-    const auto only = number_from("RELEVO_MODEL_SEED", 0);
-    const auto first = only != 0 ? only : 1;
-    const auto count = only != 0 ? 1 : number_from("RELEVO_MODEL_SEEDS", 30);
-    int runs = 0, interrupted = 0, made = 0, proven = 0;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
-        Model model(seed, Bug::none);
-        model.run();
-        ASSERT_FALSE(model.broken()) << "seed " << seed << ": " << model.trouble();
-        runs += model.runs();
-        interrupted += model.interrupted();
-        made += model.made();
-        proven += model.proven();
-    }
-    std::printf("%llu schedules: %d runs, %d backups, %d proofs, %d interruptions written\n",
-                static_cast<unsigned long long>(count), runs, made, proven, interrupted);
-    if (only != 0) return;
-    // It is about something: most schedules have a run that did not end by itself.
-    EXPECT_GT(made, static_cast<int>(count) * 5);
-    EXPECT_GT(proven, static_cast<int>(count));
-    EXPECT_GT(interrupted, static_cast<int>(count));
-}
-
-class BackupModelWithout : public testing::TestWithParam<Bug> {};
-
-TEST_P(BackupModelWithout, TheRuleTwoRunAtOnce) {
-    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-        Model model(seed, GetParam());
-        model.run();
-        if (model.trouble().starts_with("two at once")) {
-            std::printf("seed %d: %s\n", static_cast<int>(seed), model.trouble().c_str());
-            return;
-        }
-    }
-    FAIL() << "nothing noticed that the rule is missing";
-}
-
-INSTANTIATE_TEST_SUITE_P(All, BackupModelWithout,
-                         testing::Values(Bug::never_ends, Bug::hears_the_watch,
-                                         Bug::buries_at_once),
-                         [](const auto& instance) {
-                             switch (instance.param) {
-                                 case Bug::none: return "None";
-                                 case Bug::never_ends: return "EndOfARunThatHearsNothing";
-                                 case Bug::hears_the_watch: return "WatchDoesNotCount";
-                                 case Bug::buries_at_once: return "WaitForTheGone";
-                             }
-                             return "?";
-                         });
-
-}  // namespace
-}  // namespace relevo::backup
+}  // namespace relevo::backup::model
