@@ -12,7 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
 
 const WallTime midnight{std::chrono::sys_days{std::chrono::year{2026} / 5 / 14}};
 
@@ -23,6 +22,9 @@ struct PlayedClock final : ports::Clock {
 };
 
 class AmchecksTest : public ::testing::Test {
+public:
+    ~AmchecksTest() override { t.await(amchecks.stop()); }
+
 protected:
     os::TestLoop t;
     PlayedClock clock;
@@ -44,7 +46,6 @@ protected:
         }
         leads("a");
     }
-    ~AmchecksTest() override { t.await(amchecks.stop()); }
 
     Amchecks::Parts parts() {
         return {.clock = clock,

@@ -18,7 +18,6 @@ namespace asio = boost::asio;
 
 using backup::Decision;
 using cluster::JobState;
-using cluster::JobWhat;
 using ports::BackupConfig;
 using std::chrono::seconds;
 

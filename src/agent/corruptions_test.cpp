@@ -18,6 +18,9 @@ using ::testing::SizeIs;
 using Look = ports::Postgres::CorruptionLook;
 
 class CorruptionsTest : public ::testing::Test {
+public:
+    ~CorruptionsTest() override { t.await(corruptions.stop()); }
+
 protected:
     os::TestLoop t;
     Corruption mark;
@@ -28,7 +31,6 @@ protected:
     std::vector<core::CorruptionSeen> told;
     Corruptions corruptions{t.loop, parts()};
 
-    ~CorruptionsTest() override { t.await(corruptions.stop()); }
     Corruptions::Parts parts() {
         return {.look = [this](cluster::CorruptionNews news) { return look(std::move(news)); },
                 .forget = [this]() -> Task<Status> {

@@ -16,6 +16,12 @@ using cluster::DiskState;
 using ::testing::HasSubstr;
 
 class DisksTest : public ::testing::Test {
+public:
+    ~DisksTest() override {
+        t.await(disks.stop());
+        EXPECT_TRUE(os::remove_tree(root));
+    }
+
 protected:
     struct RealClock final : ports::Clock {
         Instant now() const override { return os::boottime_now(); }
@@ -33,10 +39,6 @@ protected:
     DisksTest() {
         EXPECT_TRUE(os::make_directory(root + "/data/pg_wal/archive_status", 0700));
         disks.start();
-    }
-    ~DisksTest() override {
-        t.await(disks.stop());
-        EXPECT_TRUE(os::remove_tree(root));
     }
     Disks::Parts parts() {
         return {

@@ -18,6 +18,13 @@ using ::testing::StartsWith;
 using What = cluster::ProbeAnswer::What;
 
 class FailingDisks : public ::testing::Test {
+public:
+    ~FailingDisks() override {
+        for (FakeDisk* disk : {&host->data, &host->wal, &host->spool, &host->looks})
+            disk->hangs(false);
+        t.await(disks.stop());
+    }
+
 protected:
     struct Clock final : ports::Clock {
         Duration ahead{};
@@ -65,11 +72,6 @@ protected:
         settings.failed_after = 1s;
         view->scope = "batman";
         view->name = "pg-1";
-    }
-    ~FailingDisks() override {
-        for (FakeDisk* disk : {&host->data, &host->wal, &host->spool, &host->looks})
-            disk->hangs(false);
-        t.await(disks.stop());
     }
     Disks::Parts parts() {
         return {.clock = clock,

@@ -16,11 +16,13 @@ namespace {
 using ::testing::HasSubstr;
 
 class ProofSiteTest : public testing::Test {
+public:
+    ~ProofSiteTest() override { (void)os::remove_tree(home); }
+
 protected:
     std::string home = *os::make_temporary_directory("relevo-proof-");
     ProofSite site = proof_site("", "orders", "pg-1", home + "/data/");
 
-    ~ProofSiteTest() override { (void)os::remove_tree(home); }
     void fill(const std::string& path) { ASSERT_TRUE(os::write_file(path, "x", 0600)); }
 };
 

@@ -47,8 +47,8 @@ public:
     // goes on for itself, and those after it fail until it is over. cancelled: by end(), and so no
     // verdict.
     Task<Result<cluster::ProofRecord>> prove(Ask ask);
-    void end();  // what goes on; nothing happens when nothing does
-    bool at_work() const { return at_work_; }
+    void end();                                // what goes on; nothing happens when nothing does
+    bool at_work() const { return at_work_; }  // one goes on, or was left to itself
 
     // What an earlier life of this agent left is ended and removed. Once, before anything else.
     Task<void> clean();
@@ -101,7 +101,7 @@ private:
     Group wholes_;
     Duration ends_within_;
     bool at_work_ = false;
-    cluster::ProofRecord record_;
+    cluster::ProofRecord record_;  // as far as it is known
     std::optional<Result<cluster::ProofRecord>> result_;
     std::optional<boost::asio::steady_timer::time_point> given_up_at_;  // once it was told to end
     boost::asio::steady_timer over_;

@@ -14,10 +14,12 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 class DiskProbeTest : public ::testing::Test {
+public:
+    ~DiskProbeTest() override { EXPECT_TRUE(remove_tree(root)); }
+
 protected:
     std::string root = make_temporary_directory("probe.").value();
     std::string path = root + "/data.probe";
-    ~DiskProbeTest() override { EXPECT_TRUE(remove_tree(root)); }
 
     static ErrorCode code_of(const std::string& at) {
         const auto probe = probe_disk(at);

@@ -129,6 +129,7 @@ Task<Status> Adapter::amcheck(AmcheckPlan plan) {
     std::string options = amcheck_options;
     if (version_ >= has_transaction_timeout) options += " -c transaction_timeout=0";
     // Between two databases there may be another server, of other data.
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): `look` keeps its copy
     const auto connect = [this, directory, options](
                              std::string database,
                              Connection::Refused* refused) -> Task<Amcheck::Opened> {

@@ -267,6 +267,7 @@ Task<Amcheck::Verdict> Amcheck::check_blocks(const Relation& relation, std::uint
 }
 
 Task<Amcheck::Verdict> Amcheck::check_index(const Relation& relation) {
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): twice() keeps it
     auto verdict = co_await twice([this, &relation]() -> Task<Verdict> {
         const auto done =
             co_await ask(fmt::format("SELECT {}($1::oid::regclass)", index_check_), {relation.oid});

@@ -7,7 +7,6 @@
 namespace relevo::sim {
 
 using cluster::ControlState;
-using cluster::Lsn;
 using cluster::Server;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
