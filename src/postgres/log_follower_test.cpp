@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "os/clock.h"
+#include "os/file.h"
 
 namespace relevo::postgres {
 namespace {
@@ -18,16 +19,13 @@ using ::testing::SizeIs;
 
 class LogFollowerTest : public ::testing::Test {
 protected:
-    std::string dir = testing::TempDir() + "log_follower_test";
+    std::string dir = os::make_temporary_directory("log-follower.").value();
     LogFollower follower;
     std::uint64_t have = 0;
     unsigned directory = 0;
     WallTime since = os::wall_now() + std::chrono::seconds(1);
 
-    void SetUp() override {
-        fs::remove_all(dir);
-        fs::create_directories(dir + "/log");
-    }
+    void SetUp() override { fs::create_directories(dir + "/log"); }
     void TearDown() override { fs::remove_all(dir); }
 
     void goes_to(const std::string& name) {
