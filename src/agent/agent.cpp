@@ -402,7 +402,10 @@ void Agent::show_measured() {
 }
 
 ArchiveWatch::Parts Agent::archive_parts() {
-    backup_jobs_.on_ended([this] { archive_watch_.look_soon(); });
+    backup_jobs_.on_ended([this] {
+        backups_.repository_changed();
+        archive_watch_.look_soon();
+    });
     return {.clock = parts_.clock,
             .backup = parts_.backup,
             .archiver = [this] { return parts_.postgres.archiver(); },

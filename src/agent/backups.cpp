@@ -226,12 +226,19 @@ Task<Result<cluster::Repository>> Backups::list() {
     while (asking_) co_await answered_.async_wait(quietly);
     if (asked_ && clock_.now() - asked_->at < answer_good_for) co_return asked_->answer;
     asking_ = true;
+    const int changes = changes_;
     co_await wait_until_rendered();
     auto answer = co_await backup_.info(info_deadline);
     asking_ = false;
-    if (backup_.configured()) asked_ = Asked{.at = clock_.now(), .answer = answer};
+    if (backup_.configured() && changes == changes_)
+        asked_ = Asked{.at = clock_.now(), .answer = answer};
     answered_.cancel();
     co_return answer;
+}
+
+void Backups::repository_changed() {
+    ++changes_;
+    asked_.reset();
 }
 
 Task<Status> Backups::usable() {

@@ -35,6 +35,8 @@ public:
 
     // Asked at most once in a few seconds, however many ask.
     Task<Result<cluster::Repository>> list();
+    // A job has ended, and it has another: an answer from before that is nobody's.
+    void repository_changed();
     // On the primary whether a segment arrives in the repository, and whether any is missing since
     // the oldest backup; elsewhere whether it can be read.
     Task<ports::Reply> check();
@@ -82,6 +84,7 @@ private:
     };
     std::optional<Asked> asked_;
     bool asking_ = false;
+    int changes_ = 0;
     boost::asio::steady_timer answered_;
 };
 

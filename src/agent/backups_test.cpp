@@ -288,6 +288,10 @@ TEST_F(BackupsTest, ManyWhoAskCostOneLookIntoTheRepository) {
     clock.at += 2s;
     EXPECT_TRUE(t.await(backups.list()));
     EXPECT_THAT(backup.calls, ElementsAre("info", "info"));
+    // Whoever expired a backup does not see it again.
+    backups.repository_changed();
+    EXPECT_TRUE(t.await(backups.list()));
+    EXPECT_THAT(backup.calls, ElementsAre("info", "info", "info"));
 }
 
 TEST_F(BackupsTest, ACheckSaysWhatItWasWorth) {

@@ -214,7 +214,8 @@ def sync_switched_on_and_off():
 @scenario
 def sync_names_outlive_the_agent():
     """The agent is killed and comes back: at no moment does a commit wait for nobody."""
-    with quorum_lab(ttl=20, loop_wait=2, retry_timeout=3) as lab:
+    # Nobody is to take over meanwhile, however long the agent needs to come back.
+    with quorum_lab(ttl=20, loop_wait=2, retry_timeout=3, suspect_after="20s") as lab:
         primary = lab.start().primary()
         wait_votes(lab, 2)
         seen = set()
