@@ -191,6 +191,7 @@ def in_archive(repository, segment):
 def archive_that_has_another_segment_of_the_name_keeps_it_and_the_refusal_is_told():
     lab, repository = lab_with_repository(members=1)
     with lab:
+        next(iter(lab)).config["backup"]["options"]["archive-timeout"] = 6
         member = lab.start().primary()
         wait_for("the stanza", 60, lambda: has_stanza(member))
         last = switch(member)

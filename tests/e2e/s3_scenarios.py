@@ -93,7 +93,7 @@ def backup_to_s3_over_tls_and_what_each_mistake_is_called():
                 bad.says(command, remedy)
 
         # Who asks waits as long as it takes to see that nothing comes, not for a minute.
-        fast = {"io-timeout": 5}
+        fast = {"io-timeout": 2}
         mistaken({"repo1-s3-key-secret": "not-the-secret"}, "correct repo-s3-key-secret")
         mistaken({"repo1-s3-key": "AKIANOBODYNOBODY"}, "does not know the access key")
         mistaken({"repo1-cipher-pass": "not-the-passphrase"}, "cannot be read with this passphrase")
